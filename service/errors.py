@@ -1,0 +1,132 @@
+"""Every error that the service raises on purpose, each with its HTTP status and its problem document (RFC 9457).
+
+StylizationError
+├── MissingField           422  a required part of the request is absent
+├── InvalidValue           422  a value is out of range or malformed
+├── ModelNotFound          422  no bundle of that name is installed
+├── MediaError             422  the right kind of file, but damaged, too short or not finite
+├── IdempotencyMismatch    422  the same key came with another request
+├── UnsupportedMedia       415  not a picture or sound of a kind that is taken
+├── TooLarge               413  too many bytes, pixels or seconds
+├── JobNotFound            404  no such job, or it has expired
+├── ResultNotFound         404  the job has no such result
+├── Conflict               409  the job's state does not allow it
+├── QueueFull              503  try again later (Retry-After)
+├── Unavailable            503  a part of the service does not answer (Retry-After)
+├── BundleError            500  a model bundle is damaged or of another format: refused at start-up
+└── ProviderError          500  no wanted execution provider loads: refused at start-up
+"""
+
+from typing import Any, ClassVar
+
+
+class StylizationError(Exception):
+    """The root: `detail` says what is wrong and what to do, in words that a client may read.
+
+    field: name of the request's field that is at fault, if one is.
+    retry_after: seconds after which trying again makes sense, for 503.
+    """
+
+    status: ClassVar[int] = 500
+    type: ClassVar[str] = "internal"
+    title: ClassVar[str] = "The service failed"
+
+    def __init__(self, detail: str, *, field: str | None = None, retry_after: int | None = None) -> None:
+        super().__init__(detail)
+        self.detail = detail
+        self.field = field
+        self.retry_after = retry_after
+
+    def problem(self) -> dict[str, Any]:
+        """The problem document (RFC 9457), ready for JSON."""
+        document: dict[str, Any] = {
+            "type": f"/problems/{self.type}",
+            "title": self.title,
+            "status": self.status,
+            "detail": self.detail,
+        }
+        if self.field is not None:
+            document["field"] = self.field
+        return document
+
+
+class MissingField(StylizationError):
+    status = 422
+    type = "missing-field"
+    title = "A required field is missing"
+
+
+class InvalidValue(StylizationError):
+    status = 422
+    type = "invalid-value"
+    title = "A value cannot be used"
+
+
+class ModelNotFound(StylizationError):
+    status = 422
+    type = "model-not-found"
+    title = "No such model"
+
+
+class MediaError(StylizationError):
+    status = 422
+    type = "damaged-media"
+    title = "The picture or sound cannot be used"
+
+
+class IdempotencyMismatch(StylizationError):
+    status = 422
+    type = "idempotency-mismatch"
+    title = "The idempotency key belongs to another request"
+
+
+class UnsupportedMedia(StylizationError):
+    status = 415
+    type = "unsupported-media"
+    title = "The file is of a kind that is not taken"
+
+
+class TooLarge(StylizationError):
+    status = 413
+    type = "too-large"
+    title = "The request is too large"
+
+
+class JobNotFound(StylizationError):
+    status = 404
+    type = "job-not-found"
+    title = "No such job"
+
+
+class ResultNotFound(StylizationError):
+    status = 404
+    type = "result-not-found"
+    title = "No such result"
+
+
+class Conflict(StylizationError):
+    status = 409
+    type = "conflict"
+    title = "The job's state does not allow it"
+
+
+class QueueFull(StylizationError):
+    status = 503
+    type = "queue-full"
+    title = "The queue is full"
+
+
+class Unavailable(StylizationError):
+    status = 503
+    type = "unavailable"
+    title = "The service is not available"
+
+
+class BundleError(StylizationError):
+    type = "bundle"
+    title = "A model bundle is refused"
+
+
+class ProviderError(StylizationError):
+    type = "provider"
+    title = "No wanted execution provider loads"

@@ -1,0 +1,1 @@
+"""Open foreign bytes: pictures and sounds come in through here and nowhere else."""

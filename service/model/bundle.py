@@ -1,0 +1,124 @@
+"""Read a model bundle: its manifest, and the proof that its graphs are the ones that the manifest describes."""
+
+import hashlib
+import logging
+import re
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from service.errors import BundleError, ModelNotFound
+
+logger = logging.getLogger(__name__)
+
+MANIFEST = "manifest.json"
+AUDIO_ENCODER, CONTENT_ENCODER, DECODER = "audio_encoder.onnx", "content_encoder.onnx", "decoder.onnx"
+GRAPHS = (AUDIO_ENCODER, CONTENT_ENCODER, DECODER)
+
+_BUNDLE_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
+_MAX_MANIFEST_BYTES = 4 * 1024 * 1024
+
+Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
+
+
+class KnownSound(BaseModel):
+    """A scene that the model knows by ear."""
+
+    model_config = ConfigDict(frozen=True)
+
+    name: str
+    embedding: Annotated[tuple[float, ...], Field(min_length=1)]  # [E], the mean over its recordings
+
+
+class Manifest(BaseModel):
+    """`manifest.json`: the whole contract between training and serving, beside the three graphs themselves."""
+
+    model_config = ConfigDict(frozen=True, protected_namespaces=())
+
+    format_version: Literal[1] = 1
+    name: str = Field(min_length=1)
+    version: str = Field(min_length=1)
+    clip_seconds: float = Field(gt=0, le=60)
+    sample_rate_hz: int = Field(ge=1000, le=192_000)
+    embedding_dim: int = Field(ge=1)
+    size_multiple: int = Field(ge=1, le=256)
+    native_size: int = Field(ge=16, le=8192)  # side in pixels of the pictures that the model was trained on
+    sha256: dict[str, Sha256]
+    opset: int = Field(ge=1)
+    training: dict[str, Any] = Field(default_factory=dict)
+    license: str = Field(min_length=1)
+    sounds: tuple[KnownSound, ...] = ()
+
+    @property
+    def clip_samples(self) -> int:
+        """N, the samples of one window of sound."""
+        return round(self.clip_seconds * self.sample_rate_hz)
+
+    @model_validator(mode="after")
+    def _complete(self) -> "Manifest":
+        if set(self.sha256) != set(GRAPHS):
+            raise ValueError(f"sha256 must name exactly {', '.join(GRAPHS)}")
+        for sound in self.sounds:
+            if len(sound.embedding) != self.embedding_dim:
+                raise ValueError(f"the embedding of {sound.name!r} has {len(sound.embedding)} numbers")
+        return self
+
+
+@dataclass(frozen=True)
+class Bundle:
+    """A verified bundle. sha256: of manifest.json, which pins the graphs in turn."""
+
+    directory: Path
+    manifest: Manifest
+    sha256: str
+
+
+def load_bundle(directory: Path) -> Bundle:
+    """Open and verify the bundle in `directory`; raises BundleError with the reason."""
+    manifest_path = directory / MANIFEST
+    try:
+        if manifest_path.stat().st_size > _MAX_MANIFEST_BYTES:
+            raise BundleError(f"{manifest_path} is larger than {_MAX_MANIFEST_BYTES} bytes: it is no manifest")
+        text = manifest_path.read_bytes()
+    except OSError as exc:
+        raise BundleError(f"{directory} holds no readable {MANIFEST}: {exc.strerror}") from exc
+    try:
+        manifest = Manifest.model_validate_json(text)
+    except ValidationError as exc:
+        reasons = "; ".join(f"{'.'.join(map(str, e['loc'])) or 'manifest'}: {e['msg']}" for e in exc.errors())
+        raise BundleError(f"{manifest_path} is not a manifest of format 1: {reasons}") from exc
+    for name, expected in manifest.sha256.items():
+        found = _file_sha256(directory / name)
+        if found != expected:
+            raise BundleError(
+                f"{directory / name} has SHA-256 {found}, but {MANIFEST} says {expected}: export or copy the bundle again"
+            )
+    return Bundle(directory=directory, manifest=manifest, sha256=hashlib.sha256(text).hexdigest())
+
+
+def find_bundle(models_dir: Path, name: str) -> Bundle:
+    """Open the bundle in the folder `name` of `models_dir`; raises ModelNotFound, or BundleError if it is damaged."""
+    if not _BUNDLE_NAME.fullmatch(name) or not (models_dir / name / MANIFEST).is_file():
+        raise ModelNotFound(f"no model is called {name!r}; GET /models lists those that are installed", field="model")
+    return load_bundle(models_dir / name)
+
+
+def list_bundles(models_dir: Path) -> list[Bundle]:
+    """Every sound bundle under `models_dir`, by name; a damaged one is left out and logged with the reason."""
+    bundles = []
+    for manifest_path in sorted(models_dir.glob(f"*/{MANIFEST}")):
+        try:
+            bundles.append(load_bundle(manifest_path.parent))
+        except BundleError as exc:
+            logger.error("bundle %s is refused: %s", manifest_path.parent.name, exc.detail)
+    return bundles
+
+
+def _file_sha256(path: Path) -> str:
+    try:
+        with path.open("rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
+    except OSError as exc:
+        raise BundleError(f"{path} cannot be read: {exc.strerror}") from exc

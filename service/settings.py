@@ -1,0 +1,97 @@
+"""Every setting of the service: read once from ADIS_* environment variables or a .env file."""
+
+from functools import lru_cache
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import Field, field_validator
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+
+from service.media.limits import MEBIBYTE, MediaLimits
+
+Provider = Literal["tensorrt", "cuda", "openvino", "cpu"]
+
+
+class Settings(BaseSettings):
+    """Where the service listens, what it runs on, and what it refuses."""
+
+    model_config = SettingsConfigDict(env_prefix="ADIS_", env_file=".env", extra="ignore", frozen=True)
+
+    # where
+    host: str = Field(default="127.0.0.1", description="address that the API listens on")
+    port: int = Field(default=8000, ge=0, le=65535, description="port that the API listens on (0: any free one)")
+    data_dir: Path = Field(
+        default=Path("data"), description="folder for uploads, results and the embedded queue's data"
+    )
+    redis_url: str | None = Field(default=None, description="Redis or Valkey to use; none: start an embedded Valkey")
+    log_level: Literal["debug", "info", "warning", "error"] = Field(
+        default="info", description="least severe message logged"
+    )
+
+    # model
+    models_dir: Path = Field(default=Path("models"), description="folder whose sub-folders are model bundles")
+    default_model: str = Field(default="demo", description="bundle that is used when a request names none")
+    providers: Annotated[list[Provider], NoDecode] = Field(
+        default=["cpu"],
+        min_length=1,
+        description="execution providers, best first, separated by commas: tensorrt, cuda, openvino, cpu",
+    )
+    provider_fallback: bool = Field(
+        default=True, description="use the CPU when none of `providers` loads, instead of failing"
+    )
+    threads: int = Field(default=0, ge=0, description="CPU threads of one graph run (0: all cores)")
+    gpu_memory_bytes: int = Field(default=0, ge=0, description="most GPU memory that the model takes (0: no bound)")
+
+    # pictures
+    max_image_bytes: int = Field(default=50 * MEBIBYTE, gt=0, description="largest picture file taken")
+    max_image_pixels: int = Field(
+        default=100_000_000, gt=0, description="most pixels that a picture's header may announce"
+    )
+    max_side: int = Field(
+        default=4096, ge=64, le=16384, description="longest side of a result; larger pictures are reduced"
+    )
+    comfortable_side: int = Field(
+        default=1024,
+        ge=64,
+        le=8192,
+        description="longest side that goes through the model whole; above it detail is carried over",
+    )
+    max_gains: int = Field(default=16, ge=1, le=64, description="most gains, and so results, of one request")
+
+    # sounds
+    max_audio_bytes: int = Field(default=50 * MEBIBYTE, gt=0, description="largest sound file taken")
+    max_audio_seconds: float = Field(default=600.0, gt=0, description="longest sound taken")
+    min_audio_seconds: float = Field(default=0.5, gt=0, description="shortest sound taken")
+    max_audio_parts: int = Field(default=4, ge=1, le=16, description="most sounds mixed in one request")
+    max_decode_seconds: float = Field(default=60.0, gt=0, description="longest time that opening one sound may take")
+
+    # jobs and the API
+    result_ttl_seconds: int = Field(
+        default=86_400, gt=0, description="how long uploads, results and job records are kept"
+    )
+    max_wait_seconds: int = Field(default=60, ge=1, le=600, description="longest that `Prefer: wait` holds an answer")
+    max_queue_length: int = Field(default=100, ge=1, description="most jobs that may wait before new ones are refused")
+
+    @field_validator("providers", mode="before")
+    @classmethod
+    def _split_commas(cls, value: Any) -> Any:
+        """An environment variable holds `cuda,cpu`."""
+        return [name.strip().lower() for name in value.split(",") if name.strip()] if isinstance(value, str) else value
+
+    @property
+    def media_limits(self) -> MediaLimits:
+        """The bounds that `service.media` keeps."""
+        return MediaLimits(
+            max_image_bytes=self.max_image_bytes,
+            max_image_pixels=self.max_image_pixels,
+            max_audio_bytes=self.max_audio_bytes,
+            max_audio_seconds=self.max_audio_seconds,
+            min_audio_seconds=self.min_audio_seconds,
+            max_decode_seconds=self.max_decode_seconds,
+        )
+
+
+@lru_cache(maxsize=1)
+def get_settings() -> Settings:
+    """The process's settings, read once; raises pydantic's ValidationError on a bad value."""
+    return Settings()

@@ -1,0 +1,1 @@
+"""Carry a job from its inputs to its results."""

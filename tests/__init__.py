@@ -1,0 +1,1 @@
+"""Tests: they mirror the packages, with what they share in tests.support."""
