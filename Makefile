@@ -1,0 +1,56 @@
+# Each command sets up what it needs in .venv, from nothing; stamps make the second call instant.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet
+
+.DEFAULT_GOAL := help
+.PHONY: help serve test bench demo-model format check clean
+
+help: ## show what can be made
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+serve: $(VENV)/.service ## install the service alone and start it on http://127.0.0.1:8000
+	@exec $(BIN)/python -m service
+
+test: check $(VENV)/.chromium ## install everything, then formatting, lint, types and every test
+	$(BIN)/python -m pytest
+
+bench: $(VENV)/.everything ## measure the service: a table on the screen, JSON beside it
+	$(BIN)/python -m tests.bench
+
+demo-model: $(VENV)/.everything ## rebuild models/demo from DATA=dir, a folder of photographs and sounds
+	@test -n "$(DATA)" || { echo "say where the photographs and sounds are: make demo-model DATA=dir" >&2; exit 2; }
+	@test -d "$(DATA)" || { echo "$(DATA) is not a folder" >&2; exit 2; }
+	$(BIN)/python -m training index training/recipes/demo.toml runs/demo/index.jsonl --data "$(DATA)"
+	$(BIN)/python -m training train --preset demo --index runs/demo/index.jsonl --run runs/demo
+	$(BIN)/python -m export runs/demo/checkpoint.pt models/demo
+
+check: $(VENV)/.everything ## formatting, lint and types only
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+
+format: $(VENV)/.everything ## format the code and mend what lint can mend
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+clean: ## remove the environment and the caches (not data/ and runs/)
+	rm -rf $(VENV) .mypy_cache .pytest_cache .ruff_cache .hypothesis *.egg-info
+
+$(VENV)/bin/python:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+		{ echo "Python 3.11 or newer is needed: make PYTHON=/path/to/python3.11 …" >&2; exit 1; }
+	$(PYTHON) -m venv $(VENV)
+
+$(VENV)/.service: pyproject.toml | $(VENV)/bin/python
+	$(PIP) --editable '.[service]'
+	@touch $@
+
+$(VENV)/.everything: pyproject.toml | $(VENV)/bin/python
+	$(PIP) --editable '.[service,training,dev]'
+	@touch $@ $(VENV)/.service
+
+$(VENV)/.chromium: | $(VENV)/bin/python
+	@sh tests/browser/install_chromium.sh
+	@touch $@
