@@ -93,7 +93,7 @@ def load_bundle(directory: Path) -> Bundle:
         found = _file_sha256(directory / name)
         if found != expected:
             raise BundleError(
-                f"{directory / name} has SHA-256 {found}, but {MANIFEST} says {expected}: export or copy the bundle again"
+                f"{directory / name} has SHA-256 {found}, but {MANIFEST} says {expected}; export or copy it again"
             )
     return Bundle(directory=directory, manifest=manifest, sha256=hashlib.sha256(text).hexdigest())
 
