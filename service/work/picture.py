@@ -1,7 +1,6 @@
 """Restyle one photograph by one driving sound: any size in, the same size out, one result for each gain."""
 
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Final, Literal
 
@@ -77,23 +76,17 @@ def stylize_picture(
     windows, mixed = _driving_sound(engine, waveforms, request)
     embeddings = engine.embed(np.stack([apply_gain_db(mixed, gain) for gain in gains]))  # [G, E]
     progress(0, len(gains))
-    with ThreadPoolExecutor(max_workers=1, thread_name_prefix="speech") as pool:  # beside the graphs, not before them
-        speech = pool.submit(speech_share, mixed, engine.manifest.sample_rate_hz)
-        restyled, method, working = _restyle(engine, pixels, embeddings, request.strength, comfortable_side)
-        for index, (gain_db, result) in enumerate(zip(gains, restyled, strict=True)):
-            yield Stylization(
-                pixels=result,
-                gain_db=gain_db,
-                heard=heard(
-                    windows,
-                    apply_gain_db(mixed, gain_db),
-                    embeddings[index],
-                    engine.manifest.sounds,
-                    speech.result(),
-                ),
-                receipt=_receipt(engine, request, gain_db, windows, method, working),
-            )
-            progress(index + 1, len(gains))
+    speech = speech_share(mixed, engine.manifest.sample_rate_hz)
+    restyled, method, working = _restyle(engine, pixels, embeddings, request.strength, comfortable_side)
+    for index, (gain_db, result) in enumerate(zip(gains, restyled, strict=True)):
+        gained = apply_gain_db(mixed, gain_db)
+        yield Stylization(
+            pixels=result,
+            gain_db=gain_db,
+            heard=heard(windows, gained, embeddings[index], engine.manifest.sounds, speech),
+            receipt=_receipt(engine, request, gain_db, windows, method, working),
+        )
+        progress(index + 1, len(gains))
 
 
 def warm_up(engine: Engine) -> None:
