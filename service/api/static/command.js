@@ -1,0 +1,32 @@
+// Writes a request as a curl command that a shell takes as it is.
+
+const FORMATS = { png: "image/png", jpeg: "image/jpeg", webp: "image/webp" };
+
+function quote(text) {
+  return /^[\w@%+=:,./-]+$/.test(text) ? text : `'${text.replaceAll("'", "'\\''")}'`;
+}
+
+/** curl reads `;` and `,` in a file name as its own syntax unless the name stands in double quotes. */
+function filePart(name, fileName) {
+  const safe = /[;,"\\]/.test(fileName) ? `"${fileName.replace(/[\\"]/g, "\\$&")}"` : fileName;
+  return quote(`${name}=@${safe}`);
+}
+
+export function resultName(fields, extra = "") {
+  const [, picture] = fields.find(([name]) => name === "image");
+  const format = fields.find(([name]) => name === "format")?.[1] ?? "png";
+  const stem = picture.name.replace(/\.[^.]*$/, "") || "picture";
+  return `${stem}-stylized${extra}.${format === "jpeg" ? "jpg" : format}`;
+}
+
+/** fields: [name, value] pairs, a value being a string or a File. One result comes as a picture, several as JSON. */
+export function curlCommand(fields, address) {
+  const several = fields.some(([name]) => name === "gains_db");
+  const format = fields.find(([name]) => name === "format")?.[1] ?? "png";
+  const head = several ? "curl -sS -H 'Prefer: wait=60'" : `curl -sS -H 'Accept: ${FORMATS[format]}'`;
+  const parts = fields.map(([name, value]) =>
+    value instanceof Blob ? `-F ${filePart(name, value.name)}` : `-F ${quote(`${name}=${value}`)}`,
+  );
+  const tail = several ? address : `${address} -o ${quote(resultName(fields))}`;
+  return [head, ...parts, tail].join(" \\\n  ");
+}
