@@ -251,7 +251,7 @@ def _open(path: Path, limits: MediaLimits) -> Iterator[_Reading]:
             except MemoryError as exc:
                 raise TooLarge("the sound does not fit in memory; send a shorter one", field="audio") from exc
             except Exception as exc:  # a decoder fed with hostile bytes may raise anything
-                raise MediaError(f"the sound is damaged ({exc}); send it again", field="audio") from exc
+                raise MediaError("the sound is damaged; send it again", field="audio") from exc
 
 
 def _choose_stream(container: Any) -> Any:
@@ -277,7 +277,7 @@ def _unopened(path: Path) -> MediaError | UnsupportedMedia:
     with path.open("rb") as file:
         start = file.read(12)
     if start.startswith(_SIGNATURES) or start[4:8] == b"ftyp":
-        return MediaError("the sound's header is damaged or incomplete; send it again", field="audio")
+        return MediaError("the sound is damaged or incomplete; send it again", field="audio")
     return UnsupportedMedia(
         "the file is no sound that is known here; send WAV, MP3, FLAC, Ogg, M4A or WebM", field="audio"
     )

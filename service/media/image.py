@@ -89,7 +89,7 @@ def decode_image(path: Path, limits: MediaLimits, max_side: int | None = None) -
         except MemoryError as exc:
             raise TooLarge("the picture does not fit in memory; send a smaller one", field="image") from exc
         except Exception as exc:  # a decoder fed with hostile bytes may raise anything
-            raise MediaError(f"the picture is damaged or incomplete ({exc}); send it again", field="image") from exc
+            raise MediaError("the picture is damaged or incomplete; send it again", field="image") from exc
     if size != upright.size:
         upright = upright.resize(size, Image.Resampling.LANCZOS, reducing_gap=3.0)
     if orientation in _TURNS:
@@ -122,7 +122,7 @@ def _open(path: Path, limits: MediaLimits) -> Image.Image:
     except UnidentifiedImageError as exc:
         raise _unidentified(path) from exc
     except Exception as exc:  # a decoder fed with hostile bytes may raise anything
-        raise MediaError(f"the picture's header is damaged ({exc}); send it again", field="image") from exc
+        raise MediaError("the picture is damaged or incomplete; send it again", field="image") from exc
     try:
         _check(image, limits)
     except BaseException:
@@ -154,7 +154,7 @@ def _unidentified(path: Path) -> UnsupportedMedia | MediaError:
     elif start[4:12] in (b"ftypavif", b"ftypavis"):
         kind = "AVIF"
     if kind in _FORMATS:
-        return MediaError(f"the {kind} picture's header is damaged or incomplete; send it again", field="image")
+        return MediaError(f"the {kind} picture is damaged or incomplete; send it again", field="image")
     known = f"the file is {kind}" if kind else "the file is no picture that is known here"
     return UnsupportedMedia(f"{known}; send a JPEG, PNG or WebP picture", field="image")
 

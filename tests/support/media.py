@@ -69,6 +69,23 @@ def make_tone(
     return (amplitude * np.sin(2 * np.pi * hertz * time)).astype(np.float32)
 
 
+def make_voice(seconds: float, rms: float = 0.08, sample_rate_hz: int = SAMPLE_RATE_HZ) -> NDArray[np.float32]:
+    """[N]: vowels, harmonics of a gliding pitch under three formants; a speech detector takes it for speech."""
+    time = np.arange(round(seconds * sample_rate_hz)) / sample_rate_hz
+    pitch = 120 + 15 * np.sin(2 * np.pi * 0.7 * time) + 8 * np.sin(2 * np.pi * 2.3 * time)
+    phase = 2 * np.pi * np.cumsum(pitch) / sample_rate_hz
+    vowels = np.array([(730, 1090, 2440), (270, 2290, 3010), (300, 870, 2240), (530, 1840, 2480), (570, 840, 2410)])
+    syllable = (time / 0.22).astype(int)
+    formants = vowels[syllable % len(vowels)].T  # [3, N]
+    voice = np.zeros_like(time)
+    for harmonic in range(1, 40):
+        distance = (harmonic * pitch - formants) / np.array([80, 100, 150])[:, None]
+        level = (np.array([1, 0.5, 0.25])[:, None] / (1 + distance**2)).sum(axis=0)
+        voice += level * np.sin(harmonic * phase) / harmonic**0.3
+    voice *= np.sqrt(np.abs(np.sin(np.pi * time / 0.22)))
+    return (rms / np.sqrt(np.mean(voice**2)) * voice).astype(np.float32)
+
+
 def write_wav(path: Path, waveform: NDArray[np.floating], sample_rate_hz: int = SAMPLE_RATE_HZ) -> Path:
     """Write [N] or [N, channels] as 16-bit PCM."""
     samples = np.atleast_2d(waveform.T).T
