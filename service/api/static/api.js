@@ -48,3 +48,24 @@ export async function follow(job, onJob, signal) {
   if (ended.state === "cancelled") throw new Problem({ title: "The job was cancelled" });
   throw new Problem({ title: "The stylization failed", ...ended.error });
 }
+
+function untilEnded(id, onJob, signal) {
+  return new Promise((resolve, reject) => {
+    const events = new EventSource(`jobs/${id}/events`);
+    const stop = (settle, value) => {
+      events.close();
+      settle(value);
+    };
+    signal.addEventListener("abort", () => stop(reject, new DOMException("another request took over", "AbortError")), { once: true });
+    const hear = ({ data }) => {
+      const job = JSON.parse(data);
+      onJob(job);
+      if (ENDED.has(job.state)) stop(resolve);
+    };
+    for (const name of ["message", "state", "progress"]) events.addEventListener(name, hear);
+    events.addEventListener("error", () => {
+      // the browser reconnects by itself unless the server refused
+      if (events.readyState === EventSource.CLOSED) stop(resolve);
+    });
+  });
+}

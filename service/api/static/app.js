@@ -37,6 +37,7 @@ async function stylize(gains = null) {
   running?.abort();
   const mine = (running = new AbortController());
   const fields = fieldsNow(gains);
+  const began = performance.now();
   showProblem(null);
   showCommand(fields);
   showProgress({ done: 0, total: 0 }, "Sending …");
@@ -45,7 +46,7 @@ async function stylize(gains = null) {
   try {
     job = await submit(fields, mine.signal);
     const ended = await follow(job, showJob, mine.signal);
-    await showResults(ended, fields, gains);
+    await showResults(ended, fields, gains, began);
   } catch (error) {
     if (mine.signal.aborted) return;
     find("#status").textContent = "";
@@ -82,14 +83,14 @@ function showProgress(progress, words) {
   find("#status").textContent = words;
 }
 
-async function showResults(job, fields, gains) {
+async function showResults(job, fields, gains, began) {
   const addresses = job.results.map((result) => result.url);
   const show = async (index) => {
     await compare.showAfter(addresses[index]);
     const extra = gains ? `-${gains[index]}dB` : "";
     Object.assign(find("#download"), { hidden: false, href: addresses[index], download: resultName(fields, extra) });
-    showHeard(find("#heard"), job.results[index].heard, sounds.lanes.map((lane) => lane.file.name));
-    sounds.showHeard(job.results[index].heard);
+    showHeard(find("#heard"), job.results[index].heard);
+    sounds.showHeard(job.results[index].heard.windows);
     markSwept(index);
   };
   if (gains) {
@@ -102,13 +103,15 @@ async function showResults(job, fields, gains) {
   } else {
     markSwept(-1);
   }
-  await show(gains ? Math.max(0, gains.indexOf(Number(settings.gain.value))) : 0);
-  if (gains) {
-    settings.gain.value = gains[Math.max(0, gains.indexOf(Number(settings.gain.value)))];
-    showSliders();
-  }
+  await show(gains ? nearest(gains, Number(settings.gain.value)) : 0);
   done = true;
-  find("#status").textContent = "Done";
+  find("#status").textContent = `Done in ${((performance.now() - began) / 1000).toFixed(2)} s`;
+}
+
+/** The index of the value nearest to `wanted`. */
+function nearest(values, wanted) {
+  const distances = values.map((value) => Math.abs(value - wanted));
+  return distances.indexOf(Math.min(...distances));
 }
 
 function showProblem(problem) {
@@ -163,6 +166,7 @@ async function choosePicture(file) {
     const { width, height } = await compare.showBefore(address);
     picture = file;
     find("#picture-drop").hidden = true;
+    find(".stage").classList.add("chosen");
     find("#compare").hidden = find("#stage-foot").hidden = false;
     find("#picture-name").textContent = file.name;
     find("#status").textContent = `${width} × ${height}`;

@@ -27,6 +27,7 @@ export class Compare {
     await this.before.decode();
     const { naturalWidth: width, naturalHeight: height } = this.before;
     this.figure.style.setProperty("--ratio", width / height);
+    this.figure.style.setProperty("--width", width);
     return { width, height };
   }
 

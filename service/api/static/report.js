@@ -10,32 +10,24 @@ function element(name, properties = {}, ...children) {
   return node;
 }
 
-/** section: the card. reports: one of what was heard in each sound. */
-export function showHeard(section, reports, names) {
-  section.hidden = reports.length === 0;
-  const warnings = reports.flatMap((report, index) =>
-    report.warnings.map(({ detail }) => element("li", {}, reports.length > 1 ? `${names[index]}: ${detail}.` : sentence(detail))),
-  );
-  section.querySelector(".warnings").replaceChildren(...warnings);
-  section.querySelector(".facts").replaceChildren(...reports.flatMap((report, index) => facts(report, reports.length > 1 && names[index])));
-  const scores = reports.flatMap((report, index) =>
-    report.nearest.map(({ name, score }) => scoreLine(reports.length > 1 ? `${names[index]}: ${name}` : name, score)),
-  );
-  section.querySelector("h3").hidden = scores.length === 0;
-  section.querySelector(".scores").replaceChildren(...scores);
+/** section: the card. heard: the report of the job's result. */
+export function showHeard(section, heard) {
+  section.hidden = false;
+  section.querySelector(".warnings").replaceChildren(...heard.warnings.map(({ detail }) => element("li", {}, sentence(detail))));
+  section.querySelector(".facts").replaceChildren(...facts(heard));
+  section.querySelector("h3").hidden = heard.nearest.length === 0;
+  section.querySelector(".scores").replaceChildren(...heard.nearest.map(({ name, score }) => scoreLine(name, score)));
 }
 
 const sentence = (text) => `${text[0].toUpperCase()}${text.slice(1)}.`;
 
-function facts(report, name) {
-  const { start_seconds: start, length_seconds: length } = report;
+function facts(heard) {
   const lines = [
-    ["Loudness", `${report.loudness_dbfs.toFixed(1)} dBFS`],
-    ["Window", `${start.toFixed(1)} to ${(start + length).toFixed(1)} s`],
+    ["Loudness", `${heard.loudness_dbfs.toFixed(1).replace("-", "−")} dBFS`],
+    ["Effect on the picture", `${Math.round(heard.effect * 100)} %`],
   ];
-  if (report.effect !== undefined) lines.push(["Effect", `${Math.round(report.effect * 100)} %`]);
-  if (report.speech_share != null) lines.push(["Speech", `${Math.round(report.speech_share * 100)} %`]);
-  return lines.flatMap(([term, value]) => [element("dt", {}, name ? `${name}, ${term.toLowerCase()}` : term), element("dd", {}, value)]);
+  if (heard.speech_share != null) lines.push(["Speech", `${Math.round(heard.speech_share * 100)} %`]);
+  return lines.flatMap(([term, value]) => [element("dt", {}, term), element("dd", {}, value)]);
 }
 
 function scoreLine(name, score) {
@@ -44,7 +36,7 @@ function scoreLine(name, score) {
     "li",
     {},
     element("span", {}, name),
-    element("output", {}, score.toFixed(2)),
+    element("output", {}, score.toFixed(2).replace("-", "−")),
     element("meter", { min: 0, max: 1, value: shown, ariaLabel: `Likeness to ${name}` }),
   );
 }

@@ -55,9 +55,10 @@ export class Sounds extends EventTarget {
     for (const lane of this.lanes) lane.show({ clip, automatic: undefined });
   }
 
-  /** heard: the report on each sound, in their order. */
-  showHeard(heard) {
-    this.lanes.forEach((lane, index) => lane.show({ heardStart: heard[index]?.start_seconds ?? null }));
+  /** windows: the part of each sound that was used, in their order. */
+  showHeard(windows) {
+    if (this.start !== null) return;
+    this.lanes.forEach((lane, index) => lane.show({ heardStart: windows[index]?.start_seconds ?? null }));
   }
 
   #addLane(file) {

@@ -1,0 +1,88 @@
+"""The page: whole, self-contained, and shut to everything from outside."""
+
+import re
+from html.parser import HTMLParser
+
+import pytest
+from fastapi import FastAPI
+from fastapi.testclient import TestClient
+
+from service.api import page
+
+
+@pytest.fixture
+def client() -> TestClient:
+    app = FastAPI(docs_url=None, redoc_url=None, openapi_url=None)
+    app.include_router(page.router)
+    return TestClient(app)
+
+
+class _Tags(HTMLParser):
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self.tags: list[tuple[str, dict[str, str | None]]] = []
+        self.feed(text)
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.append((tag, dict(attrs)))
+
+
+def test_the_page_is_html_that_only_takes_from_its_own_origin(client: TestClient) -> None:
+    answer = client.get("/")
+    assert answer.status_code == 200
+    assert answer.headers["content-type"] == "text/html; charset=utf-8"
+    policy = dict(part.strip().split(" ", 1) for part in answer.headers["content-security-policy"].split(";"))
+    assert policy["default-src"] == "'none'"
+    assert policy["script-src"] == policy["connect-src"] == "'self'"
+    assert answer.headers["x-content-type-options"] == "nosniff"
+
+
+def test_every_file_that_the_page_names_is_served(client: TestClient) -> None:
+    tags = _Tags(client.get("/").text).tags
+    named = {
+        address
+        for tag, attributes in tags
+        if (address := attributes.get("src") or (attributes.get("href") if tag == "link" else None))
+    }
+    for script in page.STATIC_DIR.glob("*.js"):
+        named |= {f"static/{name}" for name in re.findall(r'from "\./([^"]+)"', script.read_text())}
+    assert "static/app.js" in named
+    for address in named:
+        assert client.get(f"/{address}").status_code == 200, address
+
+
+def test_the_page_has_no_inline_script_and_no_outside_address(client: TestClient) -> None:
+    for tag, attributes in _Tags(client.get("/").text).tags:
+        assert tag != "style"
+        assert tag != "script" or attributes.get("src")
+        assert not [name for name in attributes if name.startswith("on") or name == "style"]
+    for file in page.STATIC_DIR.iterdir():
+        addresses = set(re.findall(r"https?://[^\s\"'`)]+", file.read_text()))
+        assert addresses <= {"http://www.w3.org/2000/svg"}, file.name
+
+
+def test_every_label_and_script_names_an_element_that_exists(client: TestClient) -> None:
+    tags = _Tags(client.get("/").text).tags
+    identifiers = [attributes["id"] for _, attributes in tags if "id" in attributes]
+    assert len(identifiers) == len(set(identifiers))
+    wanted = {attributes["for"] for _, attributes in tags if "for" in attributes}
+    for script in page.STATIC_DIR.glob("*.js"):
+        wanted |= set(re.findall(r'(?:find|querySelector)\("#([\w-]+)', script.read_text()))
+    assert wanted <= set(identifiers)
+
+
+def test_an_unchanged_file_is_not_sent_again(client: TestClient) -> None:
+    etag = client.get("/static/style.css").headers["etag"]
+    again = client.get("/static/style.css", headers={"If-None-Match": etag})
+    assert again.status_code == 304
+    assert not again.content
+
+
+@pytest.mark.parametrize("name", ["nothing.js", "..%2Fpage.py", "%2e%2e/page.py", "index.html/"])
+def test_only_the_files_of_the_page_can_be_asked_for(client: TestClient, name: str) -> None:
+    assert client.get(f"/static/{name}", follow_redirects=False).status_code in {404, 307}
+
+
+def test_every_file_of_the_page_is_small() -> None:
+    for file in page.STATIC_DIR.iterdir():
+        assert len(file.read_text().splitlines()) < 300, file.name
