@@ -141,3 +141,15 @@ def test_one_bad_packet_in_a_long_sound_is_survived(tmp_path: Path) -> None:
     content[middle : middle + 64] = bytes(64)
     (tmp_path / "x").write_bytes(content)
     assert len(decode_audio(tmp_path / "x", LIMITS, RATE_HZ)) == pytest.approx(20 * RATE_HZ, abs=RATE_HZ)
+
+
+def test_surround_sound_is_averaged_too(tmp_path: Path) -> None:
+    noise = make_noise(1, sample_rate_hz=48_000)
+    with av.open(str(tmp_path / "x"), "w", format="mp4") as container:
+        stream = container.add_stream("aac", rate=48_000, layout="5.1")
+        assert isinstance(stream, av.AudioStream)
+        frame = av.AudioFrame.from_ndarray(np.repeat(noise, 6)[None], format="flt", layout="5.1")
+        frame.sample_rate = 48_000
+        container.mux(stream.encode(frame))
+        container.mux(stream.encode(None))
+    assert len(decode_audio(tmp_path / "x", LIMITS, RATE_HZ)) == pytest.approx(RATE_HZ, abs=2000)

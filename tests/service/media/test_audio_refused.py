@@ -7,6 +7,7 @@ import wave
 from collections.abc import Callable
 from pathlib import Path
 
+import av
 import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -139,6 +140,40 @@ def test_a_sample_rate_beyond_31_bits_is_refused(tmp_path: Path) -> None:
 def test_an_absurd_number_of_channels_is_refused(tmp_path: Path, channels: int) -> None:
     (tmp_path / "x").write_bytes(hostile.wav(bytes(300_000), channels=channels))
     both_refuse(tmp_path / "x", MediaError, "channels|damaged")
+
+
+def write_surround(path: Path, layout: str, channels: int) -> Path:
+    """AAC with many channels, which decodes to one plane for each."""
+    with av.open(str(path), "w", format="mp4") as container:
+        stream = container.add_stream("aac", rate=48_000, layout=layout)
+        assert isinstance(stream, av.AudioStream)
+        stream.bit_rate = 512_000
+        noise = make_noise(1, sample_rate_hz=48_000)
+        frame = av.AudioFrame.from_ndarray(np.tile(noise, channels)[None], format="flt", layout=layout)
+        frame.sample_rate = 48_000
+        container.mux(stream.encode(frame))
+        container.mux(stream.encode(None))
+    return path
+
+
+def test_eight_planes_which_crash_the_library_are_refused(tmp_path: Path) -> None:
+    path = write_surround(tmp_path / "x", "7.1", 8)
+    with pytest.raises(MediaError, match="8 channels; mix it down to stereo"):
+        decode_audio(path, LIMITS, RATE_HZ)
+
+
+def test_channels_that_change_on_the_way_are_refused(tmp_path: Path) -> None:
+    mono = write_mp3(tmp_path / "mono", make_noise(1)).read_bytes()
+    with av.open(str(tmp_path / "stereo"), "w", format="mp3") as container:
+        stream = container.add_stream("libmp3lame", rate=RATE_HZ, layout="stereo")
+        assert isinstance(stream, av.AudioStream)
+        frame = av.AudioFrame.from_ndarray(np.repeat(make_noise(1), 2)[None], format="flt", layout="stereo")
+        frame.sample_rate = RATE_HZ
+        container.mux(stream.encode(frame))
+        container.mux(stream.encode(None))
+    (tmp_path / "x").write_bytes(mono + (tmp_path / "stereo").read_bytes())
+    with pytest.raises(MediaError, match="changes its rate or channels"):
+        decode_audio(tmp_path / "x", LIMITS, RATE_HZ)
 
 
 def test_a_truncated_mp3_tells_where_it_breaks_off(tmp_path: Path) -> None:

@@ -1,0 +1,45 @@
+"""Imports point one way: the service needs neither torch nor the training code, and the API no ONNX Runtime."""
+
+import pkgutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import service
+
+ROOT = Path(__file__).parents[2]
+MODULES = sorted(
+    module.name
+    for module in pkgutil.walk_packages(service.__path__, "service.")
+    if not module.name.endswith("__main__")
+)
+PROGRAM = """
+import importlib, sys
+class Forbid:
+    def find_spec(self, name, path=None, target=None):
+        if name.split(".")[0] in {forbidden!r}:
+            raise ImportError(name + " may not be imported here")
+sys.meta_path.insert(0, Forbid())
+for name in {modules!r}:
+    importlib.import_module(name)
+"""
+
+
+def imports_without(forbidden: set[str], modules: list[str]) -> subprocess.CompletedProcess[str]:
+    program = PROGRAM.format(forbidden=forbidden, modules=modules)
+    return subprocess.run([sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, check=False)
+
+
+def test_the_service_imports_neither_torch_nor_training_nor_export() -> None:
+    done = imports_without({"torch", "torchaudio", "nnAudio", "onnx", "scipy", "training", "export"}, MODULES)
+    assert done.returncode == 0, done.stderr
+
+
+@pytest.mark.parametrize("package", ["service.api", "service.jobs", "service.media", "service.settings"])
+def test_what_answers_http_needs_no_onnx_runtime(package: str) -> None:
+    modules = [name for name in MODULES if name == package or name.startswith(f"{package}.")]
+    assert modules, f"{package} is gone"
+    done = imports_without({"onnxruntime", "torch"}, modules)
+    assert done.returncode == 0, done.stderr

@@ -1,0 +1,40 @@
+"""Settings come from ADIS_* variables or a .env file, are bounded, and explain themselves."""
+
+from pathlib import Path
+
+import pytest
+from pydantic import ValidationError
+
+from service.settings import Settings
+
+
+@pytest.fixture(autouse=True)
+def _no_settings_around(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    for name in Settings.model_fields:
+        monkeypatch.delenv(f"ADIS_{name.upper()}", raising=False)
+
+
+def test_every_setting_is_described() -> None:
+    assert [name for name, field in Settings.model_fields.items() if not field.description] == []
+
+
+def test_the_environment_is_read(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("ADIS_PORT", "9000")
+    monkeypatch.setenv("ADIS_PROVIDERS", "cuda, CPU")
+    settings = Settings()
+    assert (settings.port, settings.providers) == (9000, ["cuda", "cpu"])
+
+
+def test_a_dotenv_file_is_read(tmp_path: Path) -> None:
+    (tmp_path / ".env").write_text("ADIS_MAX_IMAGE_BYTES=1234\nADIS_SOMETHING_ELSE=1\n")
+    assert Settings().media_limits.max_image_bytes == 1234
+
+
+@pytest.mark.parametrize(
+    ("name", "value"), [("PROVIDERS", "abacus"), ("PROVIDERS", ""), ("PORT", "99999"), ("MAX_SIDE", "0"), ("PORT", "x")]
+)
+def test_a_bad_value_is_refused(monkeypatch: pytest.MonkeyPatch, name: str, value: str) -> None:
+    monkeypatch.setenv(f"ADIS_{name}", value)
+    with pytest.raises(ValidationError, match=name.lower()):
+        Settings()
