@@ -22,6 +22,7 @@ bench: $(VENV)/.everything ## measure the service: a table on the screen, JSON b
 demo-model: $(VENV)/.everything ## rebuild models/demo from DATA=dir, a folder of photographs and sounds
 	@test -n "$(DATA)" || { echo "say where the photographs and sounds are: make demo-model DATA=dir" >&2; exit 2; }
 	@test -d "$(DATA)" || { echo "$(DATA) is not a folder" >&2; exit 2; }
+	@mkdir -p runs/demo
 	$(BIN)/python -m training index training/recipes/demo.toml runs/demo/index.jsonl --data "$(DATA)"
 	$(BIN)/python -m training train --preset demo --index runs/demo/index.jsonl --run runs/demo
 	$(BIN)/python -m export runs/demo/checkpoint.pt models/demo

@@ -1,0 +1,1 @@
+"""Benchmarks of the real service; `make bench` runs them, `make test` does not."""

@@ -1,0 +1,85 @@
+"""How long one 256 px picture takes from upload to PNG, and how much of that is not the model."""
+
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from statistics import median, quantiles
+
+import httpx2 as httpx
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from service.media.audio import decode_audio
+from service.media.limits import MediaLimits
+from service.model.engine import Engine
+from service.model.sound import pick_window
+
+SIDE = 256
+WARM_UP_ROUNDS = 3
+
+
+@dataclass(frozen=True)
+class Latency:
+    """Milliseconds. whole: upload to PNG. graphs: the three graphs alone, run directly in between.
+
+    outside: median of the paired differences. ratio: whole to graphs.
+    """
+
+    rounds: int
+    whole_ms: float
+    whole_p90_ms: float
+    graphs_ms: float
+    outside_ms: float
+    ratio: float
+
+
+def measure_latency(address: str, engine: Engine, photos: list[Path], sound: Path, rounds: int) -> Latency:
+    """Take turns: one request to the service, one direct run of the graphs on the same picture and sound.
+
+    photos: `SIDE` px pictures, used in turn, so that no result can be remembered.
+    """
+    waveform = _window(engine, sound)
+    whole, graphs = [], []
+    with httpx.Client(base_url=address, timeout=120) as client:
+        for index in range(WARM_UP_ROUNDS + rounds):
+            photo = photos[index % len(photos)]
+            seconds = (_time_request(client, photo, sound), _time_graphs(engine, photo, waveform))
+            if index >= WARM_UP_ROUNDS:
+                whole.append(1000 * seconds[0])
+                graphs.append(1000 * seconds[1])
+    outside = [one - other for one, other in zip(whole, graphs, strict=True)]
+    return Latency(
+        rounds=rounds,
+        whole_ms=median(whole),
+        whole_p90_ms=quantiles(whole, n=10)[-1],
+        graphs_ms=median(graphs),
+        outside_ms=median(outside),
+        ratio=median(one / other for one, other in zip(whole, graphs, strict=True)),
+    )
+
+
+def _time_request(client: httpx.Client, photo: Path, sound: Path) -> float:
+    files = {"image": photo.read_bytes(), "audio": sound.read_bytes()}
+    began = time.perf_counter()
+    answer = client.post("/stylize", files=files, headers={"Accept": "image/png"})
+    seconds = time.perf_counter() - began
+    answer.raise_for_status()
+    if answer.headers["content-type"] != "image/png":
+        raise RuntimeError(f"the answer is not a picture: {answer.text[:200]}")
+    return seconds
+
+
+def _time_graphs(engine: Engine, photo: Path, waveform: NDArray[np.float32]) -> float:
+    with Image.open(photo) as picture:
+        pixels = np.asarray(picture.convert("RGB"), np.float32)
+    image = pixels.transpose(2, 0, 1)[None] / np.float32(255)  # [1, 3, H, W]
+    began = time.perf_counter()
+    engine.decode(engine.encode(image), engine.embed(waveform[None]))
+    return time.perf_counter() - began
+
+
+def _window(engine: Engine, sound: Path) -> NDArray[np.float32]:
+    manifest = engine.manifest
+    waveform = decode_audio(sound, MediaLimits(), manifest.sample_rate_hz)
+    return pick_window(waveform, manifest.clip_samples, manifest.sample_rate_hz).waveform

@@ -1,0 +1,50 @@
+"""How much memory the service's processes take at their peak for large pictures (Linux)."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import httpx2 as httpx
+
+RESET_PEAK = "5"  # written to clear_refs: the peak starts again from now
+
+
+@dataclass(frozen=True)
+class PeakMemory:
+    """Megabytes (10^6). largest_mb: the process that took most, which is the worker that made the picture."""
+
+    width: int
+    height: int
+    largest_mb: float
+    all_mb: float
+    seconds: float
+
+
+def measure_memory(address: str, pid: int, photo: Path, sound: Path, width: int, height: int) -> PeakMemory:
+    """Send one large photograph and read the peak of every process that the service started."""
+    processes = _descendants(pid)
+    for process in processes:
+        Path(f"/proc/{process}/clear_refs").write_text(RESET_PEAK)
+    files = {"image": photo.read_bytes(), "audio": sound.read_bytes()}
+    with httpx.Client(base_url=address, timeout=600) as client:
+        headers = {"Accept": "image/jpeg", "Prefer": "wait=60"}
+        answer = client.post("/stylize", files=files, data={"format": "jpeg"}, headers=headers)
+        answer.raise_for_status()
+        if answer.headers["content-type"] != "image/jpeg":
+            raise RuntimeError(f"the large picture was not ready in time: {answer.text[:200]}")
+        seconds = answer.elapsed.total_seconds()
+    peaks = [_peak_mb(process) for process in processes]
+    return PeakMemory(width, height, largest_mb=max(peaks), all_mb=sum(peaks), seconds=seconds)
+
+
+def _descendants(pid: int) -> list[int]:
+    children = [
+        int(child) for task in Path(f"/proc/{pid}/task").iterdir() for child in (task / "children").read_text().split()
+    ]
+    return [pid, *(process for child in children for process in _descendants(child))]
+
+
+def _peak_mb(pid: int) -> float:
+    for line in Path(f"/proc/{pid}/status").read_text().splitlines():
+        if line.startswith("VmHWM:"):
+            return int(line.split()[1]) * 1024 / 1e6
+    raise RuntimeError(f"process {pid} says nothing of its peak")
