@@ -30,6 +30,8 @@ _SIGNATURES: Final = {
     CONTENT_ENCODER: (("image",), ("content",)),
     DECODER: (("content", "embedding"), ("stylized",)),
 }
+_CONTENT_CELL: Final = 4 * 4  # pixels of the picture for each cell of `content`
+_LARGE_PICTURE_PIXELS: Final = 640 * 640
 
 
 class Engine:
@@ -60,30 +62,30 @@ class Engine:
         self._audio_encoder = sessions[AUDIO_ENCODER]
         self._content_encoder = sessions[CONTENT_ENCODER]
         self._decoder = sessions[DECODER]
-        # activations of a large picture go back to the system after the run instead of staying with the worker
-        self._run_options = ort.RunOptions()
+        self._keep_memory, self._free_memory = ort.RunOptions(), ort.RunOptions()
         device = "gpu:0" if self.provider in ("cuda", "tensorrt") else "cpu:0"
-        self._run_options.add_run_config_entry("memory.enable_memory_arena_shrinkage", device)
+        self._free_memory.add_run_config_entry("memory.enable_memory_arena_shrinkage", device)
         logger.info("%s %s runs on %s (%s)", self.manifest.name, self.manifest.version, self.provider, self.runtime)
 
     def embed(self, waveforms: FloatArray) -> FloatArray:
         """waveforms: [B, N], N = clip_seconds * sample_rate_hz, full scale = 1 -> [B, E]."""
         if waveforms.ndim != 2 or waveforms.shape[1] != self.manifest.clip_samples:
             raise ValueError(f"waveforms are {waveforms.shape}, not [B, {self.manifest.clip_samples}]")
-        return self._run(self._audio_encoder, {"waveform": waveforms})
+        return self._run(self._audio_encoder, {"waveform": waveforms}, pixels=0)
 
     def encode(self, images: FloatArray) -> FloatArray:
         """images: [B, 3, H, W] in 0..1, H and W multiples of `size_multiple` -> content [B, C, H/4, W/4]."""
         multiple = self.manifest.size_multiple
         if images.ndim != 4 or images.shape[1] != 3 or images.shape[2] % multiple or images.shape[3] % multiple:
             raise ValueError(f"images are {images.shape}, not [B, 3, H, W] with H and W multiples of {multiple}")
-        return self._run(self._content_encoder, {"image": images})
+        return self._run(self._content_encoder, {"image": images}, pixels=images[:, 0].size)
 
     def decode(self, content: FloatArray, embedding: FloatArray) -> FloatArray:
         """content: [B, C, H/4, W/4] from `encode`; embedding: [B, E] -> stylized [B, 3, H, W] in 0..1."""
         if embedding.shape != (content.shape[0], self.manifest.embedding_dim):
             raise ValueError(f"embedding is {embedding.shape}, not [{content.shape[0]}, {self.manifest.embedding_dim}]")
-        return self._run(self._decoder, {"content": content, "embedding": embedding})
+        pixels = content[:, 0].size * _CONTENT_CELL
+        return self._run(self._decoder, {"content": content, "embedding": embedding}, pixels)
 
     def warm_up(self) -> None:
         """Run everything once at the native size, so that the first job does not pay for it."""
@@ -91,9 +93,11 @@ class Engine:
         embedding = self.embed(np.zeros((1, self.manifest.clip_samples), np.float32))
         self.decode(self.encode(np.zeros((1, 3, side, side), np.float32)), embedding)
 
-    def _run(self, session: ort.InferenceSession, inputs: dict[str, FloatArray]) -> FloatArray:
+    def _run(self, session: ort.InferenceSession, inputs: dict[str, FloatArray], pixels: int) -> FloatArray:
         feeds = {name: np.ascontiguousarray(array, dtype=np.float32) for name, array in inputs.items()}
-        (output,) = session.run(None, feeds, self._run_options)
+        # a large picture's activations go back to the system at once; a small one's are kept, which is faster
+        options = self._free_memory if pixels > _LARGE_PICTURE_PIXELS else self._keep_memory
+        (output,) = session.run(None, feeds, options)
         result: FloatArray = output
         return result
 

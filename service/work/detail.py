@@ -2,15 +2,14 @@
 
 With L the small picture, S its stylization and D = S - L, the plain way adds D, enlarged, to the full picture I.
 That misses what S did to detail which L is too small to hold: snow evens the ground out, fog flattens everything.
-So D is also explained, around each pixel, as a line in brightness (a guided filter, He et al. 2010),
-D = a * Y(L) + b, and its slope is applied to the detail as well:
+So D is also explained, around each pixel and for each colour, as a line, D = a * L + b (a guided filter, He et al.
+2010), and its slope is applied to the detail as well, as far as the line explains the change:
 
-    out = I + up(a) * Y(I) + up(D - a * Y(L))
+    out = I + up(a) * I + up(D - a * L)
 
 D = 0 gives I back exactly. Everything at full size is done in strips, so memory hardly grows with the picture.
 """
 
-from collections.abc import Iterator
 from typing import Final
 
 import numpy as np
@@ -19,9 +18,8 @@ from PIL import Image
 
 FloatArray = NDArray[np.float32]
 
-_LUMA: Final = np.array([0.299, 0.587, 0.114], np.float32)
-_RADIUS: Final = 6  # pixels of the small picture
-_FLATNESS: Final = 0.02**2  # variance of brightness below which a neighbourhood counts as flat
+_CELL: Final = 6  # pixels of the small picture between two slopes; each looks twice as far around itself
+_FLATNESS: Final = (1 / 255) ** 2  # variance below which a neighbourhood is flat: it has no slope
 _STEEPEST: Final = 0.9  # slopes beyond this would invert or double the detail
 _STRIP_ROWS: Final = 256
 
@@ -41,58 +39,54 @@ def transfer_detail(
 
     strength: share of the change that is applied, 0..1. Returns [H, W, 3].
     """
-    change = (stylized - small) * np.float32(strength)
-    luma = small @ _LUMA  # [h, w]
-    slope = _slope(luma, change)  # [h, w, 3]
-    offset = change - slope * luma[:, :, None]
+    small_size, full_size = small.shape[:2], full.shape[:2]
+    change = stylized - small
+    slope = _slope(small, change) * np.float32(strength)  # [h / 6, w / 6, 3]
+    offset = change * np.float32(strength) - _enlarge(slope, small_size, 0, small_size[0]) * small
     result = np.empty_like(full)
-    for top, bottom in _strips(full.shape[0]):
+    for top in range(0, full_size[0], _STRIP_ROWS):
+        bottom = min(top + _STRIP_ROWS, full_size[0])
         strip = full[top:bottom].astype(np.float32) / 255
-        scaled = _enlarge(slope, full.shape[1], full.shape[0], top, bottom)
-        scaled *= (strip @ _LUMA)[:, :, None]
-        strip += scaled
-        strip += _enlarge(offset, full.shape[1], full.shape[0], top, bottom)
+        strip *= 1 + _enlarge(slope, full_size, top, bottom)
+        strip += _enlarge(offset, full_size, top, bottom)
         result[top:bottom] = np.rint(np.clip(strip, 0, 1) * 255).astype(np.uint8)
     return result
 
 
-def _strips(height: int) -> Iterator[tuple[int, int]]:
-    for top in range(0, height, _STRIP_ROWS):
-        yield top, min(top + _STRIP_ROWS, height)
+def _slope(small: FloatArray, change: FloatArray) -> FloatArray:
+    """[h, w, 3], both -> [h / 6, w / 6, 3]: how `change` follows the picture around each cell, 0 where it does not."""
+    mean_small, mean_change = _local_mean(small), _local_mean(change)
+    variance = np.maximum(_local_mean(small * small) - mean_small**2, 0) + np.float32(_FLATNESS)
+    change_variance = np.maximum(_local_mean(change * change) - mean_change**2, 0) + np.float32(_FLATNESS)
+    covariance = _local_mean(small * change) - mean_small * mean_change
+    explained = np.minimum(covariance**2 / (variance * change_variance), 1)  # 0: texture of the model's own
+    slope: FloatArray = np.clip(explained * covariance / variance, -_STEEPEST, _STEEPEST)
+    return slope
 
 
-def _slope(luma: FloatArray, change: FloatArray) -> FloatArray:
-    """[h, w] and [h, w, 3] -> [h, w, 3]: how `change` follows brightness around each pixel."""
-    mean = _box_mean(luma)
-    variance = _box_mean(luma * luma) - mean * mean
-    slopes = []
-    for channel in range(change.shape[2]):
-        one = change[:, :, channel]
-        covariance = _box_mean(luma * one) - mean * _box_mean(one)
-        slopes.append(_box_mean(np.clip(covariance / (variance + _FLATNESS), -_STEEPEST, _STEEPEST)))
-    return np.stack(slopes, axis=-1)
+def _local_mean(planes: FloatArray) -> FloatArray:
+    """[h, w, C] -> [h / 6, w / 6, C]: means over overlapping neighbourhoods, nearer pixels weighing more."""
+    height, width = (max(1, round(side / _CELL)) for side in planes.shape[:2])
+    return _resize(planes, (width, height), Image.Resampling.BILINEAR, None)
 
 
-def _box_mean(plane: FloatArray) -> FloatArray:
-    """[h, w]: the mean over a square of 2 * _RADIUS + 1 pixels, the border repeated."""
-    size = 2 * _RADIUS + 1
-    for axis in (0, 1):
-        pads = [(0, 0), (0, 0)]
-        pads[axis] = (_RADIUS + 1, _RADIUS)
-        sums = np.cumsum(np.pad(plane, pads, mode="edge"), axis=axis, dtype=np.float64)
-        ahead, behind = np.split(sums, [size], axis=axis)[1], np.take(sums, range(plane.shape[axis]), axis=axis)
-        plane = ((ahead - behind) / size).astype(np.float32)
-    return plane
-
-
-def _enlarge(planes: FloatArray, width: int, height: int, top: int, bottom: int) -> FloatArray:
-    """Rows top..bottom of [h, w, C] enlarged to [height, width, C]; strips meet without a seam."""
+def _enlarge(planes: FloatArray, size: tuple[int, int], top: int, bottom: int) -> FloatArray:
+    """Rows top..bottom of [h, w, C] enlarged to `size` (height, width) with C planes; strips meet without a seam."""
+    height, width = size
     rows = planes.shape[0] / height
     box = (0.0, top * rows, float(planes.shape[1]), bottom * rows)
-    enlarged = [
-        Image.fromarray(np.ascontiguousarray(planes[:, :, channel])).resize(
-            (width, bottom - top), Image.Resampling.BICUBIC, box=box
-        )
+    return _resize(planes, (width, bottom - top), Image.Resampling.BICUBIC, box)
+
+
+def _resize(
+    planes: FloatArray,
+    size: tuple[int, int],
+    method: Image.Resampling,
+    box: tuple[float, float, float, float] | None,
+) -> FloatArray:
+    """[h, w, C] -> [size[1], size[0], C]."""
+    resized = [
+        Image.fromarray(np.ascontiguousarray(planes[:, :, channel])).resize(size, method, box=box)
         for channel in range(planes.shape[2])
     ]
-    return np.stack([np.asarray(plane) for plane in enlarged], axis=-1)
+    return np.stack([np.asarray(plane) for plane in resized], axis=-1)

@@ -1,0 +1,52 @@
+"""A 12-megapixel photograph goes through a model of realistic shape in bounded memory."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.support.media import make_photo, make_tone, write_jpeg, write_wav
+from tests.support.realistic_decoder import realistic_decoder
+from tests.support.tiny_bundle import write_tiny_bundle
+
+ROOT = Path(__file__).parents[3]
+BOUND_KIB = 1_500_000
+
+PROGRAM = """
+import sys
+from pathlib import Path
+from service.media.audio import decode_audio
+from service.media.image import decode_image, encode_image
+from service.media.limits import MediaLimits
+from service.model.bundle import load_bundle
+from service.model.engine import Engine
+from service.work.picture import stylize_picture
+from service.work.requests import PictureRequest
+
+folder = Path(sys.argv[1])
+engine = Engine(load_bundle(folder / "realistic"))
+limits = MediaLimits()
+pixels = decode_image(folder / "photo", limits, max_side=4096)
+waveform = decode_audio(folder / "sound", limits, engine.manifest.sample_rate_hz)
+request = PictureRequest(gains_db=(-10, -5, 0))
+for result in stylize_picture(engine, pixels, [waveform], request, lambda done, total: None):
+    assert result.pixels.shape == pixels.shape == (3000, 4000, 3)
+    assert (result.pixels != pixels).any()
+    encode_image(result.pixels, "png")
+print(next(line for line in Path("/proc/self/status").read_text().splitlines() if line.startswith("VmHWM")))
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="reads the high-water mark from /proc")
+@pytest.mark.timeout(600)
+def test_twelve_megapixels_stay_under_one_and_a_half_gigabytes(tmp_path: Path) -> None:
+    write_tiny_bundle(tmp_path / "realistic", decoder=realistic_decoder())
+    write_jpeg(tmp_path / "photo", make_photo(4000, 3000))
+    write_wav(tmp_path / "sound", make_tone(30))
+    done = subprocess.run(
+        [sys.executable, "-c", PROGRAM, str(tmp_path)], cwd=ROOT, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    high_water_kib = int(done.stdout.split()[1])
+    assert high_water_kib < BOUND_KIB
