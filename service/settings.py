@@ -72,6 +72,23 @@ class Settings(BaseSettings):
     max_wait_seconds: int = Field(default=60, ge=1, le=600, description="longest that `Prefer: wait` holds an answer")
     max_queue_length: int = Field(default=100, ge=1, description="most jobs that may wait before new ones are refused")
 
+    # how jobs are worked on
+    worker_processes: int = Field(
+        default=1, ge=1, le=64, description="jobs that one worker runs at once, each in a process with its own model"
+    )
+    max_models: int = Field(default=2, ge=1, description="bundles that one worker process keeps loaded")
+    max_job_seconds: int = Field(default=600, ge=1, description="longest that one job may run")
+    max_attempts: int = Field(default=3, ge=1, description="times that a job may lose its worker before it fails")
+    lease_seconds: float = Field(
+        default=30.0, ge=1, description="silence after which a running job's worker is taken for dead"
+    )
+    stop_seconds: float = Field(
+        default=30.0, ge=0, description="longest that a stop waits for the running job, which is then queued again"
+    )
+    max_upload_pause_seconds: float = Field(
+        default=30.0, gt=0, description="longest that an upload may pause before it is given up"
+    )
+
     @field_validator("providers", mode="before")
     @classmethod
     def _split_commas(cls, value: Any) -> Any:

@@ -1,0 +1,120 @@
+"""Learn at once when something happens to a job: one subscription for each API process, whoever waits in it."""
+
+import asyncio
+import contextlib
+import logging
+from collections import defaultdict
+from collections.abc import AsyncIterator, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Final
+
+from redis.asyncio import Redis
+from redis.exceptions import RedisError
+
+from service.jobs.record import JobState
+
+logger = logging.getLogger(__name__)
+
+_RECONNECT_SECONDS: Final = 0.5
+_SILENCE_SECONDS: Final = 15.0  # after it a waiter looks for itself, in case news was lost, and a stream says "alive"
+
+
+@dataclass(frozen=True)
+class JobEvent:
+    """id: grows within a job. name: `state` or `progress`. data: JSON with id, state, progress and error."""
+
+    id: str
+    name: str
+    data: str
+
+
+class Newsroom:
+    """Wakes those who wait for a job. Use `run` as a task; `close` lets everybody go, for a clean stop."""
+
+    def __init__(self, client: "Redis[str]") -> None:
+        self._client = client
+        self._waiters: dict[str, set[asyncio.Event]] = defaultdict(set)
+        self.closed = False
+
+    async def run(self) -> None:
+        """Listen for ever; a broken connection is made again, and everybody looks for themselves."""
+        while not self.closed:
+            try:
+                async with self._client.pubsub() as subscription:
+                    await subscription.subscribe("adis:news")
+                    self._wake_all()
+                    while not self.closed:
+                        message = await subscription.get_message(True, _SILENCE_SECONDS)
+                        if message is not None:
+                            self._wake(message["data"])
+            except (RedisError, OSError) as exc:
+                logger.warning("the subscription to Redis broke, and is made again: %s", exc)
+                await asyncio.sleep(_RECONNECT_SECONDS)
+
+    def close(self) -> None:
+        """Let every waiter go; from now on nobody waits."""
+        self.closed = True
+        self._wake_all()
+
+    async def wait_until_ended(self, job_id: str, seconds: float) -> bool:
+        """Wait until the job has ended (or is gone); False if time is up or the service stops before."""
+        with self._waiting_for(job_id) as woken, contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(seconds):
+                while not self.closed:
+                    woken.clear()
+                    state = await self._client.hget(f"adis:job:{job_id}", "state")
+                    if state is None or JobState(state).ended:
+                        return True
+                    await self._next(woken)
+        return False
+
+    async def follow(self, job_id: str, after: str) -> AsyncIterator[JobEvent | None]:
+        """Yield the events later than the id `after`, old ones first, until the job has ended or is gone.
+
+        Yields None when nothing happened for a while. after: "0" for all.
+        """
+        with self._waiting_for(job_id) as woken:
+            while not self.closed:
+                woken.clear()
+                stream = f"adis:events:{job_id}"
+                async with self._client.pipeline(transaction=True) as pipe:
+                    pipe.xrange(stream, min=f"({after}")
+                    pipe.hget(f"adis:job:{job_id}", "state")
+                    entries, state = await pipe.execute()
+                for event_id, fields in entries:
+                    after = event_id
+                    yield JobEvent(event_id, fields["event"], fields["data"])
+                if state is None or JobState(state).ended:
+                    return
+                if not await self._next(woken):
+                    yield None
+
+    async def _next(self, woken: asyncio.Event) -> bool:
+        """Wait for news, but not for ever; whether there was any."""
+        try:
+            async with asyncio.timeout(_SILENCE_SECONDS):
+                await woken.wait()
+        except TimeoutError:
+            return False
+        return True
+
+    @contextmanager
+    def _waiting_for(self, job_id: str) -> Iterator[asyncio.Event]:
+        """Registered before the first look, so that no news falls in between."""
+        woken = asyncio.Event()
+        self._waiters[job_id].add(woken)
+        try:
+            yield woken
+        finally:
+            self._waiters[job_id].discard(woken)
+            if not self._waiters[job_id]:
+                del self._waiters[job_id]
+
+    def _wake(self, job_id: str) -> None:
+        for woken in self._waiters.get(job_id, ()):
+            woken.set()
+
+    def _wake_all(self) -> None:
+        for job_id in list(self._waiters):
+            self._wake(job_id)

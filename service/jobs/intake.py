@@ -1,0 +1,91 @@
+"""The API's side of the job records: take a job in, read it, cancel or erase it."""
+
+from dataclasses import dataclass
+from typing import Any, Final
+
+from redis.asyncio import Redis
+
+from service.errors import IdempotencyMismatch, JobNotFound, QueueFull
+from service.jobs import scripts
+from service.jobs.record import JobRecord, StoredInput, hash_fields, record_from_hash
+
+SEND_GRACE_SECONDS: Final = 10.0  # after it a worker sends a queued job's message again
+_RETRY_AFTER_SECONDS: Final = 5
+
+
+@dataclass(frozen=True)
+class NewJob:
+    """A job to be taken in. key: hash of the request's idempotency key, or empty."""
+
+    id: str
+    parameters: dict[str, Any]
+    inputs: tuple[StoredInput, ...]
+    fingerprint: str
+    total: int
+    key: str = ""
+
+
+class Intake:
+    """Job records as the API needs them; every change is one atomic script."""
+
+    def __init__(self, client: "Redis[str]", max_queue_length: int, lifetime_seconds: int) -> None:
+        self._client = client
+        self._max_queue_length = max_queue_length
+        self._lifetime_seconds = lifetime_seconds
+        self._submit = client.register_script(scripts.SUBMIT)
+        self._sent = client.register_script(scripts.SENT)
+        self._delete = client.register_script(scripts.DELETE)
+
+    async def submit(self, job: NewJob) -> tuple[str, bool]:
+        """Write the record of `job`, or find the one that its idempotency key belongs to: (id, whether it is new).
+
+        Raises QueueFull, or IdempotencyMismatch if the key came with another request.
+        """
+        fields = hash_fields(
+            kind="picture",
+            parameters=job.parameters,
+            inputs=[stored.model_dump() for stored in job.inputs],
+            fingerprint=job.fingerprint,
+            total=job.total,
+            unit="results",
+        )
+        pairs = [part for pair in fields.items() for part in pair]
+        verdict, detail = await self._submit(
+            args=[job.id, job.key, self._max_queue_length, SEND_GRACE_SECONDS, *pairs]
+        )
+        if verdict == "full":
+            raise QueueFull(f"{detail} jobs are waiting already; try again soon", retry_after=_RETRY_AFTER_SECONDS)
+        if verdict == "other":
+            raise IdempotencyMismatch(
+                f"this Idempotency-Key belongs to job {detail}, which is of another request; use a new key",
+                field="Idempotency-Key",
+            )
+        return detail, verdict == "new"
+
+    async def note_sent(self, job_id: str) -> None:
+        """The broker has the job's message, so nobody needs to send it again."""
+        await self._sent(args=[job_id])
+
+    async def read(self, job_id: str) -> JobRecord:
+        """The record as it is now; raises JobNotFound."""
+        fields = await self._client.hgetall(f"adis:job:{job_id}")
+        if not fields:
+            raise job_not_found(job_id)
+        return record_from_hash(job_id, fields)
+
+    async def delete(self, job_id: str) -> None:
+        """Cancel an active job, or erase the record of one that has ended; raises JobNotFound."""
+        if await self._delete(args=[job_id, self._lifetime_seconds]) == "unknown":
+            raise job_not_found(job_id)
+
+    async def exists(self, job_ids: list[str]) -> list[bool]:
+        """For each id whether it has a record."""
+        async with self._client.pipeline(transaction=False) as pipe:
+            for job_id in job_ids:
+                pipe.exists(f"adis:job:{job_id}")
+            return [bool(found) for found in await pipe.execute()]
+
+
+def job_not_found(job_id: str) -> JobNotFound:
+    """The error for an id that has no record."""
+    return JobNotFound(f"there is no job {job_id!r}; it may have expired or been deleted")

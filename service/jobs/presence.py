@@ -1,0 +1,118 @@
+"""Who is at work: every worker says in Redis that it lives, which models it has, and what it runs them on.
+
+The main process of a worker beats from the loop that takes messages, so a worker that is stuck falls silent; a pool
+process adds what it runs on once its model is loaded, and the worker counts as ready from then on.
+"""
+
+import json
+import os
+import socket
+from typing import Any, Final
+
+from pydantic import BaseModel, ConfigDict
+from redis import Redis
+from redis.asyncio import Redis as AsyncRedis
+
+BEAT_SECONDS: Final = 2.0
+_SILENCE_SECONDS: Final = 15  # after it a worker is taken for gone
+_ENTRY_SECONDS: Final = 86_400  # an entry outlives its worker's silence: a machine may sleep and wake up
+
+
+class ModelSummary(BaseModel):
+    """A bundle that a worker has, as `GET /models` shows it."""
+
+    model_config = ConfigDict(frozen=True)
+
+    name: str
+    version: str
+    sha256: str
+    license: str
+    clip_seconds: float
+    sample_rate_hz: int
+    native_size: int
+    size_multiple: int
+    sounds: tuple[str, ...]
+    training: dict[str, Any]
+
+
+class Runtime(BaseModel):
+    """What a worker runs its models on."""
+
+    model_config = ConfigDict(frozen=True)
+
+    provider: str
+    runtime: str
+
+
+class WorkerReport(BaseModel):
+    """One live worker. runtime: None while its model is still loading."""
+
+    model_config = ConfigDict(frozen=True)
+
+    id: str
+    host: str
+    pid: int
+    models: tuple[ModelSummary, ...]
+    runtime: Runtime | None = None
+
+
+class Presence:
+    """One worker's own entry."""
+
+    def __init__(self, client: "Redis[str]", worker: str) -> None:
+        self._client = client
+        self._worker = worker
+        self._entry, self._pulse = f"adis:worker:{worker}", f"adis:pulse:{worker}"
+
+    def enter(self, models: list[ModelSummary]) -> None:
+        """Say that the worker is there; it counts from `announce_runtime` on."""
+        fields = {
+            "host": socket.gethostname(),
+            "pid": str(os.getpid()),
+            "models": json.dumps([model.model_dump() for model in models]),
+        }
+        self._client.hset(self._entry, mapping=fields)
+        self.beat()
+
+    def announce_runtime(self, runtime: Runtime) -> None:
+        """Called by a pool process when its model is loaded."""
+        self._client.hset(self._entry, "runtime", runtime.model_dump_json())
+
+    def beat(self) -> bool:
+        """Say that the worker lives; False if Redis has forgotten its entry."""
+        with self._client.pipeline(transaction=True) as pipe:
+            pipe.set(self._pulse, "1", ex=_SILENCE_SECONDS)
+            pipe.sadd("adis:workers", self._worker)
+            pipe.expire(self._entry, _ENTRY_SECONDS)
+            return bool(pipe.execute()[-1])
+
+    def leave(self) -> None:
+        """The worker stops."""
+        with self._client.pipeline(transaction=True) as pipe:
+            pipe.delete(self._entry, self._pulse)
+            pipe.srem("adis:workers", self._worker)
+            pipe.execute()
+
+
+async def live_workers(client: "AsyncRedis[str]") -> list[WorkerReport]:
+    """Every worker that was heard of lately, ready or not."""
+    ids = sorted(await client.smembers("adis:workers"))
+    async with client.pipeline(transaction=True) as pipe:
+        for worker in ids:
+            pipe.exists(f"adis:pulse:{worker}")
+            pipe.hgetall(f"adis:worker:{worker}")
+        answers = await pipe.execute() if ids else []
+    entries = dict(zip(ids, zip(answers[::2], answers[1::2], strict=True), strict=True))
+    live = {worker: fields for worker, (pulse, fields) in entries.items() if pulse and "models" in fields}
+    if silent := set(ids) - set(live):
+        await client.srem("adis:workers", *silent)
+    return [
+        WorkerReport(
+            id=worker,
+            host=fields["host"],
+            pid=int(fields["pid"]),
+            models=json.loads(fields["models"]),
+            runtime=json.loads(fields["runtime"]) if "runtime" in fields else None,
+        )
+        for worker, fields in live.items()
+    ]

@@ -1,0 +1,66 @@
+"""The Celery app: messages that carry a job's id, delivered until a worker has finished with it."""
+
+from typing import Any, Final
+
+from celery import Celery
+
+from service.jobs.connection import broker_url
+
+STYLIZE_PICTURE: Final = "stylize-picture"
+QUEUE: Final = "pictures"
+KEY_PREFIX: Final = "adis:celery:"
+
+_HARD_LIMIT_MARGIN_SECONDS: Final = 30  # a soft limit does not fire inside a native call
+_VISIBILITY_MARGIN_SECONDS: Final = 60
+_SOCKET_SECONDS: Final = 10.0
+_CHILD_START_SECONDS: Final = 300.0  # loading a model and building its GPU engine is slow
+
+
+def make_queue(redis_url: str, max_job_seconds: int, stop_seconds: float) -> Celery:
+    """The app with its whole configuration; API and workers must be given the same values.
+
+    A message is acknowledged when its job has ended, and comes again if the process that ran it was killed.
+    """
+    hard_limit = max_job_seconds + _HARD_LIMIT_MARGIN_SECONDS
+    transport_options: dict[str, Any] = {
+        # the shortest on a shared broker wins; a job that outlived it would be delivered twice
+        "visibility_timeout": hard_limit + _VISIBILITY_MARGIN_SECONDS,
+        "global_keyprefix": KEY_PREFIX,
+        "health_check_interval": 10,
+        "socket_timeout": _SOCKET_SECONDS,
+        "socket_connect_timeout": _SOCKET_SECONDS,
+        "socket_keepalive": True,
+        "retry_on_timeout": True,
+    }
+    app = Celery("service", set_as_current=False)
+    app.conf.update(
+        broker_url=broker_url(redis_url),
+        broker_transport_options=transport_options,
+        broker_connection_retry_on_startup=True,
+        broker_connection_max_retries=None,
+        result_backend=None,
+        result_backend_transport_options=transport_options,
+        task_default_queue=QUEUE,
+        task_ignore_result=True,
+        task_acks_late=True,
+        task_reject_on_worker_lost=True,
+        task_soft_time_limit=max_job_seconds,
+        task_time_limit=hard_limit,
+        task_serializer="json",
+        accept_content=["json"],
+        task_send_sent_event=False,
+        worker_send_task_events=False,
+        worker_prefetch_multiplier=1,
+        worker_proc_alive_timeout=_CHILD_START_SECONDS,
+        worker_soft_shutdown_timeout=stop_seconds,
+        worker_cancel_long_running_tasks_on_connection_loss=False,
+        worker_enable_remote_control=False,
+        worker_hijack_root_logger=False,
+        worker_redirect_stdouts=False,
+    )
+    return app
+
+
+def send(app: Celery, job_id: str) -> None:
+    """Put the job's message into the queue; raises kombu.exceptions.OperationalError if the broker is away."""
+    app.send_task(STYLIZE_PICTURE, args=[job_id], retry=True, retry_policy={"max_retries": 2, "interval_step": 0.1})

@@ -1,0 +1,93 @@
+"""What is known of one job, as it is kept in Redis."""
+
+import json
+from collections.abc import Mapping
+from enum import StrEnum
+from typing import Any, Final
+
+from pydantic import BaseModel, ConfigDict, Field
+
+
+class JobState(StrEnum):
+    """queued -> running -> succeeded or failed; cancelled from either of the first two."""
+
+    QUEUED = "queued"
+    RUNNING = "running"
+    SUCCEEDED = "succeeded"
+    FAILED = "failed"
+    CANCELLED = "cancelled"
+
+    @property
+    def ended(self) -> bool:
+        """Whether nothing will change any more."""
+        return self not in (JobState.QUEUED, JobState.RUNNING)
+
+
+class StoredInput(BaseModel):
+    """An upload. field: name of the request's part. sha256: also its name in the job's storage."""
+
+    model_config = ConfigDict(frozen=True)
+
+    field: str
+    sha256: str
+    bytes: int
+
+
+class StoredResult(BaseModel):
+    """A result file and the reports that go with it. sha256: also its name in the job's storage."""
+
+    model_config = ConfigDict(frozen=True)
+
+    sha256: str
+    bytes: int
+    media_type: str
+    width: int
+    height: int
+    gain_db: float
+    heard: dict[str, Any]
+    receipt: dict[str, Any]
+
+
+class JobRecord(BaseModel):
+    """Times are seconds of the Unix epoch by the Redis server's clock.
+
+    fingerprint: hash of parameters and inputs, by which a repeated request is known.
+    attempt: counts the times that a worker took the job, and fences off the writes of earlier ones.
+    lost: how many of those workers died over it.
+    """
+
+    model_config = ConfigDict(frozen=True)
+
+    id: str
+    kind: str = "picture"
+    state: JobState
+    parameters: dict[str, Any]
+    inputs: tuple[StoredInput, ...]
+    fingerprint: str
+    created: float
+    started: float | None = None
+    finished: float | None = None
+    expires: float | None = None
+    done: int = 0
+    total: int = Field(ge=1)
+    unit: str = "results"
+    attempt: int = 0
+    lost: int = 0
+    owner: str | None = None
+    results: tuple[StoredResult, ...] = ()
+    error: dict[str, Any] | None = None
+    seconds: dict[str, float] = Field(default_factory=dict)
+
+
+_JSON_FIELDS: Final = frozenset({"parameters", "inputs", "results", "error", "seconds"})
+
+
+def record_from_hash(job_id: str, fields: Mapping[str, str]) -> JobRecord:
+    """The record in a Redis hash, in which structured fields are JSON."""
+    values = {name: json.loads(value) if name in _JSON_FIELDS else value for name, value in fields.items()}
+    return JobRecord.model_validate({"id": job_id, **values})
+
+
+def hash_fields(**values: Any) -> dict[str, str]:
+    """The same the other way: fields as Redis holds them."""
+    return {name: json.dumps(value) if name in _JSON_FIELDS else str(value) for name, value in values.items()}

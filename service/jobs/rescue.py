@@ -1,0 +1,27 @@
+"""Look after jobs that nobody works on any more: queue again what lost its worker or whose message never went out."""
+
+import logging
+from typing import Final
+
+from celery import Celery
+from redis import Redis
+
+from service.jobs import scripts
+from service.jobs.intake import SEND_GRACE_SECONDS
+from service.jobs.lease import LeaseTerms
+from service.jobs.queue import send
+
+logger = logging.getLogger(__name__)
+
+_AT_ONCE: Final = 100
+
+
+def rescue_overdue(client: "Redis[str]", app: Celery, terms: LeaseTerms) -> int:
+    """Send a new message for every overdue job; returns how many. A job that was lost too often fails instead."""
+    arguments = [_AT_ONCE, SEND_GRACE_SECONDS, terms.max_attempts, terms.problem, terms.lifetime_seconds]
+    overdue = client.register_script(scripts.OVERDUE)(args=arguments)
+    for job_id in overdue:
+        logger.warning("job %s is overdue and is queued again", job_id)
+        send(app, job_id)
+        client.register_script(scripts.SENT)(args=[job_id])
+    return len(overdue)

@@ -1,0 +1,224 @@
+"""The job's state machine: every change of a record is one atomic script that runs inside Redis.
+
+Kept in Redis, with the prefix `adis:`
+  job:ID          hash     the record (service.jobs.record)
+  events:ID       stream   what happened, for replay
+  news            channel  ids of jobs to which something happened
+  queued          sorted   ids that wait, by the time at which they came
+  due             sorted   ids by the time at which somebody must look after them: a queued job whose message may not
+                           have reached the broker, a running one whose worker is silent
+  key:HASH        string   id of the job that an idempotency key belongs to
+
+A worker holds a running job by `owner` and `attempt`, and has to write within its lease: `due` is when that ends.
+Active jobs do not expire; an ended one lives for its time, and its events and key with it.
+Keys are made from ids inside the scripts, so this wants a single Redis, not a cluster.
+"""
+
+from typing import Final
+
+_COMMON: Final = """
+local P = 'adis:'
+local function now()
+  local t = redis.call('TIME')
+  return tonumber(t[1]) + tonumber(t[2]) / 1e6
+end
+local function stamp(seconds)
+  return string.format('%.6f', seconds)
+end
+local function announce(id, name)
+  local f = redis.call('HMGET', P .. 'job:' .. id, 'state', 'done', 'total', 'unit', 'error')
+  local data = '{"id":"' .. id .. '","state":"' .. f[1] .. '","progress":{"done":' .. f[2] .. ',"total":' .. f[3]
+    .. ',"unit":"' .. f[4] .. '"},"error":' .. (f[5] or 'null') .. '}'
+  redis.call('XADD', P .. 'events:' .. id, 'MAXLEN', '~', 1000, '*', 'event', name, 'data', data)
+  redis.call('PUBLISH', P .. 'news', id)
+end
+local function finish(id, state, lifetime)
+  local job, t = P .. 'job:' .. id, now()
+  redis.call('HSET', job, 'state', state, 'finished', stamp(t), 'expires', stamp(t + lifetime))
+  redis.call('HDEL', job, 'owner')
+  redis.call('ZREM', P .. 'queued', id)
+  redis.call('ZREM', P .. 'due', id)
+  announce(id, 'state')
+  redis.call('EXPIRE', job, lifetime)
+  redis.call('EXPIRE', P .. 'events:' .. id, lifetime)
+  local key = redis.call('HGET', job, 'key')
+  if key then redis.call('EXPIRE', P .. 'key:' .. key, lifetime) end
+end
+local function lose(id, most, problem, lifetime)
+  local job, t = P .. 'job:' .. id, stamp(now())
+  if redis.call('HINCRBY', job, 'lost', 1) >= most then
+    redis.call('HSET', job, 'error', problem)
+    finish(id, 'failed', lifetime)
+    return false
+  end
+  redis.call('HSET', job, 'state', 'queued', 'done', 0)
+  redis.call('HDEL', job, 'owner')
+  redis.call('ZADD', P .. 'queued', t, id)
+  return true
+end
+local function held(id, owner, attempt)
+  local f = redis.call('HMGET', P .. 'job:' .. id, 'state', 'owner', 'attempt')
+  if not f[1] then return 'erased' end
+  if f[1] == 'running' and f[2] == owner and f[3] == attempt then return 'held' end
+  if f[1] == 'cancelled' then return 'cancelled' end
+  return 'taken'
+end
+"""
+
+# id, key or '', most waiting, seconds of grace for the message, then the record's fields and values
+# -> {'new'|'same', id}, {'other', id} (the key belongs to another request), {'full', waiting}
+SUBMIT: Final = (
+    _COMMON
+    + """
+local id, key, most, grace = ARGV[1], ARGV[2], tonumber(ARGV[3]), tonumber(ARGV[4])
+local job, t = P .. 'job:' .. id, now()
+local fields = {}
+for i = 5, #ARGV do fields[#fields + 1] = ARGV[i] end
+if key ~= '' then
+  local first = redis.call('GET', P .. 'key:' .. key)
+  local known = first and redis.call('HGET', P .. 'job:' .. first, 'fingerprint')
+  if known then
+    for i = 1, #fields, 2 do
+      if fields[i] == 'fingerprint' then return {fields[i + 1] == known and 'same' or 'other', first} end
+    end
+  end
+end
+local waiting = redis.call('ZCARD', P .. 'queued')
+if waiting >= most then return {'full', tostring(waiting)} end
+redis.call('HSET', job, 'state', 'queued', 'created', stamp(t), 'done', 0, unpack(fields))
+if key ~= '' then
+  redis.call('HSET', job, 'key', key)
+  redis.call('SET', P .. 'key:' .. key, id)
+end
+redis.call('ZADD', P .. 'queued', stamp(t), id)
+redis.call('ZADD', P .. 'due', stamp(t + grace), id)
+announce(id, 'state')
+return {'new', id}
+"""
+)
+
+# id: its message has reached the broker
+SENT: Final = (
+    _COMMON
+    + """
+if redis.call('HGET', P .. 'job:' .. ARGV[1], 'state') == 'queued' then redis.call('ZREM', P .. 'due', ARGV[1]) end
+return 1
+"""
+)
+
+# id, owner, an owner known to be dead or '', lease, most losses, the error if there were more, lifetime
+# -> 'claimed', 'ended', 'erased', 'busy' (another worker holds it), 'failed' (it was lost too often)
+CLAIM: Final = (
+    _COMMON
+    + """
+local id, owner, dead, lease = ARGV[1], ARGV[2], ARGV[3], tonumber(ARGV[4])
+local most, problem, lifetime = tonumber(ARGV[5]), ARGV[6], tonumber(ARGV[7])
+local job, t = P .. 'job:' .. id, now()
+local state = redis.call('HGET', job, 'state')
+if not state then return 'erased' end
+if state == 'running' then
+  local holder = redis.call('HGET', job, 'owner') or ''
+  if holder ~= owner then
+    local due = tonumber(redis.call('ZSCORE', P .. 'due', id) or 0)
+    if holder ~= dead and due > t then return 'busy' end
+    if not lose(id, most, problem, lifetime) then return 'failed' end
+  end
+elseif state ~= 'queued' then
+  return 'ended'
+end
+redis.call('HINCRBY', job, 'attempt', 1)
+redis.call('HSET', job, 'state', 'running', 'owner', owner, 'started', stamp(t), 'done', 0)
+redis.call('ZREM', P .. 'queued', id)
+redis.call('ZADD', P .. 'due', stamp(t + lease), id)
+announce(id, 'state')
+return 'claimed'
+"""
+)
+
+# id, owner, attempt, lease, done or '' -> 'held', or why it is not: 'erased', 'cancelled', 'taken'
+KEEP: Final = (
+    _COMMON
+    + """
+local id, verdict = ARGV[1], held(ARGV[1], ARGV[2], ARGV[3])
+if verdict ~= 'held' then return verdict end
+redis.call('ZADD', P .. 'due', stamp(now() + tonumber(ARGV[4])), id)
+if ARGV[5] ~= '' and ARGV[5] ~= redis.call('HGET', P .. 'job:' .. id, 'done') then
+  redis.call('HSET', P .. 'job:' .. id, 'done', ARGV[5])
+  announce(id, 'progress')
+end
+return 'held'
+"""
+)
+
+# id, owner, attempt, state, lifetime, then fields and values -> as KEEP
+FINISH: Final = (
+    _COMMON
+    + """
+local id, verdict = ARGV[1], held(ARGV[1], ARGV[2], ARGV[3])
+local job = P .. 'job:' .. id
+if verdict ~= 'held' then
+  local f = redis.call('HMGET', job, 'state', 'attempt')
+  return (f[1] == ARGV[4] and f[2] == ARGV[3]) and 'held' or verdict
+end
+for i = 6, #ARGV, 2 do redis.call('HSET', job, ARGV[i], ARGV[i + 1]) end
+finish(id, ARGV[4], tonumber(ARGV[5]))
+return 'held'
+"""
+)
+
+# id, owner, attempt: give the job back, unharmed, to be started again -> as KEEP
+RELEASE: Final = (
+    _COMMON
+    + """
+local id, verdict = ARGV[1], held(ARGV[1], ARGV[2], ARGV[3])
+if verdict ~= 'held' then return verdict end
+local t = stamp(now())
+redis.call('HSET', P .. 'job:' .. id, 'state', 'queued', 'done', 0)
+redis.call('HDEL', P .. 'job:' .. id, 'owner', 'started')
+redis.call('ZADD', P .. 'queued', t, id)
+redis.call('ZADD', P .. 'due', t, id)
+announce(id, 'state')
+return 'held'
+"""
+)
+
+# id, lifetime -> 'cancelled' (it was active; its record stays), 'erased' (it had ended), 'unknown'
+DELETE: Final = (
+    _COMMON
+    + """
+local id, job = ARGV[1], P .. 'job:' .. ARGV[1]
+local f = redis.call('HMGET', job, 'state', 'key')
+if not f[1] then return 'unknown' end
+if f[1] == 'queued' or f[1] == 'running' then
+  finish(id, 'cancelled', tonumber(ARGV[2]))
+  return 'cancelled'
+end
+redis.call('DEL', job, P .. 'events:' .. id)
+if f[2] and redis.call('GET', P .. 'key:' .. f[2]) == id then redis.call('DEL', P .. 'key:' .. f[2]) end
+return 'erased'
+"""
+)
+
+# most ids, seconds of grace for the new message, most losses, the error if there were more, lifetime
+# -> ids of the jobs that need a new message: lost with their worker, or never sent
+OVERDUE: Final = (
+    _COMMON
+    + """
+local t, found = stamp(now()), {}
+for _, id in ipairs(redis.call('ZRANGEBYSCORE', P .. 'due', '-inf', t, 'LIMIT', 0, tonumber(ARGV[1]))) do
+  local state = redis.call('HGET', P .. 'job:' .. id, 'state')
+  local wanted = state == 'queued'
+  if state == 'running' then
+    wanted = lose(id, tonumber(ARGV[3]), ARGV[4], tonumber(ARGV[5]))
+    if wanted then announce(id, 'state') end
+  end
+  if wanted then
+    redis.call('ZADD', P .. 'due', stamp(now() + tonumber(ARGV[2])), id)
+    found[#found + 1] = id
+  else
+    redis.call('ZREM', P .. 'due', id)
+  end
+end
+return found
+"""
+)
