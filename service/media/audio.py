@@ -3,14 +3,15 @@
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
-from typing import Final, NoReturn
+from typing import Any, Final, NoReturn
 
 import av
 import numpy as np
+from numpy.typing import NDArray
 
 from service.errors import MediaError, TooLarge
 from service.media.limits import MediaLimits
-from service.media.sound_file import Waveform, open_sound
+from service.media.sound_file import SoundFile, Waveform, open_sound
 
 _FLOAT_PCM: Final = {"pcm_f32le", "pcm_f32be", "pcm_f64le", "pcm_f64be"}
 _BAD_PACKETS_SHARE: Final = 0.01
@@ -38,7 +39,7 @@ def probe_audio(path: Path, limits: MediaLimits) -> AudioInfo:
         for packet in sound.packets():
             if decodes:
                 for frame in stream.codec_context.decode(packet):
-                    sound.to_mono(frame)
+                    sound.to_mono(sound.samples(frame))
             if sound.end_seconds > limits.max_audio_seconds:
                 _refuse_long(limits)
         sound.check_whole()
@@ -59,8 +60,8 @@ def decode_audio(path: Path, limits: MediaLimits, sample_rate_hz: int) -> Wavefo
     """
     with open_sound(path, limits) as sound:
         decoder = sound.stream.codec_context
-        resampler: _Resampler | None = None
-        samples, packets, bad_packets = 0, 0, 0
+        resampler = _Resampler(sound, sample_rate_hz)
+        packets, bad_packets = 0, 0
         for packet in sound.packets():
             packets += 1
             try:
@@ -69,40 +70,46 @@ def decode_audio(path: Path, limits: MediaLimits, sample_rate_hz: int) -> Wavefo
                 bad_packets += 1
                 continue
             for frame in frames:
-                mono = sound.to_mono(frame)
-                samples += len(mono)
-                if samples > limits.max_audio_seconds * sound.sample_rate_hz:
-                    _refuse_long(limits)
-                resampler = resampler or _Resampler(sound.sample_rate_hz, sample_rate_hz)
-                resampler.push(mono)
+                resampler.push(sound.samples(frame))
+            if resampler.taken > limits.max_audio_seconds * sound.sample_rate_hz:
+                _refuse_long(limits)
         sound.check_whole()
         if bad_packets > 1 + _BAD_PACKETS_SHARE * packets:
             raise MediaError(
                 f"the sound is damaged: {bad_packets} of its {packets} packets cannot be decoded; send it again",
                 field="audio",
             )
-        if resampler is None or samples < limits.min_audio_seconds * sound.sample_rate_hz:
-            _refuse_short(samples / sound.sample_rate_hz, limits)
+        if resampler.taken < limits.min_audio_seconds * sound.sample_rate_hz:
+            _refuse_short(resampler.taken / sound.sample_rate_hz, limits)
         return resampler.finish()
 
 
 class _Resampler:
-    """Collects mono waveforms at one rate and gives them back at another, a second at a time to bound the memory."""
+    """Collects a sound's samples and makes them mono at another rate, a second at a time: fast, in bounded memory.
 
-    def __init__(self, from_hz: int, to_hz: int) -> None:
-        self._from_hz = from_hz
-        self._resampler = av.AudioResampler("flt", "mono", to_hz) if from_hz != to_hz else None
-        self._waiting: list[Waveform] = []
+    taken: samples of each channel so far, at the sound's own rate.
+    """
+
+    def __init__(self, sound: SoundFile, to_hz: int) -> None:
+        self._sound = sound
+        self._to_hz = to_hz
+        self._resampler: av.AudioResampler | None = None
+        self._waiting: list[NDArray[Any]] = []
         self._waiting_samples = 0
         self._done: list[Waveform] = []
+        self.taken = 0
 
-    def push(self, mono: Waveform) -> None:
-        self._waiting.append(mono)
-        self._waiting_samples += len(mono)
-        if self._waiting_samples >= self._from_hz:
+    def push(self, samples: NDArray[Any]) -> None:
+        """samples: [planes, n] as `SoundFile.samples` gives them."""
+        count = samples.size // self._sound.channels
+        self._waiting.append(samples)
+        self._waiting_samples += count
+        self.taken += count
+        if self._waiting_samples >= self._sound.sample_rate_hz:
             self._convert()
 
     def finish(self) -> Waveform:
+        """All that was pushed, [N] at the new rate."""
         self._convert()
         if self._resampler is not None:
             self._done += [frame.to_ndarray()[0] for frame in self._resampler.resample(None)]
@@ -111,13 +118,15 @@ class _Resampler:
     def _convert(self) -> None:
         if not self._waiting:
             return
-        mono = np.concatenate(self._waiting)
+        mono = self._sound.to_mono(np.concatenate(self._waiting, axis=1))
         self._waiting, self._waiting_samples = [], 0
-        if self._resampler is None:
+        from_hz = self._sound.sample_rate_hz
+        if from_hz == self._to_hz:
             self._done.append(mono)
             return
+        self._resampler = self._resampler or av.AudioResampler("flt", "mono", self._to_hz)
         frame = av.AudioFrame.from_ndarray(mono[None], format="flt", layout="mono")
-        frame.sample_rate, frame.time_base = self._from_hz, Fraction(1, self._from_hz)
+        frame.sample_rate, frame.time_base = from_hz, Fraction(1, from_hz)
         self._done += [converted.to_ndarray()[0] for converted in self._resampler.resample(frame)]
 
 

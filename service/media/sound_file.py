@@ -32,6 +32,7 @@ _OPTIONS: Final = {
     "protocol_whitelist": "none",
     # for the decoders that libav tries while it opens the file (an album cover is a picture of any size)
     "codec_whitelist": ",".join(sorted(_DECODERS)),
+    "probesize": "65536",  # a header says enough; more costs milliseconds
     "max_streams": "16",
     "max_pixels": "1",
     "threads": "1",
@@ -70,9 +71,14 @@ class SoundFile:
     deadline: float
     sample_rate_hz: int
     channels: int
-    end_seconds: float = 0.0  # up to where packets were found
+    end_ticks: int = 0  # up to where packets were found, in the stream's time base
     timed: bool = True
     started: bool = False
+
+    @property
+    def end_seconds(self) -> float:
+        """Up to where packets were found."""
+        return float(self.end_ticks * self.stream.time_base)
 
     def packets(self) -> Iterator[Any]:
         """Every packet of the sound, then the empty one that flushes a decoder; raises TooLarge when time is up."""
@@ -80,12 +86,11 @@ class SoundFile:
         for packet in self.container.demux(self.stream):
             if time.monotonic() > self.deadline:
                 raise TooLarge("the sound takes too long to open; send a shorter or simpler one", field="audio")
-            if packet.size:
-                time_known = packet.pts is not None and packet.duration
-                self.timed = self.timed and bool(time_known)
-                if time_known:
-                    end = float((packet.pts + packet.duration - start) * self.stream.time_base)
-                    self.end_seconds = max(self.end_seconds, end)
+            pts, duration = packet.pts, packet.duration
+            if pts is not None and duration:
+                self.end_ticks = max(self.end_ticks, pts + duration - start)
+            elif packet.size:
+                self.timed = False
             yield packet
 
     def check_whole(self) -> None:
@@ -101,23 +106,30 @@ class SoundFile:
                 f"the sound breaks off after {self.end_seconds:.1f} s ({reason}); send the whole file", field="audio"
             )
 
-    def to_mono(self, frame: Any) -> Waveform:
-        """One decoded frame -> the mean of its channels, [n], full scale = 1 (libav's mean depends on the format)."""
+    def samples(self, frame: Any) -> NDArray[Any]:
+        """The samples of one decoded frame as libav stores them, [planes, n]; one plane holds channels in turn."""
         channels = frame.layout.nb_channels
         if not self.started:  # AAC may hide that it is stereo, or twice the rate, until it is decoded
             _check_form(frame.sample_rate, channels)
             self.sample_rate_hz, self.channels, self.started = frame.sample_rate, channels, True
-        if (frame.sample_rate, channels) != (self.sample_rate_hz, self.channels):
+        if frame.sample_rate != self.sample_rate_hz or channels != self.channels:
             raise MediaError("the sound changes its rate or channels on the way; convert it to WAV", field="audio")
-        if frame.format.is_planar and channels > _MAX_PLANES:
+        if channels > _MAX_PLANES and frame.format.is_planar:
             raise MediaError(f"the sound has {channels} channels; mix it down to stereo", field="audio")
         samples: NDArray[Any] = frame.to_ndarray()
-        if not frame.format.is_planar:
-            samples = samples.reshape(-1, channels).T  # [channels, n]
+        return samples
+
+    def to_mono(self, samples: NDArray[Any]) -> Waveform:
+        """[planes, n] as libav stores them -> the mean of the channels, [n], full scale = 1.
+
+        libav's own mean is not used: its level depends on the sample format. Raises MediaError for NaN.
+        """
+        if len(samples) != self.channels:
+            samples = samples.reshape(-1, self.channels).T  # [channels, n]
         scaled = samples.astype(np.float32)
         if samples.dtype == np.uint8:
             scaled -= 128
-        mono: Waveform = scaled.mean(axis=0) if channels > 1 else scaled[0]
+        mono: Waveform = scaled.mean(axis=0) if self.channels > 1 else scaled[0]
         mono = mono / np.float32(_FULL_SCALE[samples.dtype.str[1:]])
         peak = float(np.abs(mono).max(initial=0.0))
         if not np.isfinite(peak):

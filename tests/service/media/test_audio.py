@@ -107,9 +107,10 @@ def test_a_wav_of_unknown_length_as_programs_pipe_it_is_taken(tmp_path: Path) ->
     assert len(decode_audio(tmp_path / "x", LIMITS, RATE_HZ)) == RATE_HZ
 
 
-def test_an_album_cover_is_never_decoded(tmp_path: Path) -> None:
+@pytest.mark.parametrize("cover", [png_bomb(), b"\xff\xd8\xff\xe0" + make_noise(20).tobytes()], ids=["bomb", "large"])
+def test_an_album_cover_is_never_decoded(tmp_path: Path, cover: bytes) -> None:
     mp3 = write_mp3(tmp_path / "plain", make_noise(1)).read_bytes()
-    (tmp_path / "x").write_bytes(mp3_with_cover(mp3, png_bomb()))
+    (tmp_path / "x").write_bytes(mp3_with_cover(mp3, cover))
     assert len(decode_audio(tmp_path / "x", LIMITS, RATE_HZ)) == pytest.approx(RATE_HZ, abs=2000)
 
 
