@@ -1,0 +1,1 @@
+"""Training: paired pictures and sounds in, PyTorch checkpoints out."""

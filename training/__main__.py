@@ -1,0 +1,68 @@
+"""`python -m training`: build an index, train, evaluate."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+
+from training.config import PRESETS
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run one command; 2 for bad arguments or inputs, 1 for a run that diverged."""
+    parser = argparse.ArgumentParser(prog="python -m training", description=__doc__)
+    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
+
+    index = commands.add_parser("index", help="pair folders of photographs and sounds by scene")
+    index.add_argument("recipe", type=Path, help="TOML file that says which sounds go with which photographs")
+    index.add_argument("output", type=Path, help="the index to write (JSON lines)")
+    index.add_argument("--data", type=Path, required=True, help="folder that holds the photographs and the sounds")
+
+    train = commands.add_parser("train", help="train, or go on with, a run")
+    train.add_argument("--preset", choices=sorted(PRESETS), default="default")
+    train.add_argument("--index", type=Path, required=True, help="index of what occurs together (JSON lines)")
+    train.add_argument("--run", type=Path, required=True, help="folder of the run; the same command resumes it")
+    train.add_argument("--from", dest="start_from", type=Path, help="checkpoint whose weights to begin with")
+    train.add_argument("--images", type=int, help="length of the run in pictures (default: the preset's)")
+    train.add_argument("--batch", type=int, help="pictures a step, over all processes (default: the preset's)")
+    train.add_argument("--seed", type=int, help="seed (default: 0)")
+
+    evaluate = commands.add_parser("evaluate", help="measure checkpoints on the held-out split")
+    evaluate.add_argument("checkpoints", type=Path, nargs="+", help="the model, then controls trained as long")
+    evaluate.add_argument("--index", type=Path, required=True, help="index of what occurs together (JSON lines)")
+    evaluate.add_argument("--output", type=Path, required=True, help="folder for the table and the sheets")
+    evaluate.add_argument("--pictures", type=int, default=64, help="held-out photographs (default: 64)")
+    evaluate.add_argument("--size", type=int, default=256, help="side in pixels (default: 256)")
+
+    options = parser.parse_args(arguments)
+    # Imported here, so that --help answers at once.
+    from training.checkpoint import CheckpointError
+    from training.index import PairingError, build_scene_index
+    from training.media import MediaError
+    from training.step import DivergedError
+
+    try:
+        if options.command == "index":
+            for name, count in build_scene_index(options.recipe, options.data, options.output).items():
+                print(f"{name:>20}: {count} photographs")
+        elif options.command == "train":
+            from training.loop import changed, train as run_training
+
+            config = changed(PRESETS[options.preset], images=options.images, batch=options.batch, seed=options.seed)
+            print(f"checkpoint: {run_training(config, options.index, options.run, options.start_from)}")
+        elif options.command == "evaluate":
+            from training.evaluate import evaluate as run_evaluation
+
+            run_evaluation(options.checkpoints, options.index, options.output, options.pictures, options.size)
+    except DivergedError as exc:
+        print(f"diverged: {exc}", file=sys.stderr)
+        return 1
+    except (CheckpointError, PairingError, MediaError, ValueError, OSError) as exc:
+        print(f"error: {exc}", file=sys.stderr)
+        return 2
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

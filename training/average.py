@@ -1,0 +1,37 @@
+"""The running average of the weights that make a picture: what is evaluated and exported."""
+
+from __future__ import annotations
+
+import copy
+import math
+
+import torch
+from torch import nn
+
+from training.networks.audio_encoder import AudioEncoder
+from training.networks.generator import Generator
+from training.step import Networks
+
+
+class Average(nn.Module):
+    """Exponential moving average of the generator and the audio encoder.
+
+    It reaches back about `images` pictures, and early in a run about a tenth of what was seen (Karras et al. 2024).
+    """
+
+    def __init__(self, networks: Networks, images: float) -> None:
+        super().__init__()
+        self.images = images
+        self.generator: Generator = copy.deepcopy(networks.generator)
+        self.audio_encoder: AudioEncoder = copy.deepcopy(networks.audio_encoder)
+        self.requires_grad_(False)
+        self.eval()
+
+    @torch.no_grad()
+    def update(self, networks: Networks, batch: int, images_seen: int) -> None:
+        reach = min(self.images, 0.1 * images_seen)
+        keep = math.exp(-batch / reach) if reach > 0 else 0.0
+        for mine, theirs in ((self.generator, networks.generator), (self.audio_encoder, networks.audio_encoder)):
+            torch._foreach_lerp_(list(mine.parameters()), list(theirs.parameters()), 1 - keep)
+            for kept, new in zip(mine.buffers(), theirs.buffers(), strict=True):
+                kept.copy_(new)

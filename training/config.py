@@ -1,0 +1,208 @@
+"""The settings of a training run as frozen dataclasses, and the presets that name them.
+
+Symbols follow the paper (Li et al., ECCV 2022): lambda and mu weigh the patch NCE of the stylization and of the identity.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+
+@dataclass(frozen=True)
+class AudioConfig:
+    """How a waveform becomes an embedding."""
+
+    sample_rate_hz: int = 16_000
+    clip_seconds: float = 3.0
+    n_fft: int = 512
+    window_samples: int = 400  # 25 ms
+    hop_samples: int = 160  # 10 ms
+    encoder_width: int = 64  # channels of the first stage of the ResNet18
+    first_padding: int = 3
+    embedding_dim: int = 256
+    level_preserving: bool = True  # False divides every waveform by 1.1 of its peak, as the authors' loader does
+    gate_center_dbfs: float = -48.0  # the loudness at which the effect is half there
+    gate_slope_db: float = 6.0  # decibels for one unit of the effect's logit
+
+    @property
+    def clip_samples(self) -> int:
+        return round(self.clip_seconds * self.sample_rate_hz)
+
+
+@dataclass(frozen=True)
+class GeneratorConfig:
+    """The two halves Genc and Gdec."""
+
+    width: int = 64
+    blocks: int = 9
+    encoder_blocks: int = 5  # the blocks before the fusion; the paper's last NCE features come from the fifth
+    antialias: bool = True  # blur before sub-sampling (CUT) instead of strided convolutions
+    conditioning: Literal["concat", "modulated"] = "modulated"
+    output: Literal["direct", "masked"] = "masked"
+    wide_up_path: bool = False  # the authors' code keeps the concatenated width in the first up-sampling
+
+    @property
+    def size_multiple(self) -> int:
+        return 4
+
+
+@dataclass(frozen=True)
+class DiscriminatorConfig:
+    """Who judges whether a picture and a sound belong together."""
+
+    width: int = 64
+    conditioning: Literal["early-fusion", "projection"] = "early-fusion"
+    mismatched_pairs: bool = True
+    feature_noise: float = 0.0  # standard deviation of the noise on what the frozen features see
+    feature_width: int = 0  # channels of the heads on frozen EfficientNet features; 0 leaves them out
+
+
+@dataclass(frozen=True)
+class LossConfig:
+    """The weights of Eq. 4 and of what was added to it."""
+
+    nce: float = 0.5  # lambda
+    identity_nce: float = 0.5  # mu
+    identity_every: int = 1  # the identity pass in every n-th step only, its weight times n
+    nce_every: int = 1  # the structure term in every n-th step only, its weight times n
+    nce_patches: int = 256
+    nce_temperature: float = 0.07
+    projector_width: int = 256
+    patch_gan: float = 1.0
+    feature_gan: float = 0.0
+    correspondence: float = 0.0  # pull of the picture towards its sound in the correspondence net's space
+    tone: float = 0.0  # the colours of what occurs with the sound, in horizontal bands
+    mix: float = 0.0  # a mixed embedding gives the mixed picture
+    mix_every: int = 4
+    mask: float = 0.0  # mean of the mask: change no more than is needed
+
+
+@dataclass(frozen=True)
+class CorrespondenceConfig:
+    """The contrastive net that is trained first; its sound tower becomes the frozen audio encoder."""
+
+    steps: int = 0  # 0: no such net, the audio encoder learns with the generator
+    batch: int = 64
+    learning_rate: float = 1e-3
+    temperature: float = 0.1
+    hidden: int = 256
+
+
+@dataclass(frozen=True)
+class DataConfig:
+    """What a draw from the index becomes."""
+
+    crops: tuple[tuple[float, int], ...] = ((0.0, 256),)  # (share of the run from which on, crop in pixels)
+    zoom: tuple[float, float] = (1.0, 1.25)  # short side of the photograph over the crop, before cropping
+    loudness_dbfs: tuple[float, float] | None = None  # the sound is brought to a level drawn from here; None keeps it
+    workers: int = 0
+
+
+@dataclass(frozen=True)
+class TrainingConfig:
+    """A whole run."""
+
+    preset: str
+    audio: AudioConfig = field(default_factory=AudioConfig)
+    generator: GeneratorConfig = field(default_factory=GeneratorConfig)
+    discriminator: DiscriminatorConfig = field(default_factory=DiscriminatorConfig)
+    losses: LossConfig = field(default_factory=LossConfig)
+    correspondence: CorrespondenceConfig = field(default_factory=CorrespondenceConfig)
+    data: DataConfig = field(default_factory=DataConfig)
+    batch: int = 16  # over all processes
+    learning_rate: float = 2e-4
+    discriminator_learning_rate: float = 2e-4
+    betas: tuple[float, float] = (0.5, 0.999)
+    epochs: float = 50.0
+    constant_share: float = 0.6  # 30 of 50 epochs; then the rate falls linearly to zero
+    images: int = 0  # the run's length in pictures; 0 takes it from `epochs`
+    ema_images: float = 10_000.0  # the weights' average reaches back about as many pictures
+    max_gradient_norm: float = 1e4  # above it a run counts as diverged
+    seed: int = 0
+    bf16: bool = True
+    checkpoint_seconds: float = 300.0
+    sample_images: int = 1_000
+
+
+PRESETS: Mapping[str, TrainingConfig] = {
+    # The authors' architecture and settings with their faults: the control in every table.
+    "paper": TrainingConfig(
+        preset="paper",
+        audio=AudioConfig(level_preserving=False, first_padding=1),
+        generator=GeneratorConfig(encoder_blocks=9, conditioning="concat", output="direct", wide_up_path=True),
+        discriminator=DiscriminatorConfig(mismatched_pairs=False),
+        ema_images=0.0,
+    ),
+    "default": TrainingConfig(
+        preset="default",
+        discriminator=DiscriminatorConfig(feature_width=64),
+        losses=LossConfig(feature_gan=1.0, correspondence=0.25, mix=2.0),
+        correspondence=CorrespondenceConfig(steps=4_000),
+        data=DataConfig(loudness_dbfs=(-40.0, -14.0)),
+    ),
+    "demo": TrainingConfig(
+        preset="demo",
+        audio=AudioConfig(encoder_width=16, embedding_dim=64),
+        generator=GeneratorConfig(width=32, blocks=6, encoder_blocks=3, antialias=False),
+        discriminator=DiscriminatorConfig(width=32, conditioning="projection", feature_width=64, feature_noise=0.15),
+        losses=LossConfig(
+            identity_every=4, nce_every=2, feature_gan=1.0, patch_gan=1.0, correspondence=0.1, mix=2.0, tone=3.0, projector_width=128
+        ),
+        correspondence=CorrespondenceConfig(steps=300, batch=32),
+        data=DataConfig(
+            crops=((0.0, 128), (0.75, 192)), zoom=(1.0, 1.5), loudness_dbfs=(-40.0, -14.0), workers=1
+        ),
+        batch=4,
+        images=17_000,
+        discriminator_learning_rate=4e-4,
+        ema_images=3_000.0,
+    ),
+    "smoke": TrainingConfig(
+        preset="smoke",
+        audio=AudioConfig(clip_seconds=1.0, encoder_width=4, embedding_dim=8),
+        generator=GeneratorConfig(width=4, blocks=2, encoder_blocks=1, antialias=False),
+        discriminator=DiscriminatorConfig(width=4, conditioning="projection", feature_width=8),
+        losses=LossConfig(
+            feature_gan=1.0, correspondence=0.25, mix=1.0, mix_every=2, identity_every=2, nce_patches=16,
+            projector_width=8,
+        ),
+        correspondence=CorrespondenceConfig(steps=3, batch=4),
+        data=DataConfig(crops=((0.0, 32), (0.5, 64)), loudness_dbfs=(-40.0, -14.0)),
+        batch=2,
+        images=8,
+        ema_images=20.0,
+        sample_images=4,
+    ),
+}  # fmt: skip
+
+
+def config_from_dict(values: Mapping[str, Any]) -> TrainingConfig:
+    """Rebuild a configuration from `dataclasses.asdict` of one (lists where tuples were are allowed)."""
+    return _build(TrainingConfig, values)
+
+
+def _build(cls: type, values: Mapping[str, Any]) -> Any:
+    parts = {
+        "audio": AudioConfig,
+        "generator": GeneratorConfig,
+        "discriminator": DiscriminatorConfig,
+        "losses": LossConfig,
+        "correspondence": CorrespondenceConfig,
+        "data": DataConfig,
+    }
+    known = {f.name for f in dataclasses.fields(cls)}
+    if unknown := set(values) - known:
+        raise ValueError(f"the configuration has unknown settings: {', '.join(sorted(unknown))}")
+    built = {}
+    for name, value in values.items():
+        if cls is TrainingConfig and name in parts:
+            value = _build(parts[name], value)
+        built[name] = _as_tuple(value)
+    return cls(**built)
+
+
+def _as_tuple(value: Any) -> Any:
+    return tuple(_as_tuple(v) for v in value) if isinstance(value, (list, tuple)) else value

@@ -1,0 +1,97 @@
+"""The first stage: train the correspondence net, whose sound tower becomes the frozen audio encoder."""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+from tqdm import tqdm
+
+from training import media
+from training.config import TrainingConfig
+from training.dataset import CoOccurrences
+from training.networks.backbone import Backbone, pooled
+from training.networks.correspondence import contrast, mixed_targets
+from training.step import Networks
+
+VIEWS = 4  # augmented views of every photograph
+
+
+def train_correspondence(
+    networks: Networks, dataset: CoOccurrences, config: TrainingConfig, device: torch.device
+) -> dict[str, float]:
+    """Pull pictures and sounds that occur together to one direction, and mixed sounds between their parts.
+
+    Contrast over the pairs of a batch (InfoNCE). Half of the sounds of each batch are mixed with another's; their
+    target is the point between the two directions, so that f of a mix moves evenly with its weights.
+    Returns the last losses and the share of held-in retrievals among the same sound file's pictures.
+    """
+    settings, tower = config.correspondence, networks.image_tower
+    assert tower is not None, "the preset has no correspondence net"
+    encoder = networks.audio_encoder
+    encoder.requires_grad_(True)
+    tower.requires_grad_(True)
+    encoder.train()
+    tower.train()
+    rng = torch.Generator().manual_seed(config.seed)
+    images = sorted({p.image for p in dataset.pairs})
+    number = {path: i for i, path in enumerate(images)}
+    views = _picture_features(dataset, networks.backbone, images, device)  # [images, VIEWS, D]
+    parameters = [*encoder.parameters(), *tower.parameters()]
+    optimizer = torch.optim.AdamW([p for p in parameters if p.requires_grad], settings.learning_rate, weight_decay=0.05)
+    schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, settings.steps)
+    said = {}
+    progress = tqdm(range(settings.steps), desc="correspondence", unit="step")
+    for step in progress:
+        pairs, waveforms = dataset.draw_sounds(settings.batch, step)
+        view = torch.randint(VIEWS, (len(pairs),), generator=rng)
+        picture = tower.from_pooled(views[torch.tensor([number[p.image] for p in pairs]), view].to(device))
+        waveform = augmented(waveforms, rng).to(device)  # every one at one level: mixes are by loudness
+        weight = torch.rand(len(pairs), generator=rng).to(device)
+        partner = torch.randperm(len(pairs), generator=rng).to(device)
+        mixed = weight[:, None] * waveform + (1 - weight)[:, None] * waveform[partner]
+        with torch.autocast(device.type, torch.bfloat16, enabled=config.bf16):
+            sounds = encoder.direction(torch.cat([waveform, mixed])).float()
+        pure, between = sounds.chunk(2)
+        one = torch.ones_like(weight)
+        loss_pair = contrast(picture, pure, mixed_targets(one, partner), settings.temperature)
+        goal = F.normalize(weight[:, None] * pure.detach() + (1 - weight)[:, None] * pure.detach()[partner], dim=-1)
+        loss_mix = (1 - (between * goal).sum(dim=1)).mean()
+        loss = loss_pair + 2 * loss_mix
+        optimizer.zero_grad(set_to_none=True)
+        loss.backward()
+        optimizer.step()
+        schedule.step()
+        best = (pure @ picture.T).argmax(dim=1).tolist()
+        retrieved = sum(pairs[i].scene == pairs[j].scene for i, j in enumerate(best)) / len(best)
+        said = {"pair": loss_pair.item(), "mix": loss_mix.item(), "retrieved": retrieved}
+        progress.set_postfix({k: f"{v:.3f}" for k, v in said.items()})
+    encoder.requires_grad_(False).eval()
+    tower.requires_grad_(False).eval()
+    return said
+
+
+@torch.no_grad()
+def _picture_features(dataset: CoOccurrences, backbone: Backbone, images: list, device: torch.device) -> Tensor:  # type: ignore[type-arg]
+    """Pooled features of augmented views of every photograph, computed once: [images, VIEWS, D]."""
+    features = []
+    for number, path in enumerate(tqdm(images, desc="looking at the photographs", unit="image")):
+        views = torch.stack([dataset.view(path, 128, number * VIEWS + view) for view in range(VIEWS)])
+        features.append(pooled(backbone(views.to(device))).cpu())
+    return torch.stack(features)
+
+
+def augmented(waveforms: Tensor, rng: torch.Generator) -> Tensor:
+    """Another microphone and another place, one level: [B, N] -> [B, N] at -20 dBFS.
+
+    A random smooth equalisation of about 6 dB and white noise 15 to 50 dB below: few recordings must stand for all.
+    """
+    batch, samples = waveforms.shape
+    spectrum = torch.fft.rfft(waveforms)
+    curve = torch.randn(batch, 1, 8, generator=rng) * 6
+    gains = F.interpolate(curve, size=spectrum.shape[1], mode="linear", align_corners=True)[:, 0]
+    colored = torch.fft.irfft(spectrum * 10 ** (gains / 20), n=samples)
+    colored = torch.stack([media.at_level(w, -20.0) for w in colored])
+    below = 15 + 35 * torch.rand(batch, 1, generator=rng)
+    noise = torch.randn(batch, samples, generator=rng) * 0.1 * 10 ** (-below / 20)
+    return colored + noise

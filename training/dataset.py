@@ -1,0 +1,124 @@
+"""The one dataset: numbered draws from an index, each the same whenever and wherever it is drawn.
+
+Draw number k depends on the seed and k alone, so a resumed run goes on with the pictures that come next and every
+process of a distributed run takes its own numbers.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import numpy as np
+import torch
+from PIL import Image
+from torch.utils.data import DataLoader, Dataset
+
+from training import media
+from training.config import AudioConfig, DataConfig
+from training.index import Pair, PairingError, read_index
+
+Batch = dict[str, torch.Tensor]
+
+
+class CoOccurrences(Dataset[Batch]):
+    """Item (draw, crop) -> `source` and `target` pictures [3, crop, crop] in [-1, 1] and `waveform` [N].
+
+    The waveform occurs with the target; the source is any picture of the split.
+    """
+
+    def __init__(self, index: Path, split: str, data: DataConfig, audio: AudioConfig, seed: int) -> None:
+        pairs = read_index(index, split)
+        self.pairs: Sequence[Pair] = [p for p in pairs if p.sound is not None]
+        if not self.pairs:
+            raise PairingError(f"{index} has no pair with a sound in the split {split!r}")
+        self.images: Sequence[Path] = sorted({p.image for p in pairs})
+        weights = np.array([p.weight for p in self.pairs])
+        self.cumulative = np.cumsum(weights / weights.sum())
+        self.data, self.audio, self.seed = data, audio, seed
+
+    def __len__(self) -> int:
+        return len(self.images)
+
+    def __getitem__(self, item: tuple[int, int]) -> Batch:
+        draw, crop = item
+        rng = np.random.default_rng((self.seed, draw))
+        number = min(int(np.searchsorted(self.cumulative, rng.random())), len(self.pairs) - 1)
+        pair = self.pairs[number]
+        source = self.images[int(rng.integers(len(self.images)))]
+        return {
+            "source": random_view(source, crop, self.data.zoom, rng),
+            "target": random_view(pair.image, crop, self.data.zoom, rng),
+            "waveform": self.sound(pair, rng),
+        }
+
+    def draw_sounds(self, count: int, draw: int) -> tuple[list[Pair], torch.Tensor]:
+        """`count` pairs by weight and their windows [count, N]; the same for the same draw number."""
+        rng = np.random.default_rng((self.seed, draw, 1))
+        numbers = np.minimum(np.searchsorted(self.cumulative, rng.random(count)), len(self.pairs) - 1)
+        pairs = [self.pairs[number] for number in numbers]
+        return pairs, torch.stack([self.sound(pair, rng) for pair in pairs])
+
+    def view(self, path: Path, crop: int, draw: int) -> torch.Tensor:
+        """An augmented view [3, crop, crop] of one photograph."""
+        return random_view(path, crop, self.data.zoom, np.random.default_rng((self.seed, draw, 2)))
+
+    def sound(self, pair: Pair, rng: np.random.Generator) -> torch.Tensor:
+        """A random window of the pair's stretch, at a level drawn from `loudness_dbfs` if that is set."""
+        assert pair.sound is not None
+        waveform = media.read_sound(pair.sound, self.audio.sample_rate_hz)
+        start, stop = (round(t * self.audio.sample_rate_hz) for t in (pair.start, pair.start + pair.seconds))
+        latest = max(start, min(stop, len(waveform)) - self.audio.clip_samples)
+        piece = media.window(waveform[:stop], int(rng.integers(start, latest + 1)), self.audio.clip_samples)
+        if self.data.loudness_dbfs is None:
+            return piece
+        return media.at_level(piece, float(rng.uniform(*self.data.loudness_dbfs)))
+
+
+def random_view(path: Path, crop: int, zoom: tuple[float, float], rng: np.random.Generator) -> torch.Tensor:
+    """A random crop of a photograph, its short side scaled to zoom times the crop, mirrored half of the time.
+
+    Returns [3, crop, crop] in [-1, 1].
+    """
+    image = Image.fromarray(media.read_image(path))
+    side = crop * rng.uniform(*zoom)
+    scale = side / min(image.size)
+    size = (max(crop, round(image.width * scale)), max(crop, round(image.height * scale)))
+    left, top = (int(rng.integers(length - crop + 1)) for length in size)
+    box = (left / scale, top / scale, (left + crop) / scale, (top + crop) / scale)
+    box = (box[0], box[1], min(box[2], image.width), min(box[3], image.height))
+    image = image.resize((crop, crop), Image.Resampling.BICUBIC, box=box)
+    pixels = np.asarray(image)
+    return media.to_tensor(pixels[:, ::-1] if rng.random() < 0.5 else pixels)
+
+
+class _Draws:
+    """Batches of (draw, crop) from one picture count to another, the crop as scheduled over the run."""
+
+    def __init__(self, data: DataConfig, batch: int, first: int, total: int, rank: int, ranks: int) -> None:
+        self.data, self.batch, self.first, self.total = data, batch, first, total
+        self.rank, self.ranks = rank, ranks
+
+    def __len__(self) -> int:
+        return max(0, -(-(self.total - self.first) // self.batch))
+
+    def __iter__(self) -> Iterator[list[tuple[int, int]]]:
+        for start in range(self.first, self.total, self.batch):
+            crop = crop_at(self.data, start / self.total)
+            yield [(draw, crop) for draw in range(start + self.rank, start + self.batch, self.ranks)]
+
+
+def crop_at(data: DataConfig, share: float) -> int:
+    """The crop in pixels when that share of the run is done."""
+    return [crop for begin, crop in data.crops if share >= begin][-1]
+
+
+def batches(
+    dataset: CoOccurrences, batch: int, first: int, total: int, rank: int = 0, ranks: int = 1
+) -> DataLoader[Batch]:
+    """This process's share of every batch from picture `first` up to `total`, loaded ahead by `workers`."""
+    workers = dataset.data.workers
+    draws = _Draws(dataset.data, batch, first, total, rank, ranks)
+    return DataLoader(
+        dataset, batch_sampler=draws, num_workers=workers, prefetch_factor=4 if workers else None  # type: ignore[arg-type]
+    )

@@ -1,0 +1,185 @@
+"""The training loop: start or resume, learn, average, log, show samples, save."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import os
+import time
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch.utils.tensorboard import SummaryWriter
+from tqdm import tqdm
+
+from training import checkpoint
+from training.average import Average
+from training.config import TrainingConfig
+from training.correspond import train_correspondence
+from training.dataset import CoOccurrences, batches
+from training.samples import sample_sheet
+from training.step import Networks, Optimizers, make_optimizers, train_step
+
+LOG_STEPS = 20
+
+
+def train(config: TrainingConfig, index: Path, run: Path, start_from: Path | None = None) -> Path:
+    """Train into the folder `run`, going on where its checkpoint stopped. Returns the checkpoint's path.
+
+    `start_from`: a checkpoint whose weights the run begins with (fine-tuning). The number of processes is torchrun's;
+    each takes its share of every batch. Raises CheckpointError, PairingError, DivergedError.
+    """
+    rank, ranks, device = _join_processes()
+    run.mkdir(parents=True, exist_ok=True)
+    path = run / "checkpoint.pt"
+    dataset = CoOccurrences(index, "train", config.data, config.audio, config.seed)
+    total = config.images or round(config.epochs * len(dataset))
+    if config.batch % ranks:
+        raise ValueError(f"a batch of {config.batch} cannot be shared by {ranks} processes")
+
+    # Networks, their average, their optimizers: the same in every process
+    torch.manual_seed(config.seed)
+    torch.set_flush_denormal(True)
+    networks = Networks(config).to(device)
+    if device.type == "cuda":  # on a CPU the instance norms would copy every map back: 1.5 times as slow
+        networks = networks.to(memory_format=torch.channels_last)
+    average = Average(networks, config.ema_images)
+    optimizers = make_optimizers(networks, config)
+    networks._backbone = [b.to(device) for b in networks._backbone]
+    images_seen = 0
+    if path.exists():
+        images_seen = _resume(checkpoint.load(path), config, networks, average, optimizers)
+    else:
+        if start_from is not None:
+            values = checkpoint.load(start_from)
+            networks.load_state_dict({k: v.float() for k, v in {**values["networks"], **values["ema"]}.items()})
+        elif config.correspondence.steps:
+            train_correspondence(networks, dataset, config, device)
+        average.generator.load_state_dict(networks.generator.state_dict())
+        average.audio_encoder.load_state_dict(networks.audio_encoder.state_dict())
+        if rank == 0:
+            _save(path, config, networks, average, optimizers, 0)
+    networks.train()
+
+    # Learn
+    writer = SummaryWriter(str(run / "tensorboard")) if rank == 0 else None
+    log = (run / "log.jsonl").open("a") if rank == 0 else None
+    progress = tqdm(total=total, initial=images_seen, unit="image", disable=rank != 0, smoothing=0.05)
+    loader = batches(dataset, config.batch, images_seen, total, rank, ranks)
+    saved = logged = time.monotonic()
+    waited = 0.0
+    iterator = iter(loader)
+    for _ in range(len(loader)):
+        begun = time.monotonic()
+        batch = {k: v.to(device) for k, v in next(iterator).items()}
+        waited += time.monotonic() - begun
+        step = images_seen // config.batch
+        _set_rate(optimizers, config, images_seen / total)
+        rng = torch.Generator().manual_seed(config.seed * 1_000_003 + step * ranks + rank)
+        said = train_step(networks, optimizers, batch, config, step, rng)
+        images_seen += config.batch
+        average.update(networks, config.batch, images_seen)
+        progress.update(config.batch)
+
+        # Tell and keep
+        if writer is None or log is None:
+            continue
+        if step % LOG_STEPS == LOG_STEPS - 1:
+            now = time.monotonic()
+            said["images_per_second"] = LOG_STEPS * config.batch / (now - logged)
+            said["waiting_share"] = waited / (now - logged)
+            logged, waited = now, 0.0
+            for name, value in said.items():
+                writer.add_scalar(name, value, images_seen)
+            log.write(json.dumps({"images": images_seen, **said}) + "\n")
+            log.flush()
+        if images_seen // config.sample_images > (images_seen - config.batch) // config.sample_images:
+            sheet = sample_sheet(average, index, config, device)
+            writer.add_image("samples", sheet, images_seen, dataformats="HWC")
+            from PIL import Image
+
+            (run / "samples").mkdir(exist_ok=True)
+            Image.fromarray(sheet).save(run / "samples" / f"{images_seen:07d}.png")
+        if time.monotonic() - saved > config.checkpoint_seconds:
+            _save(path, config, networks, average, optimizers, images_seen)
+            saved = time.monotonic()
+    progress.close()
+    if rank == 0:
+        _save(path, config, networks, average, optimizers, images_seen)
+    if writer is not None and log is not None:
+        writer.close()
+        log.close()
+    if torch.distributed.is_initialized():
+        torch.distributed.barrier()
+        torch.distributed.destroy_process_group()
+    return path
+
+
+def _join_processes() -> tuple[int, int, torch.device]:
+    ranks = int(os.environ.get("WORLD_SIZE", "1"))
+    rank = int(os.environ.get("RANK", "0"))
+    cuda = torch.cuda.is_available()
+    device = torch.device("cuda", int(os.environ.get("LOCAL_RANK", "0"))) if cuda else torch.device("cpu")
+    if cuda:
+        torch.cuda.set_device(device)
+    if ranks > 1:
+        torch.distributed.init_process_group("nccl" if cuda else "gloo")
+    return rank, ranks, device
+
+
+def _set_rate(optimizers: Optimizers, config: TrainingConfig, share: float) -> None:
+    """Constant, then linear to zero (30 + 20 epochs in the paper)."""
+    falling = (share - config.constant_share) / max(1e-9, 1 - config.constant_share)
+    for optimizer, rate in (
+        (optimizers.generator, config.learning_rate),
+        (optimizers.discriminator, config.discriminator_learning_rate),
+    ):
+        for group in optimizer.param_groups:
+            group["lr"] = rate * (1 - max(0.0, falling))
+
+
+def _save(
+    path: Path,
+    config: TrainingConfig,
+    networks: Networks,
+    average: Average,
+    optimizers: Optimizers,
+    images_seen: int,
+) -> None:
+    checkpoint.save(
+        path,
+        {
+            "config": checkpoint.config_to_dict(config),
+            "images_seen": images_seen,
+            "networks": networks.state_dict(),
+            "ema": average.state_dict(),
+            "optimizers": {
+                "generator": optimizers.generator.state_dict(),
+                "discriminator": optimizers.discriminator.state_dict(),
+            },
+        },
+    )
+
+
+def _resume(
+    values: dict[str, Any], config: TrainingConfig, networks: Networks, average: Average, optimizers: Optimizers
+) -> int:
+    """Take over the state of an earlier part of the same run; its length, rate and loss weights may be changed."""
+    before = checkpoint.config_of(values)
+    for part in ("audio", "generator", "discriminator"):
+        if getattr(before, part) != getattr(config, part):
+            raise checkpoint.CheckpointError(
+                f"the run was begun with another {part} configuration; choose another --run folder or the old preset"
+            )
+    networks.load_state_dict(values["networks"])
+    average.load_state_dict(values["ema"])
+    if "optimizers" in values:
+        optimizers.generator.load_state_dict(values["optimizers"]["generator"])
+        optimizers.discriminator.load_state_dict(values["optimizers"]["discriminator"])
+    return int(values["images_seen"])
+
+
+def changed(config: TrainingConfig, **values: Any) -> TrainingConfig:
+    """The configuration with the given top-level settings that are not None."""
+    return dataclasses.replace(config, **{k: v for k, v in values.items() if v is not None})

@@ -1,0 +1,230 @@
+"""The generator in its two halves: y = Gdec(concat(Genc(x), f(a))) (Eq. 1), pictures in [-1, 1]."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from training.config import GeneratorConfig
+from training.networks.streaks import FIELD_SIZE, streak_field
+
+FIELD_CELLS = FIELD_SIZE // 4  # the field of streaks repeats every 64 content cells
+SOURCE_CHANNELS = 4 * 4 * 3  # the source's pixels, 4 x 4 of them folded into each content cell
+EXTRA_CHANNELS = SOURCE_CHANNELS + 4 * 4  # and the field of streaks
+
+
+class Blur(nn.Module):
+    """Binomial low-pass [1, 2, 1] before sub-sampling by 2 (Zhang 2019), reflection at the edges."""
+
+    kernel: Tensor
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        taps = torch.tensor([1.0, 2.0, 1.0])
+        kernel = torch.outer(taps, taps) / 16
+        self.register_buffer("kernel", kernel.expand(channels, 1, 3, 3).clone(), persistent=False)
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = F.pad(x, (1, 1, 1, 1), mode="reflect")
+        return F.conv2d(x, self.kernel.to(x.dtype), stride=2, groups=x.shape[1])
+
+
+class Modulation(nn.Module):
+    """The sound after a norm: a scale and a shift per channel, linear in the embedding's direction."""
+
+    def __init__(self, embedding_dim: int, channels: int) -> None:
+        super().__init__()
+        self.affine = nn.Linear(embedding_dim, 2 * channels)
+        nn.init.normal_(self.affine.weight, std=0.5 / embedding_dim**0.5)
+        nn.init.zeros_(self.affine.bias)
+
+    def forward(self, x: Tensor, style: Tensor) -> Tensor:
+        scale, shift = self.affine(style)[:, :, None, None].chunk(2, dim=1)
+        return x * (1 + scale) + shift
+
+
+class ConvNorm(nn.Module):
+    """Reflection padding, convolution, instance norm without affine, and (if a sound is given) its modulation."""
+
+    def __init__(self, inputs: int, outputs: int, kernel: int, stride: int = 1, embedding_dim: int = 0) -> None:
+        super().__init__()
+        self.conv = nn.Conv2d(inputs, outputs, kernel, stride, kernel // 2, padding_mode="reflect")
+        self.norm = nn.InstanceNorm2d(outputs)
+        self.modulation = Modulation(embedding_dim, outputs) if embedding_dim else None
+
+    def forward(self, x: Tensor, style: Tensor | None = None) -> Tensor:
+        x = self.norm(self.conv(x))
+        if self.modulation is not None:
+            assert style is not None, "a conditioned layer needs a style"
+            x = self.modulation(x, style)
+        return x
+
+
+class ResidualBlock(nn.Module):
+    def __init__(self, channels: int, embedding_dim: int = 0) -> None:
+        super().__init__()
+        self.first = ConvNorm(channels, channels, 3, embedding_dim=embedding_dim)
+        self.second = ConvNorm(channels, channels, 3, embedding_dim=embedding_dim)
+
+    def forward(self, x: Tensor, style: Tensor | None = None) -> Tensor:
+        return x + self.second(F.relu(self.first(x, style)), style)
+
+
+class ContentEncoder(nn.Module):
+    """Genc: picture [B, 3, H, W] in [-1, 1] -> content [B, C, H/4, W/4]; H and W multiples of 4.
+
+    For a masked output the content carries the source's own pixels and a field of streaks, folded 4 x 4 into channels:
+    what the sound leaves alone then stays exactly as it was, and rain has something to fall where the picture is plain. `features` keeps what patch NCE compares: the pixels, both down-samplings, the first and the last block.
+    """
+
+    streaks: Tensor
+
+    def __init__(self, config: GeneratorConfig) -> None:
+        super().__init__()
+        width = config.width
+        stride = 1 if config.antialias else 2
+        self.masked = config.output == "masked"
+        self.stem = ConvNorm(3, width, 7)
+        self.down1 = ConvNorm(width, width * 2, 3, stride)
+        self.down2 = ConvNorm(width * 2, width * 4, 3, stride)
+        self.blur1: nn.Module = Blur(width * 2) if config.antialias else nn.Identity()
+        self.blur2: nn.Module = Blur(width * 4) if config.antialias else nn.Identity()
+        self.blocks = nn.ModuleList(ResidualBlock(width * 4) for _ in range(config.encoder_blocks))
+        self.register_buffer("streaks", F.pixel_unshuffle(streak_field()[None, None], 4)[0], persistent=False)
+
+    @property
+    def nce_block(self) -> int:
+        """The fifth residual block (the last, where there are fewer) gives the last features of patch NCE."""
+        return min(5, len(self.blocks)) - 1
+
+    def features(self, image: Tensor, nce_only: bool = False) -> tuple[Tensor, list[Tensor]]:
+        """The last block's output [B, 4 width, H/4, W/4] and the five feature maps of patch NCE.
+
+        `nce_only` stops at the last map that NCE needs.
+        """
+        down1 = self.down1(F.relu(self.stem(image)))  # NCE compares normed features, before the ReLU
+        down2 = self.down2(self.blur1(F.relu(down1)))
+        x = self.blur2(F.relu(down2))
+        maps = [image, down1, down2]
+        for number, block in enumerate(self.blocks):
+            x = block(x)
+            if number in (0, self.nce_block):
+                maps.append(x)
+            if nce_only and number == self.nce_block:
+                break
+        if self.nce_block == 0:
+            maps.append(x)
+        return x, maps
+
+    def content(self, features: Tensor, image: Tensor, roll: int = 0) -> Tensor:
+        """Join the last block's output with the source's pixels and the streaks (masked output only)."""
+        if not self.masked:
+            return features
+        rows = (torch.arange(features.shape[2], device=image.device) + roll) % FIELD_CELLS
+        columns = (torch.arange(features.shape[3], device=image.device) + roll // FIELD_CELLS) % FIELD_CELLS
+        streaks = self.streaks[:, rows][:, :, columns].unsqueeze(0).expand(image.shape[0], -1, -1, -1)
+        return torch.cat([features, F.pixel_unshuffle(image, 4).to(features.dtype), streaks.to(features.dtype)], dim=1)
+
+    def forward(self, image: Tensor, roll: int = 0) -> Tensor:
+        """`roll` shifts the streaks (training draws it, so that no place learns one pattern)."""
+        return self.content(self.features(image)[0], image, roll)
+
+
+class UpSampling(nn.Module):
+    """Twice the size, bilinear (what CUT's blurred up-sampling computes), then a 3x3 convolution with norm.
+
+    Nearest neighbours left a grid of 4 pixels in plain skies.
+    """
+
+    def __init__(self, inputs: int, outputs: int, embedding_dim: int = 0) -> None:
+        super().__init__()
+        self.layer = ConvNorm(inputs, outputs, 3, embedding_dim=embedding_dim)
+
+    def forward(self, x: Tensor, style: Tensor | None) -> Tensor:
+        x = F.interpolate(x, scale_factor=2.0, mode="bilinear", align_corners=False)
+        return F.relu(self.layer(x, style))
+
+
+class Decoder(nn.Module):
+    """Gdec: content and embedding [B, E] -> picture [B, 3, H, W] in [-1, 1].
+
+    "concat" is the authors' form: the tiled embedding is concatenated after all blocks and the next instance norm
+    subtracts most of it. "modulated" fuses by a 1x1 convolution without a norm and repeats the sound after every norm.
+
+    A "masked" output changes the source by y = x + m (c - x): c is the look of the sound, drawn as a change of
+    the source's own tone and of streaks that fall over it, and m = sigmoid(a + logit(length of the embedding)) lets each pixel have its own loudness
+    from which on it takes that look. m rises with loudness everywhere and vanishes with silence.
+    """
+
+    def __init__(self, config: GeneratorConfig, embedding_dim: int) -> None:
+        super().__init__()
+        width, self.masked = config.width, config.output == "masked"
+        self.modulated = config.conditioning == "modulated"
+        style_dim = embedding_dim if self.modulated else 0
+        content = width * 4 + (SOURCE_CHANNELS if self.masked else 0)
+        channels = width * 4
+        if self.modulated:
+            self.fusion: nn.Module = nn.Conv2d(content + embedding_dim, channels, 1)
+        else:
+            self.fusion = nn.Identity()
+            channels = content + embedding_dim
+        blocks = config.blocks - config.encoder_blocks
+        self.blocks = nn.ModuleList(ResidualBlock(width * 4, style_dim) for _ in range(blocks))
+        up1, up2 = (width * 4, width * 2) if config.wide_up_path else (width * 2, width)
+        self.up1 = UpSampling(channels, up1, style_dim)
+        self.up2 = UpSampling(up1, up2, style_dim)
+        inputs, outputs = (up2 + 3, 5) if self.masked else (up2, 3)
+        self.head = nn.Conv2d(inputs, outputs, 7, padding=3, padding_mode="reflect")
+        if self.masked:
+            nn.init.zeros_(self.head.bias)  # type: ignore[arg-type]
+            nn.init.normal_(self.head.weight, std=0.01)
+
+    def forward(self, content: Tensor, embedding: Tensor) -> Tensor:
+        return self.outputs(content, embedding)[0]
+
+    def outputs(self, content: Tensor, embedding: Tensor) -> tuple[Tensor, Tensor | None]:
+        """The picture, and the mask [B, 1, H, W] where there is one."""
+        length = embedding.norm(dim=-1, keepdim=True)
+        style = embedding
+        if self.masked:  # sqrt(E) times the unit vector has entries around 1, like the normed features that it steers
+            style = embedding / length.clamp(min=1e-6) * embedding.shape[1] ** 0.5
+        tiled = style[:, :, None, None].expand(-1, -1, *content.shape[2:])
+        seen = content[:, :-16] if self.masked else content
+        x = self.fusion(torch.cat([seen, tiled.to(content.dtype)], dim=1))
+        for block in self.blocks:
+            x = block(x, style)
+        x = self.up2(self.up1(x, style), style)
+        if not self.masked:
+            return torch.tanh(self.head(x)), None
+        extra = F.pixel_shuffle(content[:, -EXTRA_CHANNELS:], 4)  # [B, 4, H, W]: the source's pixels and the streaks
+        change = self.head(torch.cat([x, extra[:, :3]], dim=1)).float()
+        source, streaks = extra.float().split((3, 1), dim=1)
+        tone = source.clamp(-0.97, 0.97)
+        falling = 3 * torch.sigmoid(change[:, 4:] - 3) * streaks
+        look = torch.tanh(0.5 * torch.log((1 + tone) / (1 - tone)) + change[:, :3] + falling)
+        strength = length.clamp(1e-6, 0.9995)[:, :, None, None]
+        threshold = 3 * torch.tanh(change[:, 3:4])  # bounded: a mask that can close for good stops learning
+        mask = torch.sigmoid(threshold + torch.log(strength / (1 - strength)))
+        return source + mask * (look - source), mask
+
+
+class Generator(nn.Module):
+    """Genc and Gdec together."""
+
+    def __init__(self, config: GeneratorConfig, embedding_dim: int) -> None:
+        super().__init__()
+        self.config = config
+        self.encoder = ContentEncoder(config)
+        self.decoder = Decoder(config, embedding_dim)
+
+    def forward(self, image: Tensor, embedding: Tensor) -> Tensor:
+        """image: [B, 3, H, W] in [-1, 1]; embedding: [B, E]. Returns [B, 3, H, W] in [-1, 1]."""
+        return self.decoder(self.encoder(image), embedding)
+
+    def nce_channels(self) -> Sequence[int]:
+        """Channels of the five feature maps: 3, 128, 256, 256, 256 at width 64."""
+        width = self.config.width
+        return (3, width * 2, width * 4, width * 4, width * 4)

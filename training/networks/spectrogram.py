@@ -1,0 +1,53 @@
+"""The spectrogram: nnAudio's STFT magnitude, and its alignment to a picture for the early-fusion discriminator."""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+from nnAudio.features.stft import STFT
+from torch import Tensor, nn
+
+from training.config import AudioConfig
+
+
+class Spectrogram(nn.Module):
+    """Magnitude of the short-time Fourier transform (512 points, 25 ms window, 10 ms hop at 16 kHz)."""
+
+    def __init__(self, config: AudioConfig) -> None:
+        super().__init__()
+        self.stft = STFT(
+            n_fft=config.n_fft,
+            win_length=config.window_samples,
+            hop_length=config.hop_samples,
+            sr=config.sample_rate_hz,
+            output_format="Magnitude",
+            trainable=False,
+            verbose=False,
+        )
+
+    def forward(self, waveform: Tensor) -> Tensor:
+        """waveform: [B, N], full scale = 1. Returns [B, 1, n_fft / 2 + 1, 1 + N / hop]: [B, 1, 257, 301] for 3 s."""
+        with torch.autocast(waveform.device.type, enabled=False):
+            return self.stft(waveform.float()).unsqueeze(1)
+
+
+def peak_normalized(waveform: Tensor) -> Tensor:
+    """Divide by 1.1 of the peak, as the authors' loader does: it erases loudness. Silence stays silence (theirs is NaN)."""
+    peak = waveform.abs().amax(dim=-1, keepdim=True)
+    return waveform / (1.1 * peak).clamp(min=1e-8)
+
+
+def align_to_picture(spectrogram: Tensor, height: int, width: int, crop: bool) -> Tensor:
+    """Bring a spectrogram [B, 1, F, T] to [B, 3, height, width], to be stacked onto a picture.
+
+    `crop` takes the first bins and frames as the authors' code does, which works up to 256 px only; otherwise the
+    whole spectrogram is resized, in decibels brought to about [-1, 1], the range of the pixels beside it.
+    """
+    if crop:
+        if spectrogram.shape[2] < height or spectrogram.shape[3] < width:
+            raise ValueError(f"a {width}x{height} picture is larger than the spectrogram that is cropped to it")
+        aligned = spectrogram[:, :, :height, :width]
+    else:
+        decibels = 20 * torch.log10(spectrogram.clamp(min=1e-4))  # -80 dB .. +40 dB
+        aligned = F.interpolate((decibels + 20) / 60, size=(height, width), mode="bilinear", align_corners=False)
+    return aligned.expand(-1, 3, -1, -1)
