@@ -8,11 +8,14 @@ StylizationError
 ├── IdempotencyMismatch    422  the same key came with another request
 ├── UnsupportedMedia       415  not a picture or sound of a kind that is taken
 ├── TooLarge               413  too many bytes, pixels or seconds
+├── UploadStalled          408  the request's body stopped arriving
+├── RangeNotSatisfiable    416  the result has no such bytes
 ├── JobNotFound            404  no such job, or it has expired
 ├── ResultNotFound         404  the job has no such result
 ├── Conflict               409  the job's state does not allow it
 ├── QueueFull              503  try again later (Retry-After)
 ├── Unavailable            503  a part of the service does not answer (Retry-After)
+├── LostTooOften           500  the job took several workers down with it
 ├── BundleError            500  a model bundle is damaged or of another format: refused at start-up
 └── ProviderError          500  no wanted execution provider loads: refused at start-up
 """
@@ -92,6 +95,18 @@ class TooLarge(StylizationError):
     title = "The request is too large"
 
 
+class UploadStalled(StylizationError):
+    status = 408
+    type = "upload-stalled"
+    title = "The upload stopped arriving"
+
+
+class RangeNotSatisfiable(StylizationError):
+    status = 416
+    type = "range-not-satisfiable"
+    title = "The result has no such bytes"
+
+
 class JobNotFound(StylizationError):
     status = 404
     type = "job-not-found"
@@ -120,6 +135,11 @@ class Unavailable(StylizationError):
     status = 503
     type = "unavailable"
     title = "The service is not available"
+
+
+class LostTooOften(StylizationError):
+    type = "lost-too-often"
+    title = "The job could not be completed"
 
 
 class BundleError(StylizationError):

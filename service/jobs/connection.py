@@ -1,6 +1,6 @@
 """Connections to Redis (or Valkey), and the same address in the form that Celery's broker wants."""
 
-from typing import Any, Final
+from typing import Any, Final, TypeAlias
 from urllib.parse import parse_qsl, urlencode, urlsplit
 
 import redis
@@ -11,23 +11,25 @@ from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import TimeoutError as RedisTimeoutError
 from redis.retry import Retry
 
+# Text in, text out: redis-py's own annotations leave open which of text and bytes a client returns.
+Client: TypeAlias = Any
+AsyncClient: TypeAlias = Any
+
 _TIMEOUT_SECONDS: Final = 5.0
 _HEALTH_CHECK_SECONDS: Final = 15
 _RETRIES: Final = 3
 
 
-def connect(url: str) -> "redis.Redis[str]":
+def connect(url: str) -> Client:
     """A client for workers; connects on first use, retries a broken connection, gives up after some seconds."""
     retry = Retry(ExponentialBackoff(cap=0.5, base=0.05), _RETRIES)
-    client: redis.Redis[str] = redis.Redis.from_url(url, retry=retry, **_options(url))
-    return client
+    return redis.Redis.from_url(url, retry=retry, **_options(url))
 
 
-def connect_async(url: str) -> "redis.asyncio.Redis[str]":
+def connect_async(url: str) -> AsyncClient:
     """The same for the API's event loop."""
     retry = AsyncRetry(ExponentialBackoff(cap=0.5, base=0.05), _RETRIES)
-    client: redis.asyncio.Redis[str] = redis.asyncio.Redis.from_url(url, retry=retry, **_options(url))
-    return client
+    return redis.asyncio.Redis.from_url(url, retry=retry, **_options(url))
 
 
 def broker_url(url: str) -> str:

@@ -9,9 +9,9 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Final
 
-from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
+from service.jobs.connection import AsyncClient
 from service.jobs.record import JobState
 
 logger = logging.getLogger(__name__)
@@ -32,7 +32,7 @@ class JobEvent:
 class Newsroom:
     """Wakes those who wait for a job. Use `run` as a task; `close` lets everybody go, for a clean stop."""
 
-    def __init__(self, client: "Redis[str]") -> None:
+    def __init__(self, client: AsyncClient) -> None:
         self._client = client
         self._waiters: dict[str, set[asyncio.Event]] = defaultdict(set)
         self.closed = False
@@ -89,6 +89,10 @@ class Newsroom:
                     return
                 if not await self._next(woken):
                     yield None
+
+    async def has_events(self, job_id: str, after: str) -> bool:
+        """Whether anything happened to the job after the event `after`."""
+        return bool(await self._client.xrange(f"adis:events:{job_id}", min=f"({after}", count=1))
 
     async def _next(self, woken: asyncio.Event) -> bool:
         """Wait for news, but not for ever; whether there was any."""

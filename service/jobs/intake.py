@@ -3,10 +3,9 @@
 from dataclasses import dataclass
 from typing import Any, Final
 
-from redis.asyncio import Redis
-
 from service.errors import IdempotencyMismatch, JobNotFound, QueueFull
 from service.jobs import scripts
+from service.jobs.connection import AsyncClient
 from service.jobs.record import JobRecord, StoredInput, hash_fields, record_from_hash
 
 SEND_GRACE_SECONDS: Final = 10.0  # after it a worker sends a queued job's message again
@@ -28,7 +27,7 @@ class NewJob:
 class Intake:
     """Job records as the API needs them; every change is one atomic script."""
 
-    def __init__(self, client: "Redis[str]", max_queue_length: int, lifetime_seconds: int) -> None:
+    def __init__(self, client: AsyncClient, max_queue_length: int, lifetime_seconds: int) -> None:
         self._client = client
         self._max_queue_length = max_queue_length
         self._lifetime_seconds = lifetime_seconds
@@ -50,9 +49,7 @@ class Intake:
             unit="results",
         )
         pairs = [part for pair in fields.items() for part in pair]
-        verdict, detail = await self._submit(
-            args=[job.id, job.key, self._max_queue_length, SEND_GRACE_SECONDS, *pairs]
-        )
+        verdict, detail = await self._submit(args=[job.id, job.key, self._max_queue_length, SEND_GRACE_SECONDS, *pairs])
         if verdict == "full":
             raise QueueFull(f"{detail} jobs are waiting already; try again soon", retry_after=_RETRY_AFTER_SECONDS)
         if verdict == "other":

@@ -11,24 +11,17 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, Final
 
-from redis import Redis
 from redis.exceptions import RedisError
 
-from service.errors import StylizationError
+from service.errors import LostTooOften
 from service.jobs import scripts
+from service.jobs.connection import Client
 from service.jobs.owner import Owner, belongs_to, is_dead
 from service.jobs.record import JobRecord, JobState, StoredResult, hash_fields, record_from_hash
 
 logger = logging.getLogger(__name__)
 
 _RENEWALS_PER_LEASE: Final = 3
-
-
-class LostTooOften(StylizationError):
-    """The job took several workers down with it."""
-
-    type = "lost-too-often"
-    title = "The job could not be completed"
 
 
 class LeaseLost(Exception):
@@ -59,7 +52,7 @@ class LeaseTerms:
 class Lease:
     """A job that this process holds. Methods raise LeaseLost as soon as it does not any more."""
 
-    def __init__(self, client: "Redis[str]", owner: Owner, terms: LeaseTerms, record: JobRecord) -> None:
+    def __init__(self, client: Client, owner: Owner, terms: LeaseTerms, record: JobRecord) -> None:
         self.record = record
         self._owner = str(owner)
         self._terms = terms
@@ -119,7 +112,7 @@ class Lease:
             raise LeaseLost(verdict)
 
 
-def claim(client: "Redis[str]", job_id: str, owner: Owner, terms: LeaseTerms) -> Lease | None:
+def claim(client: Client, job_id: str, owner: Owner, terms: LeaseTerms) -> Lease | None:
     """Take the job, or None if there is nothing to do: it has ended, was cancelled, or a live worker holds it.
 
     A job whose worker is known to be dead is taken over at once; after `max_attempts` such losses it fails instead.
@@ -135,7 +128,7 @@ def claim(client: "Redis[str]", job_id: str, owner: Owner, terms: LeaseTerms) ->
     return Lease(client, owner, terms, record_from_hash(job_id, client.hgetall(key)))
 
 
-def release_all(client: "Redis[str]", worker: str) -> int:
+def release_all(client: Client, worker: str) -> int:
     """Give back, unharmed, whatever the processes of a worker that has stopped still hold; returns how many."""
     release = client.register_script(scripts.RELEASE)
     released = 0

@@ -10,8 +10,8 @@ import socket
 from typing import Any, Final
 
 from pydantic import BaseModel, ConfigDict
-from redis import Redis
-from redis.asyncio import Redis as AsyncRedis
+
+from service.jobs.connection import AsyncClient, Client
 
 BEAT_SECONDS: Final = 2.0
 _SILENCE_SECONDS: Final = 15  # after it a worker is taken for gone
@@ -59,7 +59,7 @@ class WorkerReport(BaseModel):
 class Presence:
     """One worker's own entry."""
 
-    def __init__(self, client: "Redis[str]", worker: str) -> None:
+    def __init__(self, client: Client, worker: str) -> None:
         self._client = client
         self._worker = worker
         self._entry, self._pulse = f"adis:worker:{worker}", f"adis:pulse:{worker}"
@@ -94,7 +94,7 @@ class Presence:
             pipe.execute()
 
 
-async def live_workers(client: "AsyncRedis[str]") -> list[WorkerReport]:
+async def live_workers(client: AsyncClient) -> list[WorkerReport]:
     """Every worker that was heard of lately, ready or not."""
     ids = sorted(await client.smembers("adis:workers"))
     async with client.pipeline(transaction=True) as pipe:

@@ -16,7 +16,7 @@ _SOCKET_SECONDS: Final = 10.0
 _CHILD_START_SECONDS: Final = 300.0  # loading a model and building its GPU engine is slow
 
 
-def make_queue(redis_url: str, max_job_seconds: int, stop_seconds: float) -> Celery:
+def make_queue(redis_url: str, max_job_seconds: int) -> Celery:
     """The app with its whole configuration; API and workers must be given the same values.
 
     A message is acknowledged when its job has ended, and comes again if the process that ran it was killed.
@@ -52,7 +52,6 @@ def make_queue(redis_url: str, max_job_seconds: int, stop_seconds: float) -> Cel
         worker_send_task_events=False,
         worker_prefetch_multiplier=1,
         worker_proc_alive_timeout=_CHILD_START_SECONDS,
-        worker_soft_shutdown_timeout=stop_seconds,
         worker_cancel_long_running_tasks_on_connection_loss=False,
         worker_enable_remote_control=False,
         worker_hijack_root_logger=False,

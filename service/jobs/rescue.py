@@ -4,9 +4,9 @@ import logging
 from typing import Final
 
 from celery import Celery
-from redis import Redis
 
 from service.jobs import scripts
+from service.jobs.connection import Client
 from service.jobs.intake import SEND_GRACE_SECONDS
 from service.jobs.lease import LeaseTerms
 from service.jobs.queue import send
@@ -16,7 +16,7 @@ logger = logging.getLogger(__name__)
 _AT_ONCE: Final = 100
 
 
-def rescue_overdue(client: "Redis[str]", app: Celery, terms: LeaseTerms) -> int:
+def rescue_overdue(client: Client, app: Celery, terms: LeaseTerms) -> int:
     """Send a new message for every overdue job; returns how many. A job that was lost too often fails instead."""
     arguments = [_AT_ONCE, SEND_GRACE_SECONDS, terms.max_attempts, terms.problem, terms.lifetime_seconds]
     overdue = client.register_script(scripts.OVERDUE)(args=arguments)

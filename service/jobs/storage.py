@@ -1,7 +1,7 @@
 """Uploads and results on disk: a folder for each job, in which every file is named by its SHA-256.
 
-A client's file name is never used. A job's folder appears whole (it is renamed into place) and vanishes whole.
-  incoming/ID/          an upload that is still arriving
+A client's file name is never used. The record of a job is written after its uploads are safe, and a folder without
+a record is swept up when it is old.
   jobs/ID/inputs/HASH   jobs/ID/results/HASH
   trash/                what is being deleted
 """
@@ -13,9 +13,6 @@ import time
 import uuid
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Final
-
-_INCOMING_SECONDS: Final = 3600.0  # no upload takes longer
 
 
 class Storage:
@@ -23,35 +20,30 @@ class Storage:
 
     def __init__(self, data_dir: Path) -> None:
         root = data_dir.resolve()
-        self._incoming, self._jobs, self._trash = root / "incoming", root / "jobs", root / "trash"
+        self._jobs, self._trash = root / "jobs", root / "trash"
 
     def prepare(self) -> None:
         """Make the folders; raises OSError if that is not possible."""
-        for folder in (self._incoming, self._jobs, self._trash):
+        for folder in (self._jobs, self._trash):
             folder.mkdir(parents=True, exist_ok=True, mode=0o700)
 
     def check_writable(self) -> None:
         """Raises OSError if nothing can be stored."""
-        probe = self._incoming / f".{uuid.uuid4().hex}"
+        probe = self._trash / f".{uuid.uuid4().hex}"
         probe.write_bytes(b"ok")
         probe.unlink()
 
     def begin(self, job_id: str) -> Path:
-        """A new folder for the job's uploads, until `adopt` or `discard`."""
-        folder = self._incoming / job_id
-        (folder / "inputs").mkdir(parents=True, mode=0o700)
-        (folder / "results").mkdir(mode=0o700)
+        """Make the job's folder, and return the one for its uploads."""
+        folder = self._jobs / job_id
+        for part in ("inputs", "results"):
+            (folder / part).mkdir(parents=True, mode=0o700)
         return folder / "inputs"
 
-    def adopt(self, job_id: str) -> None:
-        """Put the arrived uploads, which have their final names, where the worker finds them; survives a power cut."""
-        _sync(self._incoming / job_id / "inputs")
-        (self._incoming / job_id).rename(self._jobs / job_id)
-        _sync(self._jobs)
-
-    def discard(self, job_id: str) -> None:
-        """Drop uploads that were not adopted."""
-        self._remove(self._incoming / job_id)
+    def sync_names(self, job_id: str) -> None:
+        """Make the names of the job's uploads survive a power cut, as `sync` does for what is in them."""
+        for folder in (self._jobs / job_id / "inputs", self._jobs / job_id, self._jobs):
+            sync(folder)
 
     def input_path(self, job_id: str, sha256: str) -> Path:
         """Where an upload lies."""
@@ -67,7 +59,8 @@ class Storage:
         target = self.result_path(job_id, sha256)
         partial = target.with_name(f".{uuid.uuid4().hex}")
         try:
-            write_synced(partial, content)
+            partial.write_bytes(content)
+            sync(partial)
             partial.replace(target)
         except BaseException:
             partial.unlink(missing_ok=True)
@@ -83,10 +76,10 @@ class Storage:
         for folder in _older_than(self._jobs, lifetime_seconds):
             yield folder.name
 
-    def sweep_unfinished(self) -> None:
-        """Remove uploads that never became a job, and what a stopped deletion left."""
-        for folder in [*_older_than(self._incoming, _INCOMING_SECONDS), *_older_than(self._trash, 0)]:
-            self._remove(folder)
+    def empty_trash(self) -> None:
+        """Finish deletions that were cut short."""
+        for entry in _older_than(self._trash, 0):
+            shutil.rmtree(entry, ignore_errors=True)
 
     def _remove(self, folder: Path) -> None:
         """Rename first, so that a writer cannot refill a half-removed folder."""
@@ -96,14 +89,6 @@ class Storage:
         except FileNotFoundError:
             return
         shutil.rmtree(doomed, ignore_errors=True)
-
-
-def write_synced(path: Path, content: bytes) -> None:
-    """Write a new file that is on the disk when this returns."""
-    with path.open("xb") as file:
-        file.write(content)
-        file.flush()
-        os.fsync(file.fileno())
 
 
 def _older_than(folder: Path, seconds: float) -> Iterator[Path]:
@@ -116,9 +101,9 @@ def _older_than(folder: Path, seconds: float) -> Iterator[Path]:
             continue
 
 
-def _sync(folder: Path) -> None:
-    """Make renames and new names in `folder` durable."""
-    descriptor = os.open(folder, os.O_RDONLY)
+def sync(path: Path) -> None:
+    """Have the contents of a file, or the names in a folder, survive a power cut."""
+    descriptor = os.open(path, os.O_RDONLY)
     try:
         os.fsync(descriptor)
     finally:

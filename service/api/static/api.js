@@ -42,13 +42,18 @@ const ENDED = new Set(["succeeded", "failed", "cancelled"]);
 
 /** Follows the job's events until it ends; `onJob(job)` hears of every change. Returns the ended job. */
 export async function follow(job, onJob, signal) {
-  if (!ENDED.has(job.state)) await untilEnded(job.id, onJob, signal);
-  const ended = await fetchJob(job.id, signal);
-  if (ended.state === "succeeded") return ended;
-  if (ended.state === "cancelled") throw new Problem({ title: "The job was cancelled" });
-  throw new Problem({ title: "The stylization failed", ...ended.error });
+  let now = job;
+  while (!ENDED.has(now.state)) {
+    await untilEnded(job.id, onJob, signal);
+    now = await fetchJob(job.id, signal);
+    if (!ENDED.has(now.state)) await new Promise((resolve) => setTimeout(resolve, 1000)); // the stream was refused
+  }
+  if (now.state === "succeeded") return now;
+  if (now.state === "cancelled") throw new Problem({ title: "The job was cancelled" });
+  throw new Problem({ title: "The stylization failed", ...now.error });
 }
 
+/** Resolves when the job's events say that it has ended, or when they cannot be had. */
 function untilEnded(id, onJob, signal) {
   return new Promise((resolve, reject) => {
     const events = new EventSource(`jobs/${id}/events`);

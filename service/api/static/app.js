@@ -23,7 +23,7 @@ let timer;
 
 function fieldsNow(gains) {
   const fields = [["image", picture], ...sounds.fields()];
-  if (gains) fields.push(...gains.map((gain) => ["gains_db", String(gain)]));
+  if (gains) fields.push(["gains_db", gains.join(",")]);
   else if (settings.gain.value !== "0") fields.push(["gain_db", settings.gain.value]);
   if (settings.strength.value !== "1") fields.push(["strength", settings.strength.value]);
   if (settings["max-side"].value) fields.push(["max_side", settings["max-side"].value]);

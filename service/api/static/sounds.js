@@ -29,7 +29,7 @@ export class Sounds extends EventTarget {
   /** [name, value] pairs for the request. */
   fields() {
     const fields = this.lanes.map((lane) => ["audio", lane.file]);
-    if (this.lanes.length > 1) for (const share of this.#shares()) fields.push(["weights", share.toFixed(3)]);
+    if (this.lanes.length > 1) fields.push(["weights", this.#shares().map((share) => share.toFixed(3)).join(",")]);
     if (this.start !== null) fields.push(["start_seconds", String(this.start)]);
     return fields;
   }

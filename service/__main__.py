@@ -1,0 +1,107 @@
+"""The command `python -m service`: everything at once, one part alone, or the settings."""
+
+import argparse
+import asyncio
+import logging
+import shutil
+import socket
+import sys
+import textwrap
+from collections.abc import Sequence
+
+from pydantic import ValidationError
+
+from service import __version__
+from service.settings import Settings, get_settings
+
+_DESCRIPTION = "Serve audio-driven image stylization: a photograph and a driving sound in, the restyled photograph out."
+_EPILOG = "Settings are environment variables (ADIS_PORT=8001) or lines of a .env file; `settings` lists them."
+_PARTS = {
+    "all": "the queue's server, a worker and the API, started and stopped together (the default)",
+    "api": "the API alone; needs ADIS_REDIS_URL",
+    "worker": "one worker alone; needs ADIS_REDIS_URL",
+    "settings": "print every setting with its meaning and value",
+}
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command; returns the exit code, which is 2 if arguments or settings are bad."""
+    parser = argparse.ArgumentParser(
+        prog="python -m service",
+        description=_DESCRIPTION,
+        epilog="\n".join([*(f"  {name:9} {text}" for name, text in _PARTS.items()), "", _EPILOG]),
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("part", nargs="?", default="all", choices=_PARTS, help="what to run, see below")
+    parser.add_argument("--version", action="version", version=__version__)
+    parser.add_argument("--fd", type=int, help=argparse.SUPPRESS)  # a listening socket, from the supervisor
+    options = parser.parse_args(arguments)
+    try:
+        settings = get_settings()
+    except ValidationError as exc:
+        for error in exc.errors():
+            name = "_".join(str(part) for part in error["loc"][:1]).upper()
+            print(f"ADIS_{name.removeprefix('ADIS_')}: {error['msg']}", file=sys.stderr)
+        return 2
+    if options.part == "settings":
+        _print_settings(settings)
+        return 0
+    _set_up_logging(settings.log_level)
+    return _run(options.part, settings, options.fd)
+
+
+def _run(part: str, settings: Settings, fd: int | None) -> int:
+    from service.api.server import PortTaken, bind, serve
+    from service.supervisor import StartFailed, run_service
+
+    if part != "all" and settings.redis_url is None:
+        return _refuse(f"{part} alone needs the queue's address: set ADIS_REDIS_URL (redis://host:6379/0)", 2)
+    try:
+        if part == "all":
+            return asyncio.run(run_service(settings))
+        assert settings.redis_url is not None
+        if part == "worker":
+            from service.work.worker import run_worker
+
+            return run_worker(settings, settings.redis_url)
+        with socket.socket(fileno=fd) if fd is not None else bind(settings.host, settings.port) as listener:
+            serve(settings, settings.redis_url, listener)
+        return 0
+    except PortTaken as exc:
+        return _refuse(str(exc), 2)
+    except StartFailed as exc:
+        return _refuse(str(exc), exc.exit_code)
+    except OSError as exc:
+        return _refuse(f"{exc.filename or 'the system'}: {exc.strerror or exc}", 1)
+
+
+def _refuse(reason: str, exit_code: int) -> int:
+    print(f"service: {reason}", file=sys.stderr)
+    return exit_code
+
+
+def _print_settings(settings: Settings) -> None:
+    """One paragraph for each: variable, value, meaning."""
+    from service.jobs.connection import without_password
+
+    width = min(shutil.get_terminal_size((100, 24)).columns, 120)
+    for name, field in Settings.model_fields.items():
+        value = getattr(settings, name)
+        if name == "redis_url" and value is not None:
+            value = without_password(value)
+        shown = ",".join(value) if isinstance(value, list) else "" if value is None else value
+        print(f"ADIS_{name.upper()}={shown}")
+        print(textwrap.fill(field.description or "", width, initial_indent="    ", subsequent_indent="    "))
+
+
+def _set_up_logging(level: str) -> None:
+    logging.basicConfig(
+        level=level.upper(), format="%(asctime)s %(levelname)-7s %(name)s: %(message)s", stream=sys.stderr
+    )
+    for chatty in ("PIL", "asyncio", "celery", "kombu", "amqp", "uvicorn.error"):
+        logging.getLogger(chatty).setLevel(max(logging.getLogger().level, logging.WARNING))
+    logging.getLogger("libav").setLevel(logging.CRITICAL)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,37 @@
+"""Put the API together: routes, errors, and what they work with."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+from fastapi import FastAPI
+
+from service import __version__
+from service.api import jobs, page, status
+from service.api.context import open_context
+from service.api.problems import install_problems
+from service.settings import Settings
+
+_DESCRIPTION = """A photograph and a sound go in; the photograph comes back looking like the place where the sound is
+heard. Errors are problem documents (RFC 9457)."""
+
+
+def create_app(settings: Settings, redis_url: str) -> FastAPI:
+    """The application; it connects when it starts."""
+
+    @asynccontextmanager
+    async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+        async with open_context(settings, redis_url) as context:
+            app.state.context = context
+            yield
+
+    app = FastAPI(
+        title="Audio-driven image stylization",
+        version=__version__,
+        description=_DESCRIPTION,
+        lifespan=lifespan,
+        redoc_url=None,
+    )
+    install_problems(app)
+    for router in (jobs.router, status.router, page.router):
+        app.include_router(router)
+    return app

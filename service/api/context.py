@@ -1,0 +1,110 @@
+"""What every route works with, opened when the API starts and closed when it stops."""
+
+import asyncio
+import logging
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
+from dataclasses import dataclass
+from typing import Annotated, Final
+
+import anyio
+from celery import Celery
+from fastapi import Depends, Request
+from starlette.concurrency import run_in_threadpool
+
+from service.errors import Unavailable
+from service.jobs.connection import AsyncClient, connect_async
+from service.jobs.events import Newsroom
+from service.jobs.intake import Intake
+from service.jobs.presence import WorkerReport, live_workers
+from service.jobs.queue import make_queue
+from service.jobs.storage import Storage
+from service.settings import Settings
+
+logger = logging.getLogger(__name__)
+
+_SWEEP_SECONDS: Final = 600.0
+_PROBES_AT_ONCE: Final = 4
+_RETRY_AFTER_SECONDS: Final = 5
+
+
+@dataclass(frozen=True)
+class Context:
+    """probes: bounds how many uploads are looked at at a time, so that slow ones do not take every thread."""
+
+    settings: Settings
+    client: AsyncClient
+    intake: Intake
+    newsroom: Newsroom
+    storage: Storage
+    queue: Celery
+    probes: anyio.CapacityLimiter
+
+    async def ready_workers(self) -> list[WorkerReport]:
+        """The workers that take jobs now; raises Unavailable if there are none."""
+        ready = [worker for worker in await live_workers(self.client) if worker.runtime is not None]
+        if not ready:
+            raise Unavailable(
+                "no worker is running, or it is still loading its model; try again soon",
+                retry_after=_RETRY_AFTER_SECONDS,
+            )
+        return ready
+
+
+def get_context(request: Request) -> Context:
+    """The dependency of the routes."""
+    context: Context = request.app.state.context
+    return context
+
+
+Using = Annotated[Context, Depends(get_context)]
+
+
+@asynccontextmanager
+async def open_context(settings: Settings, redis_url: str) -> AsyncIterator[Context]:
+    """Everything of one API process, with its background tasks; raises OSError if nothing can be stored."""
+    storage = Storage(settings.data_dir)
+    storage.prepare()
+    client = connect_async(redis_url)
+    context = Context(
+        settings=settings,
+        client=client,
+        intake=Intake(client, settings.max_queue_length, settings.result_ttl_seconds),
+        newsroom=Newsroom(client),
+        storage=storage,
+        queue=make_queue(redis_url, settings.max_job_seconds),
+        probes=anyio.CapacityLimiter(_PROBES_AT_ONCE),
+    )
+    tasks = [asyncio.create_task(context.newsroom.run()), asyncio.create_task(_sweep_for_ever(context))]
+    try:
+        yield context
+    finally:
+        context.newsroom.close()
+        for task in tasks:
+            task.cancel()
+        with suppress(asyncio.CancelledError):
+            await asyncio.gather(*tasks)
+        await client.aclose()
+        context.queue.close()
+
+
+async def _sweep_for_ever(context: Context) -> None:
+    """Remove files whose job has expired, now and then."""
+    while True:
+        try:
+            await sweep(context)
+        except Exception:
+            logger.exception("the sweep of old files failed; it is tried again later")
+        await asyncio.sleep(min(_SWEEP_SECONDS, context.settings.result_ttl_seconds))
+
+
+async def sweep(context: Context) -> int:
+    """Erase the files of jobs that are old and have no record; returns of how many jobs."""
+    await run_in_threadpool(context.storage.empty_trash)
+    lifetime = context.settings.result_ttl_seconds
+    stale = await run_in_threadpool(lambda: list(context.storage.stale_jobs(lifetime)))
+    known = await context.intake.exists(stale) if stale else []
+    expired = [job_id for job_id, exists in zip(stale, known, strict=True) if not exists]
+    for job_id in expired:
+        await run_in_threadpool(context.storage.erase, job_id)
+    return len(expired)

@@ -1,0 +1,83 @@
+"""What FastAPI cannot see in the code and the OpenAPI page should show: the form, the events, the bytes."""
+
+from typing import Any, Final
+
+from service.api.problems import MEDIA_TYPE
+from service.api.schemas import Job, Problem
+from service.work.requests import PictureRequest
+
+_PROBLEM_CONTENT: Final = {MEDIA_TYPE: {"schema": Problem.model_json_schema()}}
+_BYTES: Final = {"schema": {"type": "string", "format": "binary"}}
+_PICTURE_CONTENT: Final = dict.fromkeys(("image/png", "image/jpeg", "image/webp"), _BYTES)
+
+_STATUSES: Final = {
+    404: "No such job or result, or it has expired",
+    408: "The upload stopped arriving",
+    409: "The job's state does not allow it",
+    413: "Too many bytes, pixels or seconds",
+    415: "Not a picture or sound of a kind that is taken",
+    422: "A value or file cannot be used; `field` names it",
+    503: "The queue is full, or no worker is there; Retry-After says when to come back",
+}
+
+PROBLEMS: Final[dict[int | str, dict[str, Any]]] = {
+    status: {"description": description, "content": _PROBLEM_CONTENT} for status, description in _STATUSES.items()
+}
+
+
+def _form_schema() -> dict[str, Any]:
+    """The multipart form: two kinds of files, and the fields of PictureRequest."""
+    file = {"type": "string", "format": "binary"}
+    parameters = PictureRequest.model_json_schema()["properties"]
+    return {
+        "type": "object",
+        "required": ["image", "audio"],
+        "properties": {
+            "image": file | {"description": "JPEG, PNG or WebP"},
+            "audio": {"type": "array", "items": file, "minItems": 1, "description": "WAV, MP3, OGG, FLAC, M4A, WebM"},
+            **parameters,
+        },
+    }
+
+
+def _header(name: str, description: str) -> dict[str, Any]:
+    return {"name": name, "in": "header", "required": False, "description": description, "schema": {"type": "string"}}
+
+
+STYLIZE: Final[dict[str, Any]] = {
+    "openapi_extra": {
+        "requestBody": {"required": True, "content": {"multipart/form-data": {"schema": _form_schema()}}},
+        "parameters": [
+            _header("Prefer", "`wait=N`: hold the answer until the job ends, or N seconds (60 at most) have passed"),
+            _header("Accept", "`image/*`: the answer is the picture itself; waits 30 s if Prefer says nothing else"),
+            _header("Idempotency-Key", "the same key with the same request gives the same job"),
+        ],
+    },
+    "responses": {
+        200: {
+            "description": "The job has ended: the picture, or the job",
+            "model": Job,
+            "content": _PICTURE_CONTENT,
+        },
+        202: {"description": "The job is queued; Location says where to look"},
+    },
+}
+
+EVENTS: Final[dict[str, Any]] = {
+    "responses": {
+        200: {
+            "description": "`state` and `progress` events; data: JSON with id, state, progress and error",
+            "content": {"text/event-stream": {"schema": {"type": "string"}}},
+        },
+        204: {"description": "The job has ended, and there was nothing more to tell"},
+    }
+}
+
+RESULT: Final[dict[str, Any]] = {
+    "responses": {
+        200: {"description": "The whole result", "content": _PICTURE_CONTENT},
+        206: {"description": "The range that was asked for"},
+        304: {"description": "The copy that If-None-Match names is still good"},
+        416: {"description": "The range lies beyond the result", "content": _PROBLEM_CONTENT},
+    }
+}

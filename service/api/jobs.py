@@ -1,0 +1,135 @@
+"""Routes of the jobs: hand one in, look at it, follow it, fetch its results, delete it."""
+
+import re
+from collections.abc import AsyncIterator
+from typing import Annotated, Final
+
+from fastapi import APIRouter, Header, Path, Request, Response
+from fastapi.responses import JSONResponse, StreamingResponse
+from starlette.concurrency import run_in_threadpool
+
+from service.api.context import Context, Using
+from service.api.descriptions import EVENTS, PROBLEMS, RESULT, STYLIZE
+from service.api.preferences import read_preferences
+from service.api.problems import stored_problem_response
+from service.api.results import send_result
+from service.api.schemas import Job, job_document
+from service.api.submission import submit_picture
+from service.errors import Conflict
+from service.jobs.events import JobEvent
+from service.jobs.intake import job_not_found
+from service.jobs.record import JobRecord, JobState
+
+router = APIRouter(tags=["jobs"], responses=PROBLEMS)
+
+_JOB_ID: Final = re.compile(r"[0-9a-f]{32}")
+_EVENT_ID: Final = re.compile(r"\d{1,18}(-\d{1,18})?")
+_RETRY_AFTER_SECONDS: Final = 1
+
+JobId = Annotated[str, Path(description="the id that POST /stylize gave", max_length=64)]
+
+
+@router.post("/stylize", status_code=202, response_model=Job, **STYLIZE)
+async def stylize(request: Request, context: Using) -> Response:
+    """Hand in a photograph and a sound: the answer is a job, or (if asked for and ready in time) the picture itself."""
+    preferences = read_preferences(
+        ",".join(request.headers.getlist("Prefer")),
+        ",".join(request.headers.getlist("Accept")),
+        context.settings.max_wait_seconds,
+    )
+    job_id, is_new = await submit_picture(request, context, preferences.format)
+    if preferences.patience_seconds > 0:
+        await context.newsroom.wait_until_ended(job_id, preferences.patience_seconds)
+    record = await context.intake.read(job_id)
+    response = await _answer(request, context, record, preferences.picture)
+    response.headers["Vary"] = "Accept, Prefer"
+    if preferences.wait_seconds is not None:
+        response.headers["Preference-Applied"] = f"wait={preferences.wait_seconds:g}"
+    if not is_new:
+        response.headers["Idempotency-Replayed"] = "true"
+    return response
+
+
+async def _answer(request: Request, context: Context, record: JobRecord, picture: bool) -> Response:
+    """What a job looks like to the one who handed it in."""
+    url = f"{request.scope.get('root_path', '')}/jobs/{record.id}"
+    if not record.state.ended:
+        headers = {"Location": url, "Retry-After": str(_RETRY_AFTER_SECONDS)}
+        return _job_response(request, record, status_code=202, headers=headers)
+    if picture and record.state is JobState.FAILED and record.error is not None:
+        response: Response = stored_problem_response(record.error)
+    elif picture and record.state is JobState.CANCELLED:
+        raise Conflict(f"job {record.id} was cancelled before it had a result")
+    elif picture and len(record.results) == 1:
+        response = await send_result(request, context.storage, record, 0)
+    else:
+        response = _job_response(request, record)
+    response.headers["Location"] = url
+    return response
+
+
+def _job_response(
+    request: Request, record: JobRecord, status_code: int = 200, headers: dict[str, str] | None = None
+) -> JSONResponse:
+    document = job_document(record, request.scope.get("root_path", "")).model_dump(mode="json")
+    no_store = {"Cache-Control": "no-store"}
+    return JSONResponse(document, status_code=status_code, headers=no_store | (headers or {}))
+
+
+@router.get("/jobs/{job_id}", response_model=Job)
+async def read_job(job_id: JobId, request: Request, context: Using) -> Response:
+    """The state of a job, its progress, and what came of it."""
+    return _job_response(request, await _read(context, job_id))
+
+
+@router.get("/jobs/{job_id}/events", response_class=StreamingResponse, **EVENTS)
+async def follow_job(
+    job_id: JobId,
+    context: Using,
+    last_event_id: Annotated[str | None, Header(description="where to go on; without it from the start")] = None,
+) -> Response:
+    """Follow a job by server-sent events; they are kept, so that a reader who was cut off misses nothing."""
+    record = await _read(context, job_id)
+    after = last_event_id if last_event_id and _EVENT_ID.fullmatch(last_event_id) else "0"
+    if record.state.ended and not await context.newsroom.has_events(job_id, after):
+        return Response(status_code=204)  # tells a browser to reconnect no more
+    headers = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
+    lines = _lines(context.newsroom.follow(job_id, after))
+    return StreamingResponse(lines, media_type="text/event-stream", headers=headers)
+
+
+async def _lines(events: AsyncIterator[JobEvent | None]) -> AsyncIterator[str]:
+    """Events in the wire's form; a comment keeps a silent connection open."""
+    yield f"retry: {1000 * _RETRY_AFTER_SECONDS}\n\n"
+    async for event in events:
+        yield _line(event)
+
+
+def _line(event: JobEvent | None) -> str:
+    return ": alive\n\n" if event is None else f"id: {event.id}\nevent: {event.name}\ndata: {event.data}\n\n"
+
+
+@router.api_route("/jobs/{job_id}/results/{index}", methods=["GET", "HEAD"], response_class=Response, **RESULT)
+async def read_result(
+    job_id: JobId, index: Annotated[str, Path(description="from 0")], request: Request, context: Using
+) -> Response:
+    """The bytes of one result."""
+    record = await _read(context, job_id)
+    return await send_result(request, context.storage, record, int(index) if index.isdecimal() else -1)
+
+
+@router.delete("/jobs/{job_id}", status_code=204)
+async def delete_job(job_id: JobId, context: Using) -> Response:
+    """Cancel a job that waits or runs, or forget one that has ended; in both cases erase its files."""
+    if not _JOB_ID.fullmatch(job_id):
+        raise job_not_found(job_id)
+    await context.intake.delete(job_id)
+    await run_in_threadpool(context.storage.erase, job_id)
+    return Response(status_code=204)
+
+
+async def _read(context: Context, job_id: str) -> JobRecord:
+    """Raises JobNotFound, for what cannot be an id as well."""
+    if not _JOB_ID.fullmatch(job_id):
+        raise job_not_found(job_id)
+    return await context.intake.read(job_id)

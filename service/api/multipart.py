@@ -1,0 +1,271 @@
+"""Receive a multipart form as it arrives: files go to disk and are counted and hashed on the way.
+
+A part that is too large, unknown or one too many is refused at once, before the rest of it has come.
+"""
+
+import asyncio
+import contextlib
+import hashlib
+import os
+from collections.abc import AsyncIterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, BinaryIO, Final
+
+from python_multipart.exceptions import FormParserError
+from python_multipart.multipart import MultipartParser, parse_options_header
+from starlette.concurrency import run_in_threadpool
+from starlette.requests import Request
+
+from service.errors import InvalidValue, MissingField, TooLarge, UnsupportedMedia, UploadStalled
+from service.jobs.record import StoredInput
+
+if TYPE_CHECKING:
+    from python_multipart.multipart import MultipartCallbacks
+
+_FLUSH_BYTES: Final = 1024 * 1024
+_MAX_TEXT_BYTES: Final = 16 * 1024
+_MAX_TEXT_PARTS: Final = 64
+_FRAMING_BYTES: Final = 256 * 1024  # boundaries, headers and text of a whole form
+
+
+@dataclass(frozen=True)
+class FileRule:
+    """How large a file of this field may be, and how many of them there may be."""
+
+    max_bytes: int
+    max_count: int
+
+
+@dataclass(frozen=True)
+class FormRules:
+    """What a form may consist of. files: by field. texts: the names of the other fields."""
+
+    files: Mapping[str, FileRule]
+    texts: frozenset[str]
+    max_pause_seconds: float
+
+    @property
+    def max_bytes(self) -> int:
+        """Most bytes that a good form can have."""
+        return _FRAMING_BYTES + sum(rule.max_bytes * rule.max_count for rule in self.files.values())
+
+
+@dataclass
+class ReceivedForm:
+    """files: what was stored, in the order of arrival, each under its hash. texts: (field, value) pairs."""
+
+    files: list[StoredInput] = field(default_factory=list)
+    texts: list[tuple[str, str]] = field(default_factory=list)
+
+
+@dataclass(frozen=True)
+class _Begin:
+    """A part begins. has_file_name: whether its sender says that it is a file."""
+
+    name: str
+    has_file_name: bool
+
+
+class _End:
+    """A part ends."""
+
+
+_Event = _Begin | bytes | _End
+
+
+async def receive_form(request: Request, folder: Path, rules: FormRules) -> ReceivedForm:
+    """Store the form's files in `folder`, named by their SHA-256, and collect its texts.
+
+    Raises UnsupportedMedia if it is no multipart form, TooLarge, InvalidValue (a field unknown, one too many, or a
+    malformed form), MissingField if it is empty, UploadStalled, or Starlette's ClientDisconnect.
+    """
+    parser = _Parser(request, rules)
+    form = ReceivedForm()
+    part: _TextPart | _FilePart | None = None
+    try:
+        async for chunk in _chunks(request, rules):
+            for event in parser.feed(chunk):
+                match event:
+                    case _Begin():
+                        part = _begin_part(event, form, folder, rules)
+                    case bytes() if part is not None:
+                        await part.write(event)
+                    case _End() if part is not None:
+                        await part.end(form)
+                        part = None
+    finally:
+        if part is not None:
+            part.close()
+    if not parser.ended:
+        if not form.files and not form.texts:
+            raise MissingField("the form is empty; send at least the parts image and audio", field="image")
+        raise InvalidValue("the multipart form breaks off before its closing boundary; send all of it")
+    return form
+
+
+async def _chunks(request: Request, rules: FormRules) -> AsyncIterator[bytes]:
+    """The body as it arrives, counted; raises TooLarge and UploadStalled."""
+    announced = request.headers.get("Content-Length", "0")
+    if announced.isdecimal() and int(announced) > rules.max_bytes:
+        raise _too_large(rules)
+    received, stream = 0, request.stream()
+    while True:
+        try:
+            async with asyncio.timeout(rules.max_pause_seconds):
+                chunk = await anext(stream, None)
+        except TimeoutError as exc:
+            raise UploadStalled(f"nothing has arrived for {rules.max_pause_seconds:g} s; send it again") from exc
+        if chunk is None:
+            return
+        received += len(chunk)
+        if received > rules.max_bytes:
+            raise _too_large(rules)
+        if chunk:
+            yield chunk
+
+
+def _too_large(rules: FormRules) -> TooLarge:
+    return TooLarge(f"the request is larger than {rules.max_bytes} bytes, which is all that its parts may have")
+
+
+def _begin_part(begin: _Begin, form: ReceivedForm, folder: Path, rules: FormRules) -> "_TextPart | _FilePart":
+    name = begin.name
+    if rule := rules.files.get(name):
+        if sum(stored.field == name for stored in form.files) >= rule.max_count:
+            raise InvalidValue(f"at most {rule.max_count} part(s) {name!r} are taken", field=name)
+        return _FilePart(name, folder, rule.max_bytes)
+    if name not in rules.texts:
+        known = ", ".join([*rules.files, *sorted(rules.texts)])
+        raise InvalidValue(f"there is no field {name[:64]!r}; there are {known}", field=name[:64])
+    if begin.has_file_name:
+        raise InvalidValue(f"{name} is a value, not a file", field=name)
+    if len(form.texts) >= _MAX_TEXT_PARTS:
+        raise InvalidValue(f"the form has more than {_MAX_TEXT_PARTS} values", field=name)
+    return _TextPart(name)
+
+
+class _TextPart:
+    """A value, kept in memory."""
+
+    def __init__(self, name: str) -> None:
+        self._name = name
+        self._content = bytearray()
+
+    async def write(self, data: bytes) -> None:
+        self._content += data
+        if len(self._content) > _MAX_TEXT_BYTES:
+            raise InvalidValue(f"{self._name} is longer than {_MAX_TEXT_BYTES} bytes", field=self._name)
+
+    async def end(self, form: ReceivedForm) -> None:
+        try:
+            form.texts.append((self._name, self._content.decode()))
+        except UnicodeDecodeError as exc:
+            raise InvalidValue(f"{self._name} is not UTF-8 text", field=self._name) from exc
+
+    def close(self) -> None:
+        """Nothing is open."""
+
+
+class _FilePart:
+    """A file on its way to disk; hashed and written in threads, so that the event loop never waits for the disk."""
+
+    def __init__(self, name: str, folder: Path, max_bytes: int) -> None:
+        self._name = name
+        self._folder = folder
+        self._max_bytes = max_bytes
+        self._bytes = 0
+        self._pending = bytearray()
+        self._hash = hashlib.sha256()
+        self._path = folder / f".{os.urandom(8).hex()}"
+        self._file: BinaryIO = self._path.open("xb", buffering=0)
+
+    async def write(self, data: bytes) -> None:
+        self._bytes += len(data)
+        if self._bytes > self._max_bytes:
+            raise TooLarge(f"{self._name} has more than {self._max_bytes} bytes, which is the limit", field=self._name)
+        self._pending += data
+        if len(self._pending) >= _FLUSH_BYTES:
+            await run_in_threadpool(self._flush)
+
+    async def end(self, form: ReceivedForm) -> None:
+        sha256 = await run_in_threadpool(self._finish)
+        form.files.append(StoredInput(field=self._name, sha256=sha256, bytes=self._bytes))
+
+    def close(self) -> None:
+        with contextlib.suppress(OSError):
+            self._file.close()
+
+    def _flush(self) -> None:
+        self._hash.update(self._pending)
+        view = memoryview(self._pending)
+        while len(view):
+            view = view[self._file.write(view) :]
+        view.release()
+        self._pending = bytearray()
+
+    def _finish(self) -> str:
+        self._flush()
+        self._file.close()
+        sha256 = self._hash.hexdigest()
+        self._path.replace(self._folder / sha256)
+        return sha256
+
+
+class _Parser:
+    """python-multipart's callbacks, turned into a list of events for each chunk."""
+
+    def __init__(self, request: Request, rules: FormRules) -> None:
+        content_type, options = parse_options_header(request.headers.get("Content-Type", ""))
+        if content_type != b"multipart/form-data" or not options.get(b"boundary"):
+            raise UnsupportedMedia("send a form of the type multipart/form-data, with the parts image and audio")
+        self.ended = False
+        self._events: list[_Event] = []
+        self._header_name, self._header_value = bytearray(), bytearray()
+        self._disposition = b""
+        callbacks: "MultipartCallbacks" = {
+            "on_part_begin": self._on_part_begin,
+            "on_part_data": lambda data, start, end: self._events.append(data[start:end]),
+            "on_part_end": lambda: self._events.append(_End()),
+            "on_header_field": lambda data, start, end: self._header_name.extend(data[start:end]),
+            "on_header_value": lambda data, start, end: self._header_value.extend(data[start:end]),
+            "on_header_end": self._on_header_end,
+            "on_headers_finished": self._on_headers_finished,
+            "on_end": self._on_end,
+        }
+        try:
+            self._parser = MultipartParser(options[b"boundary"], callbacks, max_size=rules.max_bytes)
+        except FormParserError as exc:
+            raise _malformed(exc) from exc
+
+    def feed(self, chunk: bytes) -> list[_Event]:
+        """What happens in `chunk`; raises InvalidValue if the form is malformed."""
+        self._events.clear()
+        try:
+            self._parser.write(chunk)
+        except FormParserError as exc:
+            raise _malformed(exc) from exc
+        return list(self._events)
+
+    def _on_part_begin(self) -> None:
+        self._disposition = b""
+
+    def _on_header_end(self) -> None:
+        if self._header_name.lower() == b"content-disposition":
+            self._disposition = bytes(self._header_value)
+        self._header_name.clear()
+        self._header_value.clear()
+
+    def _on_headers_finished(self) -> None:
+        _, options = parse_options_header(self._disposition)
+        if b"name" not in options:
+            raise InvalidValue("a part of the form has no name")
+        name = options[b"name"].decode("utf-8", errors="replace")
+        self._events.append(_Begin(name, b"filename" in options))
+
+    def _on_end(self) -> None:
+        self.ended = True
+
+
+def _malformed(reason: Exception) -> InvalidValue:
+    return InvalidValue(f"the multipart form is malformed: {reason}")

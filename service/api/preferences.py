@@ -1,0 +1,68 @@
+"""What a client prefers: how long it waits (`Prefer`, RFC 7240) and whether it wants the picture itself (`Accept`)."""
+
+import re
+from dataclasses import dataclass
+from typing import Final, Literal
+
+PICTURE_WAIT_SECONDS: Final = 30.0  # `Accept: image/*` alone
+
+_FORMATS: Final[dict[str, Literal["png", "jpeg", "webp"]]] = {
+    "image/png": "png",
+    "image/jpeg": "jpeg",
+    "image/webp": "webp",
+}
+_JSON: Final = frozenset({"application/json", "application/*", "application/problem+json"})
+_WAIT: Final = re.compile(r"""wait\s*=\s*"?(\d{1,6})"?\s*(?:;.*)?""", re.IGNORECASE)
+
+
+@dataclass(frozen=True)
+class Preferences:
+    """wait_seconds: how long to hold the answer, None if `Prefer` names no wait. picture: the answer is to be one.
+
+    format: of the picture, as far as `Accept` says.
+    """
+
+    wait_seconds: float | None
+    picture: bool
+    format: Literal["png", "jpeg", "webp"] | None
+
+    @property
+    def patience_seconds(self) -> float:
+        """How long the answer is held at most."""
+        if self.wait_seconds is not None:
+            return self.wait_seconds
+        return PICTURE_WAIT_SECONDS if self.picture else 0.0
+
+
+def read_preferences(prefer: str | None, accept: str | None, max_wait_seconds: float) -> Preferences:
+    """Read both headers; what they say beside what is known here is ignored, as their standards want."""
+    ranges = _accepted(accept or "")
+    pictures = {name: quality for name, quality in ranges.items() if name.startswith("image/") and quality > 0}
+    best = max(pictures.values(), default=0.0)
+    other = max((ranges[name] for name in _JSON & ranges.keys()), default=0.0)
+    known = sorted((name for name in pictures if name in _FORMATS), key=lambda name: -pictures[name])
+    return Preferences(
+        wait_seconds=_wait(prefer or "", max_wait_seconds),
+        picture=best > other,
+        format=_FORMATS[known[0]] if known and pictures[known[0]] >= pictures.get("image/*", 0) else None,
+    )
+
+
+def _wait(prefer: str, most: float) -> float | None:
+    for part in prefer.split(","):
+        if match := _WAIT.fullmatch(part.strip()):
+            return min(float(match[1]), most)
+    return None
+
+
+def _accepted(accept: str) -> dict[str, float]:
+    """Media range -> quality 0..1, in the header's order."""
+    ranges: dict[str, float] = {}
+    for part in accept.split(","):
+        name, *parameters = (piece.strip().lower() for piece in part.split(";"))
+        quality = next((value[2:] for value in parameters if value.startswith("q=")), "1")
+        try:
+            ranges.setdefault(name, min(max(float(quality), 0.0), 1.0))
+        except ValueError:
+            ranges.setdefault(name, 1.0)
+    return ranges

@@ -1,0 +1,90 @@
+"""Every error leaves the API as a problem document (RFC 9457), whoever raised it."""
+
+import http
+import logging
+from collections.abc import Mapping
+from typing import Any, Final
+
+from fastapi import FastAPI, Request
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import JSONResponse, Response
+from redis.exceptions import RedisError
+from starlette.exceptions import HTTPException
+from starlette.requests import ClientDisconnect
+
+from service.errors import InvalidValue, StylizationError, Unavailable
+
+logger = logging.getLogger(__name__)
+
+MEDIA_TYPE: Final = "application/problem+json"
+_RETRY_AFTER_SECONDS: Final = 5
+
+
+class ProblemResponse(JSONResponse):
+    """A problem document."""
+
+    media_type = MEDIA_TYPE
+
+
+def problem_response(error: StylizationError) -> ProblemResponse:
+    """The answer to a request that ended in `error`."""
+    headers = {} if error.retry_after is None else {"Retry-After": str(error.retry_after)}
+    return ProblemResponse(error.problem(), status_code=error.status, headers=headers)
+
+
+def stored_problem_response(problem: Mapping[str, Any]) -> ProblemResponse:
+    """The answer to a request whose job failed with this problem document."""
+    return ProblemResponse(dict(problem), status_code=int(problem["status"]))
+
+
+def install_problems(app: FastAPI) -> None:
+    """Answer every exception with a problem document; what is not foreseen is logged and told to nobody else."""
+    app.add_exception_handler(StylizationError, _foreseen)
+    app.add_exception_handler(HTTPException, _of_http)
+    app.add_exception_handler(RequestValidationError, _of_fastapi)
+    app.add_exception_handler(RedisError, _no_redis)
+    app.add_exception_handler(ClientDisconnect, _gone)
+    app.add_exception_handler(Exception, _unforeseen)
+
+
+async def _foreseen(request: Request, error: Exception) -> Response:
+    assert isinstance(error, StylizationError)
+    return problem_response(error)
+
+
+async def _of_http(request: Request, error: Exception) -> Response:
+    """What Starlette raises itself: 404 and 405, for the most part."""
+    assert isinstance(error, HTTPException)
+    detail = {
+        404: f"there is nothing at {request.url.path}; /docs describes the API",
+        405: f"{request.method} is not possible here; the Allow header says what is",
+    }.get(error.status_code, error.detail)
+    document = {
+        "type": "about:blank",
+        "title": http.HTTPStatus(error.status_code).phrase,
+        "status": error.status_code,
+        "detail": detail,
+    }
+    return ProblemResponse(document, status_code=error.status_code, headers=error.headers)
+
+
+async def _of_fastapi(request: Request, error: Exception) -> Response:
+    assert isinstance(error, RequestValidationError)
+    first = error.errors()[0]
+    field = str(first["loc"][-1]) if first.get("loc") else None
+    return problem_response(InvalidValue(f"{field}: {first['msg']}", field=field))
+
+
+async def _no_redis(request: Request, error: Exception) -> Response:
+    logger.error("Redis does not answer: %s", error)
+    return problem_response(
+        Unavailable("the job queue does not answer; try again soon", retry_after=_RETRY_AFTER_SECONDS)
+    )
+
+
+async def _gone(request: Request, error: Exception) -> Response:
+    return Response(status_code=400)  # nobody is there to read it
+
+
+async def _unforeseen(request: Request, error: Exception) -> Response:
+    return problem_response(StylizationError("the service failed on this request; the fault is logged"))

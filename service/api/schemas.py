@@ -1,0 +1,122 @@
+"""The documents that the API gives, as its OpenAPI description shows them."""
+
+from datetime import UTC, datetime
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from service.jobs.presence import ModelSummary
+from service.jobs.record import JobRecord, JobState
+from service.model.sound import Heard
+
+
+class Problem(BaseModel):
+    """A problem document (RFC 9457). field: the name of the part, value or header that is at fault."""
+
+    type: str
+    title: str
+    status: int
+    detail: str
+    field: str | None = None
+
+
+class Progress(BaseModel):
+    """How far a job is."""
+
+    done: int
+    total: int
+    unit: str
+
+
+class Warning(BaseModel):
+    """Something that may explain a poor result."""
+
+    code: str
+    detail: str
+
+
+class Result(BaseModel):
+    """One result. receipt: everything that is needed to make it again."""
+
+    url: str
+    media_type: str
+    bytes: int
+    sha256: str
+    width: int
+    height: int
+    gain_db: float
+    heard: Heard
+    receipt: dict[str, Any]
+
+
+class Job(BaseModel):
+    """A job. receipt: of the only result; where there are several, each has its own.
+
+    seconds: how long each part of the work took, and the wait in the queue.
+    """
+
+    model_config = ConfigDict(json_schema_extra={"description": "The state of a job and what came of it."})
+
+    id: str
+    url: str
+    state: JobState
+    progress: Progress
+    created_at: datetime
+    started_at: datetime | None
+    finished_at: datetime | None
+    expires_at: datetime | None
+    warnings: list[Warning]
+    results: list[Result]
+    error: Problem | None
+    receipt: dict[str, Any] | None
+    seconds: dict[str, float]
+
+
+class Model(ModelSummary):
+    """A bundle that can be asked for. default: used when a request names none. provider, runtime: what runs it."""
+
+    default: bool
+    provider: str
+    runtime: str
+
+
+class Models(BaseModel):
+    """Every bundle that a live worker has."""
+
+    models: list[Model]
+
+
+class Status(BaseModel):
+    """Whether the service, or each part that it needs, answers."""
+
+    status: str = Field(examples=["ok", "ready"])
+    checks: dict[str, str] = Field(default_factory=dict)
+
+
+def job_document(record: JobRecord, root_path: str) -> Job:
+    """The record as clients see it. root_path: prefix of every address, where a proxy adds one."""
+    url = f"{root_path}/jobs/{record.id}"
+    results = [
+        Result(url=f"{url}/results/{index}", **stored.model_dump()) for index, stored in enumerate(record.results)
+    ]
+    warnings = {warning.code: warning for result in results for warning in result.heard.warnings}
+    waited = {} if record.started is None else {"queued": round(record.started - record.created, 6)}
+    return Job(
+        id=record.id,
+        url=url,
+        state=record.state,
+        progress=Progress(done=record.done, total=record.total, unit=record.unit),
+        created_at=_time(record.created),
+        started_at=None if record.started is None else _time(record.started),
+        finished_at=None if record.finished is None else _time(record.finished),
+        expires_at=None if record.expires is None else _time(record.expires),
+        warnings=[Warning(code=code, detail=warning.detail) for code, warning in warnings.items()],
+        results=results,
+        error=None if record.error is None else Problem(**record.error),
+        receipt=results[0].receipt if len(results) == 1 else None,
+        seconds=waited | record.seconds,
+    )
+
+
+def _time(seconds: float) -> datetime:
+    return datetime.fromtimestamp(seconds, UTC)

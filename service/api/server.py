@@ -1,0 +1,77 @@
+"""Run the API: one uvicorn server on a socket that is already bound, stopped by SIGTERM or SIGINT."""
+
+import asyncio
+import logging
+import signal
+import socket
+from types import FrameType
+from typing import Final
+
+import uvicorn
+from fastapi import FastAPI
+
+from service.api.app import create_app
+from service.settings import Settings
+
+logger = logging.getLogger(__name__)
+
+_BACKLOG: Final = 1024
+_LAST_ANSWERS_SECONDS: Final = 10
+
+
+class PortTaken(Exception):
+    """The address cannot be listened on; says why and what to do."""
+
+
+def bind(host: str, port: int) -> socket.socket:
+    """Listen on host and port (0: any free one); raises PortTaken."""
+    try:
+        family, _, _, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)[0]
+        return socket.create_server(address[:2], family=family, backlog=_BACKLOG)
+    except OSError as exc:
+        raise PortTaken(
+            f"cannot listen on {host} port {port}: {exc.strerror or exc}. "
+            "Stop the program that uses it, or choose another with ADIS_PORT (and ADIS_HOST)"
+        ) from exc
+
+
+def address_of(listener: socket.socket) -> str:
+    """The address for a browser on this machine."""
+    host, port = listener.getsockname()[:2]
+    shown = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)
+    return f"http://[{shown}]:{port}" if ":" in shown else f"http://{shown}:{port}"
+
+
+def serve(settings: Settings, redis_url: str, listener: socket.socket) -> None:
+    """Answer requests until SIGTERM or SIGINT; held answers and event streams end then."""
+    app = create_app(settings, redis_url)
+    config = uvicorn.Config(
+        app,
+        log_config=None,
+        access_log=settings.log_level == "debug",
+        server_header=False,
+        timeout_graceful_shutdown=_LAST_ANSWERS_SECONDS,
+    )
+    # uvicorn raises its signal once more when it is done; it has been heeded by then
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: None)
+    _Server(config, app).run(sockets=[listener])
+
+
+class _Server(uvicorn.Server):
+    """Lets those go who wait for a job, so that a stop does not have to wait for them."""
+
+    def __init__(self, config: uvicorn.Config, app: FastAPI) -> None:
+        super().__init__(config)
+        self._app = app
+        self._loop: asyncio.AbstractEventLoop | None = None
+
+    async def serve(self, sockets: list[socket.socket] | None = None) -> None:
+        self._loop = asyncio.get_running_loop()
+        await super().serve(sockets)
+
+    def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+        super().handle_exit(sig, frame)
+        context = getattr(self._app.state, "context", None)
+        if context is not None and self._loop is not None:
+            self._loop.call_soon_threadsafe(context.newsroom.close)

@@ -1,0 +1,78 @@
+"""Routes that tell how the service is: models, whether the process lives, whether everything that it needs answers."""
+
+import asyncio
+from collections.abc import Awaitable
+from typing import Final
+
+from fastapi import APIRouter
+from redis.exceptions import RedisError
+from starlette.concurrency import run_in_threadpool
+
+from service.api.context import Context, Using
+from service.api.descriptions import PROBLEMS
+from service.api.schemas import Model, Models, Status
+from service.errors import Unavailable
+
+router = APIRouter(tags=["service"], responses={503: PROBLEMS[503]})
+
+_CHECK_SECONDS: Final = 3.0
+_RETRY_AFTER_SECONDS: Final = 2
+
+
+@router.get("/models")
+async def list_models(context: Using) -> Models:
+    """The models that can be asked for, and what runs them."""
+    models: dict[str, Model] = {}
+    for worker in await context.ready_workers():
+        assert worker.runtime is not None
+        for summary in worker.models:
+            models.setdefault(
+                summary.name,
+                Model(
+                    **summary.model_dump(),
+                    default=summary.name == context.settings.default_model,
+                    **worker.runtime.model_dump(),
+                ),
+            )
+    return Models(models=list(models.values()))
+
+
+@router.get("/healthz")
+async def is_alive() -> Status:
+    """The process lives."""
+    return Status(status="ok")
+
+
+@router.get("/readyz")
+async def is_ready(context: Using) -> Status:
+    """Redis, the storage and a worker with its model answer; otherwise 503 with what does not."""
+    checks = {
+        "redis": context.client.ping(),
+        "storage": run_in_threadpool(context.storage.check_writable),
+        "worker": _describe_workers(context),
+    }
+    said = await asyncio.gather(*(_check(check) for check in checks.values()))
+    answers = dict(zip(checks, said, strict=True))
+    if failed := [f"{name}: {answer.removeprefix('!')}" for name, answer in answers.items() if answer.startswith("!")]:
+        raise Unavailable("; ".join(failed), retry_after=_RETRY_AFTER_SECONDS)
+    return Status(status="ready", checks=answers)
+
+
+async def _check(check: Awaitable[object]) -> str:
+    """What the check says, or `!` and what is wrong."""
+    try:
+        async with asyncio.timeout(_CHECK_SECONDS):
+            said = await check
+    except Unavailable as exc:
+        return f"!{exc.detail}"
+    except TimeoutError:
+        return "!it does not answer in time"
+    except (RedisError, OSError) as exc:
+        return f"!{exc}"
+    return said if isinstance(said, str) else "ok"
+
+
+async def _describe_workers(context: Context) -> str:
+    workers = await context.ready_workers()
+    providers = sorted({worker.runtime.provider for worker in workers if worker.runtime})
+    return f"{len(workers)} on {', '.join(providers)}"

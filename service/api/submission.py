@@ -1,0 +1,189 @@
+"""Turn a received form into a job: read its values, look at its files, and store, record and queue it."""
+
+import asyncio
+import hashlib
+import json
+import uuid
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any, Final, Literal
+
+import anyio.to_thread
+from kombu.exceptions import OperationalError
+from pydantic import ValidationError
+from redis.exceptions import RedisError
+from starlette.concurrency import run_in_threadpool
+from starlette.requests import Request
+
+from service.api.context import Context, logger
+from service.api.multipart import FileRule, FormRules, ReceivedForm, receive_form
+from service.errors import InvalidValue, MissingField, ModelNotFound
+from service.jobs.intake import NewJob
+from service.jobs.presence import WorkerReport
+from service.jobs.queue import send
+from service.jobs.record import StoredInput
+from service.jobs.storage import sync
+from service.media.audio import probe_audio
+from service.media.image import probe_image
+from service.settings import Settings
+from service.work.requests import PictureRequest
+
+_LISTS: Final = frozenset({"gains_db", "weights"})
+_MAX_KEY_LENGTH: Final = 255
+
+
+async def submit_picture(
+    request: Request, context: Context, format: Literal["png", "jpeg", "webp"] | None
+) -> tuple[str, bool]:
+    """Take the request in: (id of its job, whether that is new). The uploads are on disk and the record is in Redis.
+
+    format: of the results, if the form names none. Raises every error that a bad request can have.
+    """
+    key = _idempotency_key(request)
+    workers = await context.ready_workers()
+    job_id = uuid.uuid4().hex
+    folder = await run_in_threadpool(context.storage.begin, job_id)
+    try:
+        form = await receive_form(request, folder, _rules(context.settings))
+        parameters = _read_parameters(form, context.settings, format)
+        _check_model(parameters.model, workers, context.settings)
+        await _probe_and_sync(form.files, folder, context)
+        await run_in_threadpool(context.storage.sync_names, job_id)
+        job = NewJob(
+            id=job_id,
+            parameters=parameters.model_dump(mode="json"),
+            inputs=tuple(form.files),
+            fingerprint=_fingerprint(parameters, form.files),
+            total=len(parameters.gains),
+            key=key,
+        )
+        actual_id, is_new = await context.intake.submit(job)
+    except BaseException:
+        await run_in_threadpool(context.storage.erase, job_id)
+        raise
+    if is_new:
+        await _send(context, actual_id)
+    else:
+        await run_in_threadpool(context.storage.erase, job_id)
+    return actual_id, is_new
+
+
+async def _send(context: Context, job_id: str) -> None:
+    """Queue the job. If that fails the record is there, and a worker sends the message in our place."""
+    try:
+        await run_in_threadpool(send, context.queue, job_id)
+        await context.intake.note_sent(job_id)
+    except (OperationalError, RedisError) as exc:
+        logger.warning("job %s is recorded, but its message is not sent yet: %s", job_id, exc)
+
+
+def _rules(settings: Settings) -> FormRules:
+    return FormRules(
+        files={
+            "image": FileRule(settings.max_image_bytes, 1),
+            "audio": FileRule(settings.max_audio_bytes, settings.max_audio_parts),
+        },
+        texts=frozenset(PictureRequest.model_fields),
+        max_pause_seconds=settings.max_upload_pause_seconds,
+    )
+
+
+def _read_parameters(
+    form: ReceivedForm, settings: Settings, format: Literal["png", "jpeg", "webp"] | None
+) -> PictureRequest:
+    """The form's values, checked against each other and the files; raises InvalidValue and MissingField."""
+    counts = {field: sum(stored.field == field for stored in form.files) for field in ("image", "audio")}
+    for field, count in counts.items():
+        if count == 0:
+            raise MissingField(f"the part {field!r} is missing; send a file with it", field=field)
+    values: dict[str, Any] = {} if format is None else {"format": format}
+    for name in {name for name, _ in form.texts}:
+        given = [text for other, text in form.texts if other == name]
+        if name in _LISTS:
+            values[name] = _read_list(name, given)
+        elif len(given) > 1:
+            raise InvalidValue(f"{name} is there {len(given)} times; send it once", field=name)
+        else:
+            values[name] = given[0].strip()
+    try:
+        parameters = PictureRequest.model_validate(values)
+    except ValidationError as exc:
+        raise _invalid(exc) from exc
+    if len(parameters.gains) > settings.max_gains:
+        raise InvalidValue(
+            f"gains_db has {len(parameters.gains)} values; at most {settings.max_gains}", field="gains_db"
+        )
+    if parameters.weights is not None and len(parameters.weights) != counts["audio"]:
+        raise InvalidValue(
+            f"weights has {len(parameters.weights)} values for {counts['audio']} sounds; send one for each",
+            field="weights",
+        )
+    return parameters
+
+
+def _read_list(name: str, given: Sequence[str]) -> list[Any]:
+    """A list comes as repeated fields, separated by commas, or as JSON."""
+    values: list[Any] = []
+    for text in given:
+        if text.lstrip().startswith("["):
+            try:
+                values += json.loads(text)
+            except (ValueError, RecursionError) as exc:
+                raise InvalidValue(f"{name} is not a JSON list: {exc}", field=name) from exc
+        else:
+            values += [part.strip() for part in text.split(",")]
+    return values
+
+
+def _invalid(error: ValidationError) -> InvalidValue:
+    """Pydantic's first complaint, with the value that it is about."""
+    first = error.errors(include_url=False, include_context=False)[0]
+    location = [str(part) for part in first["loc"]]
+    if not location:
+        return InvalidValue(first["msg"].removeprefix("Value error, "))
+    name = location[0]
+    said = f"{name}: {first['msg'].removeprefix('Value error, ')}"
+    given = "" if len(str(first["input"])) > 64 else f", not {str(first['input'])!r}"
+    return InvalidValue(said + given, field=name)
+
+
+def _check_model(name: str | None, workers: Sequence[WorkerReport], settings: Settings) -> None:
+    known = sorted({model.name for worker in workers for model in worker.models})
+    if (name or settings.default_model) not in known:
+        raise ModelNotFound(
+            f"no model is called {name or settings.default_model!r}; there are {', '.join(known)}", field="model"
+        )
+
+
+async def _probe_and_sync(files: Sequence[StoredInput], folder: Path, context: Context) -> None:
+    """Look at every file while it goes to the disk; raises the first one's error, in the order of the form."""
+    limits = context.settings.media_limits
+
+    async def probe(stored: StoredInput) -> None:
+        look: Callable[..., object] = probe_image if stored.field == "image" else probe_audio
+        await anyio.to_thread.run_sync(look, folder / stored.sha256, limits, limiter=context.probes)
+
+    syncs = [run_in_threadpool(sync, folder / stored.sha256) for stored in files]
+    outcomes = await asyncio.gather(*map(probe, files), *syncs, return_exceptions=True)
+    for outcome in outcomes:
+        if outcome is not None:
+            raise outcome
+
+
+def _fingerprint(parameters: PictureRequest, files: Sequence[StoredInput]) -> str:
+    """The same for the same request, whatever the order of its fields."""
+    content = [
+        parameters.model_dump(mode="json"),
+        [[stored.field, stored.sha256] for stored in sorted(files, key=lambda stored: stored.field)],
+    ]
+    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
+
+
+def _idempotency_key(request: Request) -> str:
+    """The key's hash, or empty if the request has none."""
+    key = request.headers.get("Idempotency-Key")
+    if key is None:
+        return ""
+    if not 1 <= len(key) <= _MAX_KEY_LENGTH:
+        raise InvalidValue(f"the key must have 1 to {_MAX_KEY_LENGTH} characters", field="Idempotency-Key")
+    return hashlib.sha256(key.encode("latin-1")).hexdigest()

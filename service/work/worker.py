@@ -1,0 +1,153 @@
+"""The worker's main process: takes messages, keeps the pool, tells that it lives, and looks after lost jobs."""
+
+import logging
+import os
+import signal
+import sys
+import threading
+import uuid
+from typing import Any, Final
+
+from celery import Celery, bootsteps, signals
+from celery.worker import state
+from redis.exceptions import RedisError
+
+from service.errors import BundleError, ModelNotFound
+from service.jobs.connection import Client, connect, without_password
+from service.jobs.lease import LeaseTerms, release_all
+from service.jobs.presence import BEAT_SECONDS, ModelSummary, Presence
+from service.jobs.queue import KEY_PREFIX, QUEUE, make_queue
+from service.jobs.rescue import rescue_overdue
+from service.jobs.storage import Storage
+from service.model.bundle import Bundle, find_bundle, list_bundles
+from service.settings import Settings
+from service.work.tasks import PoolProcess, register_tasks
+
+logger = logging.getLogger(__name__)
+
+_DEAF_SECONDS: Final = 30.0
+
+
+class Pulse:
+    """Beats from the message loop: says that the worker lives, rescues lost jobs, and notices if it went deaf.
+
+    A worker can live and yet take no messages after its connection broke; it then stops, to be started anew.
+    """
+
+    def __init__(self, client: Client, app: Celery, presence: Presence, terms: LeaseTerms) -> None:
+        self._client = client
+        self._app = app
+        self._presence = presence
+        self._terms = terms
+        self._idle_beats = 0
+
+    def beat(self) -> None:
+        """One beat; a Redis that does not answer is left to the next."""
+        try:
+            known = self._presence.beat()
+            rescue_overdue(self._client, self._app, self._terms)
+            waiting = self._client.llen(f"{KEY_PREFIX}{QUEUE}")
+        except (RedisError, self._app.connection_for_write().connection_errors) as exc:
+            logger.warning("Redis does not answer: %s", exc)
+            return
+        self._idle_beats = self._idle_beats + 1 if waiting and not state.reserved_requests else 0
+        if not known:
+            self._stop("Redis has forgotten this worker")
+        elif self._idle_beats * BEAT_SECONDS > _DEAF_SECONDS:
+            self._stop(f"{waiting} messages wait, and none has arrived for {_DEAF_SECONDS:.0f} s")
+
+    def _stop(self, reason: str) -> None:
+        logger.critical("%s; it stops, to be started anew", reason)
+        os.kill(os.getpid(), signal.SIGTERM)
+
+
+def run_worker(settings: Settings, redis_url: str) -> int:
+    """Work until SIGTERM or SIGINT, finishing the running job; returns the exit code.
+
+    After `stop_seconds` the running job is queued again instead. Exit code 2: the default model is refused.
+    """
+    try:
+        find_bundle(settings.models_dir, settings.default_model)
+    except (BundleError, ModelNotFound) as problem:
+        print(f"the model {settings.default_model!r} is refused: {problem.detail}", file=sys.stderr)
+        return 2
+    worker = uuid.uuid4().hex
+    client, storage = connect(redis_url), Storage(settings.data_dir)
+    storage.prepare()
+    presence = Presence(client, worker)
+    presence.enter([_summary(bundle) for bundle in list_bundles(settings.models_dir)])
+    app = make_queue(redis_url, settings.max_job_seconds)
+    process = PoolProcess(settings, redis_url, worker)
+    register_tasks(app, process)
+    terms = LeaseTerms(settings.lease_seconds, settings.max_attempts, settings.result_ttl_seconds)
+    _beat_with(app, Pulse(client, app, presence, terms))
+    signals.worker_process_init.connect(process.open, weak=False)
+    signals.worker_shutting_down.connect(_stop_within(settings.stop_seconds), weak=False)
+    signals.setup_logging.connect(_keep_logging, weak=False)
+    logger.info("worker %s takes jobs from %s", worker, without_password(redis_url))
+    celery_worker = app.Worker(
+        hostname=f"{worker}@%h",
+        pool="prefork",
+        concurrency=settings.worker_processes,
+        without_gossip=True,
+        without_mingle=True,
+        without_heartbeat=True,
+        quiet=True,
+    )
+    try:
+        celery_worker.start()
+    finally:
+        released = release_all(client, worker)
+        presence.leave()
+        logger.info("worker %s has stopped; %d running jobs went back to the queue", worker, released)
+    return int(celery_worker.exitcode or 0)
+
+
+def _beat_with(app: Celery, pulse: Pulse) -> None:
+    """Have the message loop beat, anew after every connection."""
+
+    class PulseStep(bootsteps.StartStopStep):  # type: ignore[misc]
+        """Beats as long as messages are taken."""
+
+        requires = ("celery.worker.consumer:Tasks",)
+
+        def start(self, parent: Any) -> None:
+            pulse.beat()
+            self.timer = parent.timer.call_repeatedly(BEAT_SECONDS, pulse.beat)
+
+        def stop(self, parent: Any) -> None:
+            self.timer.cancel()
+
+    app.steps["consumer"].add(PulseStep)
+
+
+def _stop_within(seconds: float) -> Any:
+    """A stop waits for the running job; this sets it an end, after which Celery hands the job back."""
+
+    def on_shutdown(how: str = "", **_: object) -> None:
+        if how == "Warm":
+            timer = threading.Timer(seconds, os.kill, (os.getpid(), signal.SIGQUIT))
+            timer.daemon = True
+            timer.start()
+
+    return on_shutdown
+
+
+def _keep_logging(**_: object) -> None:
+    """Connected to `setup_logging`, so that Celery leaves our logging as it is."""
+
+
+def _summary(bundle: Bundle) -> ModelSummary:
+    manifest = bundle.manifest
+    return ModelSummary(
+        name=bundle.directory.name,
+        version=manifest.version,
+        sha256=bundle.sha256,
+        license=manifest.license,
+        clip_seconds=manifest.clip_seconds,
+        sample_rate_hz=manifest.sample_rate_hz,
+        native_size=manifest.native_size,
+        size_multiple=manifest.size_multiple,
+        sounds=tuple(sound.name for sound in manifest.sounds),
+        training=manifest.training,
+    )
