@@ -1,0 +1,1 @@
+"""Tests of the whole service, run as users run it."""

@@ -1,0 +1,1 @@
+"""Tests of service.jobs, on a real Valkey."""

@@ -1,0 +1,62 @@
+"""A worker counts while its heart beats, and as ready once its model is loaded."""
+
+from service.jobs.connection import Client
+from service.jobs.presence import ModelSummary, Presence, Runtime, WorkerReport, live_workers
+from tests.service.jobs.desk import with_client
+
+MODEL = ModelSummary(
+    name="tiny",
+    version="1",
+    sha256="0" * 64,
+    license="MIT",
+    clip_seconds=3.0,
+    sample_rate_hz=16_000,
+    native_size=256,
+    size_multiple=8,
+    sounds=("rain",),
+    training={},
+)
+CPU = Runtime(provider="cpu", runtime="onnxruntime 1")
+
+
+def workers(url: str) -> list[WorkerReport]:
+    return with_client(url, live_workers)
+
+
+def test_nobody_is_there_at_first(redis_url: str) -> None:
+    assert workers(redis_url) == []
+
+
+def test_a_worker_tells_its_models_and_later_what_runs_them(redis_url: str, client: Client) -> None:
+    presence = Presence(client, "w")
+    presence.enter([MODEL])
+    (loading,) = workers(redis_url)
+    assert (loading.models, loading.runtime) == ((MODEL,), None)
+    presence.announce_runtime(CPU)
+    (ready,) = workers(redis_url)
+    assert ready.runtime == CPU
+
+
+def test_a_silent_worker_is_gone_and_comes_back_with_its_next_beat(redis_url: str, client: Client) -> None:
+    presence = Presence(client, "w")
+    presence.enter([MODEL])
+    presence.announce_runtime(CPU)
+    assert 0 < client.ttl("adis:pulse:w") <= 15
+    client.delete("adis:pulse:w")
+    assert workers(redis_url) == []
+    assert presence.beat()
+    assert workers(redis_url)[0].runtime == CPU
+
+
+def test_a_worker_that_leaves_is_gone_at_once(redis_url: str, client: Client) -> None:
+    presence = Presence(client, "w")
+    presence.enter([MODEL])
+    presence.leave()
+    assert workers(redis_url) == []
+
+
+def test_a_worker_learns_that_redis_has_forgotten_it(client: Client) -> None:
+    presence = Presence(client, "w")
+    presence.enter([MODEL])
+    client.flushall()
+    assert not presence.beat()

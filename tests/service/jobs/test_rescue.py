@@ -1,0 +1,78 @@
+"""A job is never left lying: its message is sent again if it got lost, or its worker did."""
+
+from collections.abc import Iterator
+
+import pytest
+from celery import Celery
+
+from service.jobs import intake
+from service.jobs.connection import Client
+from service.jobs.lease import LeaseTerms
+from service.jobs.queue import KEY_PREFIX, QUEUE, make_queue, send
+from service.jobs.record import JobState
+from service.jobs.rescue import rescue_overdue
+from tests.service.jobs.desk import TERMS, claimed, owner, read, submitted, with_client
+from tests.service.jobs.test_lease import BRIEF, wait
+
+
+@pytest.fixture
+def app(redis_url: str) -> Iterator[Celery]:
+    with make_queue(redis_url, 600) as made:
+        yield made
+
+
+def messages(client: Client) -> int:
+    count: int = client.llen(f"{KEY_PREFIX}{QUEUE}")
+    return count
+
+
+def test_a_sent_job_is_not_sent_again(redis_url: str, client: Client, app: Celery) -> None:
+    job_id = submitted(redis_url)
+    send(app, job_id)
+    with_client(redis_url, lambda other: intake.Intake(other, 100, 100).note_sent(job_id))
+    assert rescue_overdue(client, app, TERMS) == 0
+    assert (messages(client), client.zcard("adis:due")) == (1, 0)
+
+
+def test_a_message_that_never_went_out_is_sent_after_a_while(
+    redis_url: str, client: Client, app: Celery, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    submitted(redis_url)
+    assert rescue_overdue(client, app, TERMS) == 0  # its sender may still be at it
+    monkeypatch.setattr(intake, "SEND_GRACE_SECONDS", -1.0)
+    submitted(redis_url)
+    assert rescue_overdue(client, app, TERMS) == 1
+    assert rescue_overdue(client, app, TERMS) == 0
+    assert messages(client) == 1
+
+
+def test_a_job_of_a_silent_worker_is_queued_again(redis_url: str, client: Client, app: Celery) -> None:
+    job_id = submitted(redis_url)
+    claimed(client, job_id, terms=BRIEF)
+    wait(0.1)
+    assert rescue_overdue(client, app, TERMS) == 1
+    record = read(redis_url, job_id)
+    assert (record.state, record.owner, record.lost) == (JobState.QUEUED, None, 1)
+    assert messages(client) == 1
+    assert claimed(client, job_id, owner("second")).record.attempt == 2
+
+
+def test_a_job_that_was_lost_too_often_fails_instead(redis_url: str, client: Client, app: Celery) -> None:
+    job_id = submitted(redis_url)
+    claimed(client, job_id, terms=BRIEF)
+    wait(0.1)
+    assert rescue_overdue(client, app, LeaseTerms(30, 1, 100)) == 0
+    assert read(redis_url, job_id).state is JobState.FAILED
+    assert messages(client) == 0
+
+
+def test_messages_survive_what_kills_a_worker(app: Celery) -> None:
+    conf = app.conf
+    assert conf.task_acks_late
+    assert conf.task_reject_on_worker_lost
+    assert conf.worker_prefetch_multiplier == 1
+    assert conf.task_ignore_result
+    assert conf.accept_content == ["json"]
+    limits = (conf.task_soft_time_limit, conf.task_time_limit, conf.broker_transport_options["visibility_timeout"])
+    assert sorted(limits) == list(limits)
+    assert conf.result_backend_transport_options == conf.broker_transport_options

@@ -1,0 +1,67 @@
+"""Files are kept by their hash in their job's folder, appear whole, and go with the job."""
+
+import hashlib
+import os
+import time
+from pathlib import Path
+
+import pytest
+
+from service.jobs.storage import Storage
+
+JOB = "1" * 32
+
+
+@pytest.fixture
+def storage(tmp_path: Path) -> Storage:
+    made = Storage(tmp_path)
+    made.prepare()
+    return made
+
+
+def test_uploads_lie_where_the_worker_looks(storage: Storage) -> None:
+    folder = storage.begin(JOB)
+    (folder / "abc").write_bytes(b"upload")
+    storage.sync_names(JOB)
+    assert storage.input_path(JOB, "abc").read_bytes() == b"upload"
+
+
+def test_a_result_is_named_by_its_hash_and_written_again_without_harm(storage: Storage) -> None:
+    storage.begin(JOB)
+    names = {storage.write_result(JOB, b"picture") for _ in range(2)}
+    assert names == {hashlib.sha256(b"picture").hexdigest()}
+    path = storage.result_path(JOB, names.pop())
+    assert path.read_bytes() == b"picture"
+    assert [entry.name for entry in path.parent.iterdir()] == [path.name]
+
+
+def test_an_erased_job_leaves_nothing_and_takes_no_more_results(storage: Storage, tmp_path: Path) -> None:
+    (storage.begin(JOB) / "abc").write_bytes(b"upload")
+    storage.write_result(JOB, b"picture")
+    storage.erase(JOB)
+    assert [path for path in tmp_path.rglob("*") if path.is_file()] == []
+    with pytest.raises(FileNotFoundError):
+        storage.write_result(JOB, b"too late")
+    storage.erase(JOB)  # twice does no harm
+
+
+def test_only_old_folders_are_stale(storage: Storage, tmp_path: Path) -> None:
+    storage.begin(JOB)
+    storage.begin("2" * 32)
+    long_ago = time.time() - 1000
+    os.utime(tmp_path / "jobs" / JOB, (long_ago, long_ago))
+    assert list(storage.stale_jobs(500)) == [JOB]
+
+
+def test_a_deletion_that_was_cut_short_is_finished(storage: Storage, tmp_path: Path) -> None:
+    left = tmp_path / "trash" / "left"
+    (left / "inputs").mkdir(parents=True)
+    storage.empty_trash()
+    assert not left.exists()
+
+
+def test_a_folder_that_cannot_be_written_is_noticed(storage: Storage, tmp_path: Path) -> None:
+    storage.check_writable()
+    (tmp_path / "trash").rename(tmp_path / "gone")
+    with pytest.raises(OSError, match="No such file"):
+        storage.check_writable()
