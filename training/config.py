@@ -112,6 +112,8 @@ class TrainingConfig:
     losses: LossConfig = field(default_factory=LossConfig)
     correspondence: CorrespondenceConfig = field(default_factory=CorrespondenceConfig)
     data: DataConfig = field(default_factory=DataConfig)
+    warmup_steps: int = 0  # of the discriminators on real pairs, before the generator learns
+    warmup_batch: int = 16
     batch: int = 16  # over all processes
     learning_rate: float = 2e-4
     discriminator_learning_rate: float = 2e-4
@@ -147,16 +149,18 @@ PRESETS: Mapping[str, TrainingConfig] = {
         preset="demo",
         audio=AudioConfig(encoder_width=16, embedding_dim=64),
         generator=GeneratorConfig(width=32, blocks=6, encoder_blocks=3, antialias=False),
-        discriminator=DiscriminatorConfig(width=32, conditioning="projection", feature_width=64, feature_noise=0.15),
+        discriminator=DiscriminatorConfig(width=32, conditioning="projection", feature_width=64, feature_noise=0.05),
         losses=LossConfig(
-            identity_every=4, nce_every=2, feature_gan=1.0, patch_gan=1.0, correspondence=0.1, mix=2.0, tone=3.0, projector_width=128
+            identity_nce=0.25, identity_every=4, nce_every=2, feature_gan=1.0, patch_gan=1.0, mix=2.0, tone=2.0, projector_width=128
         ),
         correspondence=CorrespondenceConfig(steps=300, batch=32),
         data=DataConfig(
             crops=((0.0, 128), (0.75, 192)), zoom=(1.0, 1.5), loudness_dbfs=(-40.0, -14.0), workers=1
         ),
         batch=4,
-        images=17_000,
+        images=12_500,
+        warmup_steps=500,
+        learning_rate=3e-4,
         discriminator_learning_rate=4e-4,
         ema_images=3_000.0,
     ),

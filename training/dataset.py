@@ -36,6 +36,7 @@ class CoOccurrences(Dataset[Batch]):
         weights = np.array([p.weight for p in self.pairs])
         self.cumulative = np.cumsum(weights / weights.sum())
         self.data, self.audio, self.seed = data, audio, seed
+        self._by_sound: dict[Path | None, list[Path]] = {}
 
     def __len__(self) -> int:
         return len(self.images)
@@ -58,6 +59,14 @@ class CoOccurrences(Dataset[Batch]):
         numbers = np.minimum(np.searchsorted(self.cumulative, rng.random(count)), len(self.pairs) - 1)
         pairs = [self.pairs[number] for number in numbers]
         return pairs, torch.stack([self.sound(pair, rng) for pair in pairs])
+
+    def picture_like(self, pair: Pair, draw: int) -> Path:
+        """Another photograph that occurs with the same sound."""
+        if not self._by_sound:
+            for each in self.pairs:
+                self._by_sound.setdefault(each.sound, []).append(each.image)
+        images = self._by_sound[pair.sound]
+        return images[int(np.random.default_rng((self.seed, draw, len(pair.source), 3)).integers(len(images)))]
 
     def view(self, path: Path, crop: int, draw: int) -> torch.Tensor:
         """An augmented view [3, crop, crop] of one photograph."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections import defaultdict
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -24,24 +24,33 @@ from training.step import Networks
 
 GAINS_DB = (-30.0, -20.0, -10.0, 0.0)
 MIX_WEIGHTS = (1.0, 0.75, 0.5, 0.25, 0.0)
-Stylize = Callable[[Tensor, Tensor], Tensor]  # pictures [B, 3, H, W] in [-1, 1], waveforms [B, N] -> pictures
 
 
-def load_stylizer(path: Path) -> tuple[Stylize, TrainingConfig, int]:
-    """The averaged networks of a checkpoint as a function, its configuration, and the pictures it saw."""
-    values = checkpoint.load(path)
-    config = checkpoint.config_of(values)
-    networks = Networks(config)
-    networks.load_state_dict({k: v.float() if v.is_floating_point() else v for k, v in values["networks"].items()})
-    average = Average(networks, config.ema_images)
-    if values["ema"]:
-        average.load_state_dict(values["ema"])
+class Stylizer:
+    """The averaged networks of a checkpoint; a picture is encoded once for any number of sounds."""
+
+    def __init__(self, path: Path) -> None:
+        values = checkpoint.load(path)
+        self.config: TrainingConfig = checkpoint.config_of(values)
+        self.images_seen = int(values["images_seen"])
+        networks = Networks(self.config)
+        floats = {k: v.float() if v.is_floating_point() else v for k, v in values["networks"].items()}
+        networks.load_state_dict(floats)
+        self.average = Average(networks, self.config.ema_images)
+        if values["ema"]:
+            self.average.load_state_dict(values["ema"])
 
     @torch.no_grad()
-    def stylize(images: Tensor, waveforms: Tensor) -> Tensor:
-        return average.generator(images, average.audio_encoder(waveforms)).float().clamp(-1, 1)
+    def encode(self, image: Tensor) -> Tensor:
+        """[1, 3, H, W] in [-1, 1] -> content [1, C, H/4, W/4]."""
+        return self.average.generator.encoder(image)
 
-    return stylize, config, int(values["images_seen"])
+    @torch.no_grad()
+    def decode(self, content: Tensor, waveforms: Tensor) -> Tensor:
+        """One content for all waveforms [B, N] -> [B, 3, H, W] in [-1, 1]."""
+        embedding = self.average.audio_encoder(waveforms)
+        content = content.expand(len(embedding), -1, -1, -1)
+        return self.average.generator.decoder(content, embedding).float().clamp(-1, 1)
 
 
 def evaluate(
@@ -61,11 +70,11 @@ def evaluate(
     chosen = [images[i] for i in rng.permutation(len(images))[:pictures]]
     figures: dict[str, dict[str, Estimate]] = {}
     for path in checkpoints:
-        stylize, config, seen = load_stylizer(path)
-        sounds = {scene: _windows(test_pairs, scene, config, len(chosen), seed) for scene in scenes}
-        name = f"{config.preset}, {seen} pictures ({path.parent.name})"
-        figures[name] = _measure(stylize, probe, chosen, sounds, size, name)
-        sheet = _sheet(stylize, chosen[:8], sounds, size)
+        model = Stylizer(path)
+        sounds = {scene: _windows(test_pairs, scene, model.config, len(chosen), seed) for scene in scenes}
+        name = f"{model.config.preset}, {model.images_seen} pictures ({path.parent.name})"
+        figures[name] = _measure(model, probe, chosen, sounds, size, name)
+        sheet = _sheet(model, chosen[:8], sounds, size)
         sheet.save(output / f"{path.parent.name}.png")
     named = _named_as(probe, chosen, scenes, size)
     figures["copy of the input"] = {"right scene": bootstrap(named, [p.stem for p in chosen])}
@@ -83,7 +92,7 @@ def evaluate(
 
 
 def _measure(
-    stylize: Stylize, probe: SceneProbe, chosen: Sequence[Path], sounds: dict[str, Tensor], size: int, name: str
+    model: Stylizer, probe: SceneProbe, chosen: Sequence[Path], sounds: dict[str, Tensor], size: int, name: str
 ) -> dict[str, Estimate]:
     scenes = list(sounds)
     found: dict[str, list[float]] = defaultdict(list)
@@ -98,7 +107,8 @@ def _measure(
         image = media.square(path, size).unsqueeze(0)
         waves = torch.stack([sounds[scene][number] for scene in scenes])  # [S, N]
         several = image.expand(len(scenes), -1, -1, -1)
-        full = stylize(several, waves)
+        content = model.encode(image)
+        full = model.decode(content, waves)
         labels = probe(full).argmax(dim=1)
         swapped = distance_255(full, full.roll(1, dims=0))
         given = shuffle.permutation(len(scenes))
@@ -115,22 +125,22 @@ def _measure(
             for value in values:
                 note(key, value.item(), path)
         sweep = torch.stack(
-            [distance_255(stylize(several, waves * 10 ** (gain / 20)), several) for gain in GAINS_DB]
+            [distance_255(model.decode(content, waves * 10 ** (gain / 20)), several) for gain in GAINS_DB]
         )  # [gains, S]
         for column in sweep.T:
             note("gain-monotone", rises_with(GAINS_DB, column.tolist()), path)
-        silent = stylize(image, torch.zeros(1, waves.shape[1]))
+        silent = model.decode(content, torch.zeros(1, waves.shape[1]))
         note("silence /255", distance_255(silent, image).item(), path)
-        for place in range(len(scenes)):
-            note("mix-monotone", _mix_is_monotone(stylize, image, waves[place], waves[place - 1]), path)
+        place = number % len(scenes)
+        note("mix-monotone", _mix_is_monotone(model, content, waves[place], waves[place - 1]), path)
     return {key: bootstrap(values, owner[key]) for key, values in found.items()}
 
 
-def _mix_is_monotone(stylize: Stylize, image: Tensor, first: Tensor, second: Tensor) -> bool:
+def _mix_is_monotone(model: Stylizer, content: Tensor, first: Tensor, second: Tensor) -> bool:
     """With every step of the weight, at one loudness of both, the result leaves the first's and nears the second's."""
     first, second = media.at_level(first, -25.0), media.at_level(second, -25.0)
     waves = torch.stack([weight * first + (1 - weight) * second for weight in MIX_WEIGHTS])
-    mixed = stylize(image.expand(len(waves), -1, -1, -1), waves)
+    mixed = model.decode(content, waves)
     left = distance_255(mixed, mixed[:1])
     right = distance_255(mixed, mixed[-1:])
     return bool((left.diff() > 0).all() and (right.diff() < 0).all())
@@ -170,14 +180,14 @@ def _cached_probe(pairs: Sequence[Pair], scenes: Sequence[str], index: Path) -> 
     return probe
 
 
-def _sheet(stylize: Stylize, chosen: Sequence[Path], sounds: dict[str, Tensor], size: int) -> Image.Image:
+def _sheet(model: Stylizer, chosen: Sequence[Path], sounds: dict[str, Tensor], size: int) -> Image.Image:
     """A row a photograph: as it is, every sound as recorded, the last one 15 dB softer."""
     rows = []
     for number, path in enumerate(chosen):
         image = media.square(path, size).unsqueeze(0)
         waves = [sounds[scene][number] for scene in sounds]
         waves.append(waves[-1] * 10 ** (-15 / 20))
-        results = stylize(image.expand(len(waves), -1, -1, -1), torch.stack(waves))
+        results = model.decode(model.encode(image), torch.stack(waves))
         rows.append(torch.cat([image[0], *results], dim=2))
     return Image.fromarray(media.to_pixels(torch.cat(rows, dim=1)))
 

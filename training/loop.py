@@ -19,6 +19,7 @@ from training.config import TrainingConfig
 from training.correspond import train_correspondence
 from training.dataset import CoOccurrences, batches
 from training.samples import sample_sheet
+from training.warmup import warm_up_discriminators
 from training.step import Networks, Optimizers, make_optimizers, train_step
 
 LOG_STEPS = 20
@@ -56,6 +57,8 @@ def train(config: TrainingConfig, index: Path, run: Path, start_from: Path | Non
             networks.load_state_dict({k: v.float() for k, v in {**values["networks"], **values["ema"]}.items()})
         elif config.correspondence.steps:
             train_correspondence(networks, dataset, config, device)
+        if config.warmup_steps:
+            warm_up_discriminators(networks, dataset, config, device)
         average.generator.load_state_dict(networks.generator.state_dict())
         average.audio_encoder.load_state_dict(networks.audio_encoder.state_dict())
         if rank == 0:

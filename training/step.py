@@ -86,14 +86,14 @@ def make_optimizers(networks: Networks, config: TrainingConfig) -> Optimizers:
 
 
 @dataclass
-class _Seen:
+class Seen:
     """What the discriminators look at of one batch of pictures."""
 
     image: Tensor
     maps: list[Tensor] | None
 
-    def detached(self) -> _Seen:
-        return _Seen(self.image.detach(), None if self.maps is None else [m.detach() for m in self.maps])
+    def detached(self) -> Seen:
+        return Seen(self.image.detach(), None if self.maps is None else [m.detach() for m in self.maps])
 
 
 def train_step(
@@ -125,12 +125,12 @@ def train_step(
         stylized, mask = generator.decoder.outputs(content, embedding)  # [B, 3, H, W]
         spectrogram = _aligned_spectrogram(networks, batch["waveform"], config, source.shape[-1])
 
-    def look(image: Tensor) -> _Seen:
+    def look(image: Tensor) -> Seen:
         maps = None
         if networks.feature_discriminator is not None or networks.image_tower is not None:
             noise = torch.randn(image.shape, generator=rng).to(device) * config.discriminator.feature_noise
             maps = list(networks.backbone(shifted(image.float(), offsets) + noise))
-        return _Seen(image, maps)
+        return Seen(image, maps)
 
     with autocast:
         fake = look(stylized)
@@ -146,7 +146,7 @@ def train_step(
         mismatched = ((direction.detach() * wrong).sum(dim=1) < ALIKE_COSINE).float()
         wrong_spectrogram = None if spectrogram is None else torch.roll(spectrogram, 1, 0)
         d_losses = {}
-        for name, judge in _judges(networks, config):
+        for name, judge in judges(networks, config):
             loss = lsgan(judge(real, spectrogram, direction.detach()), True)
             loss_fake = lsgan(judge(seen_fake, spectrogram, direction.detach()), False)
             if config.discriminator.mismatched_pairs:
@@ -161,7 +161,7 @@ def train_step(
     networks.discriminator.requires_grad_(False)
     with autocast:
         losses: dict[str, Tensor] = {}
-        for name, judge in _judges(networks, config):
+        for name, judge in judges(networks, config):
             weight = weights.patch_gan if name == "patch" else weights.feature_gan
             losses[f"gan_{name}"] = weight * lsgan(judge(fake, spectrogram, direction.detach()), True)
         if weights.nce and step % weights.nce_every == 0:
@@ -200,11 +200,11 @@ def _aligned_spectrogram(networks: Networks, waveform: Tensor, config: TrainingC
         return align_to_picture(spectrogram, size, size, crop=not config.audio.level_preserving)
 
 
-def _judges(networks: Networks, config: TrainingConfig):  # type: ignore[no-untyped-def]
-    def by_patch(seen: _Seen, spectrogram: Tensor | None, direction: Tensor) -> Tensor:
+def judges(networks: Networks, config: TrainingConfig):  # type: ignore[no-untyped-def]
+    def by_patch(seen: Seen, spectrogram: Tensor | None, direction: Tensor) -> Tensor:
         return networks.discriminator(seen.image, spectrogram, direction)
 
-    def by_features(seen: _Seen, spectrogram: Tensor | None, direction: Tensor) -> list[Tensor]:
+    def by_features(seen: Seen, spectrogram: Tensor | None, direction: Tensor) -> list[Tensor]:
         assert networks.feature_discriminator is not None and seen.maps is not None
         return networks.feature_discriminator(seen.maps, direction)
 

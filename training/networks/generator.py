@@ -204,7 +204,8 @@ class Decoder(nn.Module):
         source, streaks = extra.float().split((3, 1), dim=1)
         tone = source.clamp(-0.97, 0.97)
         falling = 3 * torch.sigmoid(change[:, 4:] - 3) * streaks
-        look = torch.tanh(0.5 * torch.log((1 + tone) / (1 - tone)) + change[:, :3] + falling)
+        shift = 3 * torch.tanh(change[:, :3] / 3)
+        look = torch.tanh(0.5 * torch.log((1 + tone) / (1 - tone)) + shift + falling)
         strength = length.clamp(1e-6, 0.9995)[:, :, None, None]
         threshold = 3 * torch.tanh(change[:, 3:4])  # bounded: a mask that can close for good stops learning
         mask = torch.sigmoid(threshold + torch.log(strength / (1 - strength)))
