@@ -51,7 +51,7 @@ class Settings(BaseSettings):
         default=4096, ge=64, le=16384, description="longest side of a result; larger pictures are reduced"
     )
     comfortable_side: int = Field(
-        default=1024,
+        default=768,
         ge=64,
         le=8192,
         description="longest side that goes through the model whole; above it detail is carried over",

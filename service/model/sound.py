@@ -18,7 +18,7 @@ _HOP_SECONDS: Final = 0.01  # the loudest window is found to this
 _CLIPPED_SHARE: Final = 1e-3
 _CLIPPED_LEVEL: Final = 0.999
 _SPEECH_SHARE: Final = 0.3
-_FAMILIAR_COSINE: Final = 0.5
+_FAMILIAR_COSINE: Final = 0.85  # known scenes score 0.95 and more, a fireplace, a café or wind mostly less
 _AUDIBLE_LENGTH: Final = 0.02  # an embedding shorter than this points nowhere
 _NEAREST_SOUNDS: Final = 3
 
