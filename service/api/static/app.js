@@ -3,7 +3,7 @@
 import { cancelJob, fetchModels, follow, Problem, submit } from "./api.js";
 import { curlCommand, resultName } from "./command.js";
 import { Compare } from "./compare.js";
-import { decibels, showHeard, showSweep } from "./report.js";
+import { decibels, sentence, showHeard, showSweep } from "./report.js";
 import { Sounds } from "./sounds.js";
 
 const SWEEP_DB = [-40, -30, -20, -10, 0, 10];
@@ -120,10 +120,11 @@ function showProblem(problem) {
   box.hidden = !problem;
   if (!problem) return;
   box.querySelector("strong").textContent = problem.title;
-  box.querySelector("p").textContent = problem.detail ?? "";
+  box.querySelector("p").textContent = problem.detail ? sentence(problem.detail) : "";
   const faults = { image: ".stage", audio: "#lanes", weights: "#lanes", start_seconds: "#lanes", gain_db: "#gain", gains_db: "#gain" };
   const node = find(faults[problem.field] ?? `#${(problem.field ?? "none").replaceAll("_", "-")}`);
   node?.classList.add("at-fault");
+  box.scrollIntoView({ block: "nearest" });
 }
 
 function showCommand(fields) {

@@ -19,7 +19,7 @@ export function showHeard(section, heard) {
   section.querySelector(".scores").replaceChildren(...heard.nearest.map(({ name, score }) => scoreLine(name, score)));
 }
 
-const sentence = (text) => `${text[0].toUpperCase()}${text.slice(1)}.`;
+export const sentence = (text) => `${text[0].toUpperCase()}${text.slice(1)}${/[.!?…]$/.test(text) ? "" : "."}`;
 
 function facts(heard) {
   const lines = [

@@ -44,7 +44,7 @@ export function peaks(samples, count) {
   return found;
 }
 
-/** Draws bars on the canvas; those between `from` and `to` (shares of the width) are used, those beyond full scale clip. */
+/** Draws bars on the canvas; those between `from` and `to` (shares of the width) are used; beyond full scale they are capped. */
 export function draw(canvas, samples, { gain, from, to }) {
   const scale = window.devicePixelRatio || 1;
   const { clientWidth: width, clientHeight: height } = canvas;
@@ -60,10 +60,14 @@ export function draw(canvas, samples, { gain, from, to }) {
     const share = bar / bars.length;
     const level = peak * gain;
     const tall = Math.max(2, Math.min(1, level) ** 0.6 * (height - 12));
-    const name = level > 1 ? "--clip" : share >= from && share < to ? "--wave-used" : "--wave";
-    pen.fillStyle = colours.getPropertyValue(name);
+    const top = (height - tall) / 2;
+    pen.fillStyle = colours.getPropertyValue(share >= from && share < to ? "--wave-used" : "--wave");
     pen.beginPath();
-    pen.roundRect(bar * step, (height - tall) / 2, step - 1.5, tall, 1.25);
+    pen.roundRect(bar * step, top, step - 1.5, tall, 1.25);
     pen.fill();
+    if (level <= 1) return;
+    pen.fillStyle = colours.getPropertyValue("--clip");
+    pen.fillRect(bar * step, top - 3, step - 1.5, 3);
+    pen.fillRect(bar * step, top + tall, step - 1.5, 3);
   });
 }
