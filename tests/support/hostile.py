@@ -5,7 +5,6 @@ import zlib
 from pathlib import Path
 
 import av
-from av.codec import CodecContext
 
 
 def png_chunk(kind: bytes, data: bytes) -> bytes:
@@ -56,12 +55,3 @@ def write_video_with_foreign_sound(path: Path) -> Path:
             container.mux(stream.encode(frame))
         container.mux(stream.encode(None))
     return path
-
-
-def has_encoder(name: str) -> bool:
-    """Whether this build of libav can write the codec."""
-    try:
-        CodecContext.create(name, "w")
-    except av.codec.codec.UnknownCodecError:
-        return False
-    return True

@@ -93,7 +93,7 @@ def test_longer_than_the_limit_is_too_large(tmp_path: Path, write: Writer) -> No
     )
 
 
-def test_a_day_of_silence_in_a_small_file_is_refused_without_decoding_it(tmp_path: Path) -> None:
+def test_an_hour_of_silence_in_a_small_file_is_refused_without_decoding_it(tmp_path: Path) -> None:
     silence = np.zeros(RATE_HZ * 3600, np.float32)
     path = media.write_flac(tmp_path / "x", silence)
     assert path.stat().st_size < 2_000_000
