@@ -16,7 +16,7 @@ from tests.support.media import make_noise, make_photo, make_tone, write_jpeg, w
 from tests.support.running_service import ROOT, RunningService, running_service
 from tests.support.tiny_bundle import write_tiny_bundle
 
-README = (ROOT / "README.md").read_text()
+README = re.sub(r"<!--.*?-->", "", (ROOT / "README.md").read_text(), flags=re.DOTALL)
 WRITTEN_ADDRESS = "http://127.0.0.1:8000"
 SIZE = (120, 80)
 
