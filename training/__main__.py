@@ -47,7 +47,8 @@ def main(arguments: list[str] | None = None) -> int:
             for name, count in build_scene_index(options.recipe, options.data, options.output).items():
                 print(f"{name:>20}: {count} photographs")
         elif options.command == "train":
-            from training.loop import changed, train as run_training
+            from training.loop import changed
+            from training.loop import train as run_training
 
             config = changed(PRESETS[options.preset], images=options.images, batch=options.batch, seed=options.seed)
             print(f"checkpoint: {run_training(config, options.index, options.run, options.start_from)}")

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import dataclasses
 import os
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import torch
+from torch import Tensor, nn
 
 from training.config import TrainingConfig, config_from_dict
 
@@ -25,7 +27,7 @@ def save(path: Path, values: dict[str, Any]) -> None:
         torch.save({"format": FORMAT, **values}, file)
         file.flush()
         os.fsync(file.fileno())
-    os.replace(partial, path)
+    partial.replace(path)
 
 
 def load(path: Path) -> dict[str, Any]:
@@ -44,6 +46,14 @@ def load(path: Path) -> dict[str, Any]:
 
 def config_of(values: dict[str, Any]) -> TrainingConfig:
     return config_from_dict(values["config"])
+
+
+def restore(module: nn.Module, weights: Mapping[str, Tensor], path: Path) -> None:
+    """Load weights, those in half precision widened, into a network. Raises CheckpointError where shapes differ."""
+    try:
+        module.load_state_dict({k: v.float() if v.is_floating_point() else v for k, v in weights.items()})
+    except RuntimeError as exc:
+        raise CheckpointError(f"{path} does not fit this configuration's networks: {exc}") from exc
 
 
 def slim(values: dict[str, Any]) -> dict[str, Any]:

@@ -1,6 +1,6 @@
 """The settings of a training run as frozen dataclasses, and the presets that name them.
 
-Symbols follow the paper (Li et al., ECCV 2022): lambda and mu weigh the patch NCE of the stylization and of the identity.
+Symbols follow the paper (Li et al., ECCV 2022): lambda and mu weigh the patch NCE of stylization and identity.
 """
 
 from __future__ import annotations
@@ -43,6 +43,7 @@ class GeneratorConfig:
     conditioning: Literal["concat", "modulated"] = "modulated"
     output: Literal["direct", "masked"] = "masked"
     wide_up_path: bool = False  # the authors' code keeps the concatenated width in the first up-sampling
+    zero_padded_sampling: bool = False  # theirs pads there with zeros: that ring is all of the sound that a norm leaves
 
     @property
     def size_multiple(self) -> int:
@@ -122,7 +123,8 @@ class TrainingConfig:
     constant_share: float = 0.6  # 30 of 50 epochs; then the rate falls linearly to zero
     images: int = 0  # the run's length in pictures; 0 takes it from `epochs`
     ema_images: float = 10_000.0  # the weights' average reaches back about as many pictures
-    max_gradient_norm: float = 1e4  # above it a run counts as diverged
+    clip_gradient_norm: float = 100.0
+    max_gradient_norm: float = 1e6  # above it a run counts as diverged
     seed: int = 0
     bf16: bool = True
     checkpoint_seconds: float = 300.0
@@ -134,7 +136,9 @@ PRESETS: Mapping[str, TrainingConfig] = {
     "paper": TrainingConfig(
         preset="paper",
         audio=AudioConfig(level_preserving=False, first_padding=1),
-        generator=GeneratorConfig(encoder_blocks=9, conditioning="concat", output="direct", wide_up_path=True),
+        generator=GeneratorConfig(
+            encoder_blocks=9, conditioning="concat", output="direct", wide_up_path=True, zero_padded_sampling=True
+        ),
         discriminator=DiscriminatorConfig(mismatched_pairs=False),
         ema_images=0.0,
     ),
@@ -151,18 +155,19 @@ PRESETS: Mapping[str, TrainingConfig] = {
         generator=GeneratorConfig(width=32, blocks=6, encoder_blocks=3, antialias=False),
         discriminator=DiscriminatorConfig(width=32, conditioning="projection", feature_width=64, feature_noise=0.05),
         losses=LossConfig(
-            identity_nce=0.25, identity_every=4, nce_every=2, feature_gan=1.0, patch_gan=1.0, mix=2.0, tone=2.0, projector_width=128
+            nce=0.35, identity_nce=0.25, identity_every=4, nce_every=2, feature_gan=2.0, mix=2.0, tone=2.0,
+            projector_width=128,
         ),
         correspondence=CorrespondenceConfig(steps=300, batch=32),
         data=DataConfig(
-            crops=((0.0, 128), (0.75, 192)), zoom=(1.0, 1.5), loudness_dbfs=(-40.0, -14.0), workers=1
+            crops=((0.0, 128), (0.9, 192)), zoom=(1.0, 1.5), loudness_dbfs=(-40.0, -14.0), workers=1
         ),
         batch=4,
-        images=12_500,
+        images=8_400,
         warmup_steps=500,
         learning_rate=3e-4,
-        discriminator_learning_rate=4e-4,
-        ema_images=3_000.0,
+        discriminator_learning_rate=6e-4,
+        ema_images=1_500.0,
     ),
     "smoke": TrainingConfig(
         preset="smoke",

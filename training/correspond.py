@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor
@@ -72,7 +74,7 @@ def train_correspondence(
 
 
 @torch.no_grad()
-def _picture_features(dataset: CoOccurrences, backbone: Backbone, images: list, device: torch.device) -> Tensor:  # type: ignore[type-arg]
+def _picture_features(dataset: CoOccurrences, backbone: Backbone, images: list[Path], device: torch.device) -> Tensor:
     """Pooled features of augmented views of every photograph, computed once: [images, VIEWS, D]."""
     features = []
     for number, path in enumerate(tqdm(images, desc="looking at the photographs", unit="image")):

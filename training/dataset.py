@@ -129,5 +129,8 @@ def batches(
     workers = dataset.data.workers
     draws = _Draws(dataset.data, batch, first, total, rank, ranks)
     return DataLoader(
-        dataset, batch_sampler=draws, num_workers=workers, prefetch_factor=4 if workers else None  # type: ignore[arg-type]
+        dataset,
+        batch_sampler=draws,
+        num_workers=workers,
+        prefetch_factor=4 if workers else None,
     )

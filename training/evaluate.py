@@ -1,4 +1,4 @@
-"""The evaluation on held-out photographs and recordings: a table with controls and intervals, and sheets of pictures."""
+"""The evaluation on held-out photographs and recordings: a table with controls and intervals, and sheets."""
 
 from __future__ import annotations
 
@@ -34,8 +34,7 @@ class Stylizer:
         self.config: TrainingConfig = checkpoint.config_of(values)
         self.images_seen = int(values["images_seen"])
         networks = Networks(self.config)
-        floats = {k: v.float() if v.is_floating_point() else v for k, v in values["networks"].items()}
-        networks.load_state_dict(floats)
+        checkpoint.restore(networks, values["networks"], path)
         self.average = Average(networks, self.config.ema_images)
         if values["ema"]:
             self.average.load_state_dict(values["ema"])

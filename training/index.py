@@ -52,7 +52,7 @@ def write_index(pairs: Iterable[Pair], path: Path) -> None:
                 if values[key] is not None:
                     values[key] = os.path.relpath(values[key].resolve(), base)
             file.write(json.dumps(values) + "\n")
-    os.replace(partial, path)
+    partial.replace(path)
 
 
 def read_index(path: Path, split: str) -> list[Pair]:
@@ -84,6 +84,8 @@ def build_scene_index(recipe: Path, data: Path, output: Path) -> dict[str, int]:
         scenes: list[dict[str, Any]] = plan["scene"]
     except (OSError, tomllib.TOMLDecodeError, KeyError) as exc:
         raise PairingError(f"{recipe} is not a pairing recipe ([[scene]] tables in TOML): {exc!r}") from exc
+    for number, scene in enumerate(scenes, 1):
+        _check_scene(recipe, number, scene)
     test_share = float(plan.get("test_share", 0.15))
     chosen: list[tuple[dict[str, Any], Path]] = []
     for scene in scenes:
@@ -113,6 +115,13 @@ def build_scene_index(recipe: Path, data: Path, output: Path) -> dict[str, int]:
                     pairs.append(Pair(file, sound, start, seconds, split, source, share, scene["name"]))
     write_index(pairs, output)
     return {f"{name}/{split}": len(files) for (name, split), files in sorted(by_scene.items())}
+
+
+def _check_scene(recipe: Path, number: int, scene: dict[str, Any]) -> None:
+    if not isinstance(scene.get("name"), str) or not isinstance(scene.get("photos"), list):
+        raise PairingError(f"{recipe}, scene {number}: `name` and `photos` (a list of patterns) are needed")
+    if any("file" not in sound for sound in scene.get("sounds", [])):
+        raise PairingError(f"{recipe}, scene {scene['name']!r}: every sound needs its `file`")
 
 
 def _stretches(scene: dict[str, Any], folder: Path, split: str) -> list[tuple[Path | None, float, float]]:

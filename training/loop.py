@@ -19,8 +19,8 @@ from training.config import TrainingConfig
 from training.correspond import train_correspondence
 from training.dataset import CoOccurrences, batches
 from training.samples import sample_sheet
-from training.warmup import warm_up_discriminators
 from training.step import Networks, Optimizers, make_optimizers, train_step
+from training.warmup import warm_up_discriminators
 
 LOG_STEPS = 20
 
@@ -50,11 +50,11 @@ def train(config: TrainingConfig, index: Path, run: Path, start_from: Path | Non
     networks._backbone = [b.to(device) for b in networks._backbone]
     images_seen = 0
     if path.exists():
-        images_seen = _resume(checkpoint.load(path), config, networks, average, optimizers)
+        images_seen = _resume(path, config, networks, average, optimizers)
     else:
         if start_from is not None:
             values = checkpoint.load(start_from)
-            networks.load_state_dict({k: v.float() for k, v in {**values["networks"], **values["ema"]}.items()})
+            checkpoint.restore(networks, {**values["networks"], **values["ema"]}, start_from)
         elif config.correspondence.steps:
             train_correspondence(networks, dataset, config, device)
         if config.warmup_steps:
@@ -165,18 +165,17 @@ def _save(
     )
 
 
-def _resume(
-    values: dict[str, Any], config: TrainingConfig, networks: Networks, average: Average, optimizers: Optimizers
-) -> int:
+def _resume(path: Path, config: TrainingConfig, networks: Networks, average: Average, optimizers: Optimizers) -> int:
     """Take over the state of an earlier part of the same run; its length, rate and loss weights may be changed."""
+    values = checkpoint.load(path)
     before = checkpoint.config_of(values)
     for part in ("audio", "generator", "discriminator"):
         if getattr(before, part) != getattr(config, part):
             raise checkpoint.CheckpointError(
                 f"the run was begun with another {part} configuration; choose another --run folder or the old preset"
             )
-    networks.load_state_dict(values["networks"])
-    average.load_state_dict(values["ema"])
+    checkpoint.restore(networks, values["networks"], path)
+    checkpoint.restore(average, values["ema"], path)
     if "optimizers" in values:
         optimizers.generator.load_state_dict(values["optimizers"]["generator"])
         optimizers.discriminator.load_state_dict(values["optimizers"]["discriminator"])

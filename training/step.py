@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -200,20 +201,26 @@ def _aligned_spectrogram(networks: Networks, waveform: Tensor, config: TrainingC
         return align_to_picture(spectrogram, size, size, crop=not config.audio.level_preserving)
 
 
-def judges(networks: Networks, config: TrainingConfig):  # type: ignore[no-untyped-def]
+Judge = Callable[[Seen, Tensor | None, Tensor], Tensor | Sequence[Tensor]]
+
+
+def judges(networks: Networks, config: TrainingConfig) -> list[tuple[str, Judge]]:
+    """The discriminators of a run by name, called with what they see, the aligned spectrogram and the direction."""
+
     def by_patch(seen: Seen, spectrogram: Tensor | None, direction: Tensor) -> Tensor:
         return networks.discriminator(seen.image, spectrogram, direction)
 
     def by_features(seen: Seen, spectrogram: Tensor | None, direction: Tensor) -> list[Tensor]:
-        assert networks.feature_discriminator is not None and seen.maps is not None
+        assert networks.feature_discriminator is not None
+        assert seen.maps is not None
         return networks.feature_discriminator(seen.maps, direction)
 
-    judges = []
+    found: list[tuple[str, Judge]] = []
     if config.losses.patch_gan:
-        judges.append(("patch", by_patch))
+        found.append(("patch", by_patch))
     if networks.feature_discriminator is not None:
-        judges.append(("features", by_features))
-    return judges
+        found.append(("features", by_features))
+    return found
 
 
 def _nce(
@@ -227,7 +234,9 @@ def _nce(
     return multiscale_patch_nce(networks.projector(queries, places), key_patches, config.losses.nce_temperature)
 
 
-def _mix_loss(generator: Generator, content: Tensor, embedding: Tensor, stylized: Tensor, rng: torch.Generator) -> Tensor:
+def _mix_loss(
+    generator: Generator, content: Tensor, embedding: Tensor, stylized: Tensor, rng: torch.Generator
+) -> Tensor:
     """The embedding halfway between two sounds' directions gives the picture that lies halfway between theirs."""
     length = embedding.norm(dim=-1, keepdim=True)
     direction = embedding / length.clamp(min=1e-6)
@@ -256,6 +265,7 @@ def _apply(optimizer: torch.optim.Optimizer, loss: Tensor, config: TrainingConfi
         raise DivergedError(
             f"step {step}: the gradient's norm is {norm:.3g}, above {config.max_gradient_norm:.3g}: the run diverged"
         )
+    torch.nn.utils.clip_grads_with_norm_(parameters, config.clip_gradient_norm, torch.tensor(norm))
     optimizer.step()
     return norm
 

@@ -25,9 +25,7 @@ def warm_up_discriminators(
 ) -> float:
     """Train the discriminators for `warmup_steps`; returns the mean loss of the last quarter (chance: 0.25)."""
     networks.train()
-    optimizer = torch.optim.Adam(
-        networks.learned_by_discriminator(), config.discriminator_learning_rate, config.betas
-    )
+    optimizer = torch.optim.Adam(networks.learned_by_discriminator(), config.discriminator_learning_rate, config.betas)
     rng = torch.Generator().manual_seed(config.seed)
     crop = crop_at(config.data, 0.0)
     autocast = torch.autocast(device.type, torch.bfloat16, enabled=config.bf16)
@@ -39,7 +37,9 @@ def warm_up_discriminators(
     progress = tqdm(range(config.warmup_steps), desc="discriminators", unit="step")
     for step in progress:
         chosen = torch.randint(WINDOWS, (config.warmup_batch,), generator=rng)
-        draws = [dataset.view(dataset.picture_like(pairs[i], step), crop, step * 1000 + k) for k, i in enumerate(chosen)]
+        draws = [
+            dataset.view(dataset.picture_like(pairs[i], step), crop, step * 1000 + k) for k, i in enumerate(chosen)
+        ]
         image, direction = torch.stack(draws).to(device), directions[chosen]
         spectrogram = None
         with autocast:

@@ -40,7 +40,7 @@ def bootstrap(values: Sequence[float], groups: Sequence[str], rounds: int = 2000
 
 
 def rises_with(order: Sequence[float], values: Sequence[float], least: float = 0.9) -> bool:
-    """Whether Spearman's rank correlation of the values with the order is at least that; constant values do not rise."""
+    """Whether Spearman's correlation of the values with the order is at least that; constant values do not rise."""
     if np.ptp(values) == 0:
         return False
     return bool(spearmanr(order, values).statistic >= least)

@@ -23,9 +23,10 @@ class PatchDiscriminator(nn.Module):
         layers: list[nn.Module] = []
         channels = 6 if self.early_fusion else 3
         for number, (outputs, stride) in enumerate(((width, 2), (width * 2, 2), (width * 4, 2), (width * 8, 1))):
-            layers.append(nn.Conv2d(channels, outputs, 4, stride, 1))
+            conv = nn.Conv2d(channels, outputs, 4, stride, 1)
+            layers.append(conv)
             if not self.early_fusion:  # no norm: it would subtract the colour that tells rain from summer
-                nn.init.kaiming_normal_(layers[-1].weight, a=0.2)
+                nn.init.kaiming_normal_(conv.weight, a=0.2)
             elif number:
                 layers.append(nn.InstanceNorm2d(outputs))
             layers.append(nn.LeakyReLU(0.2))
@@ -39,7 +40,8 @@ class PatchDiscriminator(nn.Module):
         if self.early_fusion:
             assert spectrogram is not None, "early fusion needs the spectrogram"
             return self.score(self.features(torch.cat([image, spectrogram], dim=1)))
-        assert self.projection is not None and direction is not None, "projection needs the embedding"
+        assert self.projection is not None
+        assert direction is not None, "projection needs the embedding"
         features = self.features(image)
         scores = self.score(features)
         agreement = (features * self.projection(direction)[:, :, None, None]).sum(dim=1, keepdim=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Literal
 
 import torch
 import torch.nn.functional as F
@@ -13,7 +14,11 @@ from training.networks.streaks import FIELD_SIZE, streak_field
 
 FIELD_CELLS = FIELD_SIZE // 4  # the field of streaks repeats every 64 content cells
 SOURCE_CHANNELS = 4 * 4 * 3  # the source's pixels, 4 x 4 of them folded into each content cell
+HUE_BOUND = 0.8  # of a colour's shift against the others', in the logit domain
 EXTRA_CHANNELS = SOURCE_CHANNELS + 4 * 4  # and the field of streaks
+
+
+PaddingMode = Literal["reflect", "zeros"]
 
 
 class Blur(nn.Module):
@@ -47,11 +52,19 @@ class Modulation(nn.Module):
 
 
 class ConvNorm(nn.Module):
-    """Reflection padding, convolution, instance norm without affine, and (if a sound is given) its modulation."""
+    """Convolution (padded by reflection), instance norm without affine, and (if a sound is given) its modulation."""
 
-    def __init__(self, inputs: int, outputs: int, kernel: int, stride: int = 1, embedding_dim: int = 0) -> None:
+    def __init__(
+        self,
+        inputs: int,
+        outputs: int,
+        kernel: int,
+        stride: int = 1,
+        embedding_dim: int = 0,
+        padding: PaddingMode = "reflect",
+    ) -> None:
         super().__init__()
-        self.conv = nn.Conv2d(inputs, outputs, kernel, stride, kernel // 2, padding_mode="reflect")
+        self.conv = nn.Conv2d(inputs, outputs, kernel, stride, kernel // 2, padding_mode=padding)
         self.norm = nn.InstanceNorm2d(outputs)
         self.modulation = Modulation(embedding_dim, outputs) if embedding_dim else None
 
@@ -77,7 +90,8 @@ class ContentEncoder(nn.Module):
     """Genc: picture [B, 3, H, W] in [-1, 1] -> content [B, C, H/4, W/4]; H and W multiples of 4.
 
     For a masked output the content carries the source's own pixels and a field of streaks, folded 4 x 4 into channels:
-    what the sound leaves alone then stays exactly as it was, and rain has something to fall where the picture is plain. `features` keeps what patch NCE compares: the pixels, both down-samplings, the first and the last block.
+    what the sound leaves alone then stays exactly as it was, and rain has something to fall where the picture is
+    plain. `features` keeps what patch NCE compares: the pixels, both down-samplings, the first and the last block.
     """
 
     streaks: Tensor
@@ -88,8 +102,9 @@ class ContentEncoder(nn.Module):
         stride = 1 if config.antialias else 2
         self.masked = config.output == "masked"
         self.stem = ConvNorm(3, width, 7)
-        self.down1 = ConvNorm(width, width * 2, 3, stride)
-        self.down2 = ConvNorm(width * 2, width * 4, 3, stride)
+        padding: PaddingMode = "zeros" if config.zero_padded_sampling else "reflect"
+        self.down1 = ConvNorm(width, width * 2, 3, stride, padding=padding)
+        self.down2 = ConvNorm(width * 2, width * 4, 3, stride, padding=padding)
         self.blur1: nn.Module = Blur(width * 2) if config.antialias else nn.Identity()
         self.blur2: nn.Module = Blur(width * 4) if config.antialias else nn.Identity()
         self.blocks = nn.ModuleList(ResidualBlock(width * 4) for _ in range(config.encoder_blocks))
@@ -125,7 +140,9 @@ class ContentEncoder(nn.Module):
             return features
         rows = (torch.arange(features.shape[2], device=image.device) + roll) % FIELD_CELLS
         columns = (torch.arange(features.shape[3], device=image.device) + roll // FIELD_CELLS) % FIELD_CELLS
-        streaks = self.streaks[:, rows][:, :, columns].unsqueeze(0).expand(image.shape[0], -1, -1, -1)
+        streaks = (
+            self.streaks.index_select(1, rows).index_select(2, columns).unsqueeze(0).expand(image.shape[0], -1, -1, -1)
+        )
         return torch.cat([features, F.pixel_unshuffle(image, 4).to(features.dtype), streaks.to(features.dtype)], dim=1)
 
     def forward(self, image: Tensor, roll: int = 0) -> Tensor:
@@ -139,9 +156,9 @@ class UpSampling(nn.Module):
     Nearest neighbours left a grid of 4 pixels in plain skies.
     """
 
-    def __init__(self, inputs: int, outputs: int, embedding_dim: int = 0) -> None:
+    def __init__(self, inputs: int, outputs: int, embedding_dim: int, padding: PaddingMode) -> None:
         super().__init__()
-        self.layer = ConvNorm(inputs, outputs, 3, embedding_dim=embedding_dim)
+        self.layer = ConvNorm(inputs, outputs, 3, embedding_dim=embedding_dim, padding=padding)
 
     def forward(self, x: Tensor, style: Tensor | None) -> Tensor:
         x = F.interpolate(x, scale_factor=2.0, mode="bilinear", align_corners=False)
@@ -155,8 +172,9 @@ class Decoder(nn.Module):
     subtracts most of it. "modulated" fuses by a 1x1 convolution without a norm and repeats the sound after every norm.
 
     A "masked" output changes the source by y = x + m (c - x): c is the look of the sound, drawn as a change of
-    the source's own tone and of streaks that fall over it, and m = sigmoid(a + logit(length of the embedding)) lets each pixel have its own loudness
-    from which on it takes that look. m rises with loudness everywhere and vanishes with silence.
+    the source's own tone and of streaks that fall over it, and m = sigmoid(a + logit(length of the embedding)) lets
+    each pixel have its own loudness from which on it takes that look. m rises with loudness everywhere and vanishes
+    with silence.
     """
 
     def __init__(self, config: GeneratorConfig, embedding_dim: int) -> None:
@@ -174,8 +192,9 @@ class Decoder(nn.Module):
         blocks = config.blocks - config.encoder_blocks
         self.blocks = nn.ModuleList(ResidualBlock(width * 4, style_dim) for _ in range(blocks))
         up1, up2 = (width * 4, width * 2) if config.wide_up_path else (width * 2, width)
-        self.up1 = UpSampling(channels, up1, style_dim)
-        self.up2 = UpSampling(up1, up2, style_dim)
+        padding: PaddingMode = "zeros" if config.zero_padded_sampling else "reflect"
+        self.up1 = UpSampling(channels, up1, style_dim, padding)
+        self.up2 = UpSampling(up1, up2, style_dim, padding)
         inputs, outputs = (up2 + 3, 5) if self.masked else (up2, 3)
         self.head = nn.Conv2d(inputs, outputs, 7, padding=3, padding_mode="reflect")
         if self.masked:
@@ -204,7 +223,10 @@ class Decoder(nn.Module):
         source, streaks = extra.float().split((3, 1), dim=1)
         tone = source.clamp(-0.97, 0.97)
         falling = 3 * torch.sigmoid(change[:, 4:] - 3) * streaks
-        shift = 3 * torch.tanh(change[:, :3] / 3)
+        # Bright and dark may change freely, hue less: spikes of the norms would else show as vivid blots.
+        lightness = 3 * torch.tanh(change[:, :3].mean(dim=1, keepdim=True) / 3)
+        hue = change[:, :3] - change[:, :3].mean(dim=1, keepdim=True)
+        shift = lightness + HUE_BOUND * torch.tanh(hue / HUE_BOUND)
         look = torch.tanh(0.5 * torch.log((1 + tone) / (1 - tone)) + shift + falling)
         strength = length.clamp(1e-6, 0.9995)[:, :, None, None]
         threshold = 3 * torch.tanh(change[:, 3:4])  # bounded: a mask that can close for good stops learning

@@ -32,7 +32,7 @@ class Spectrogram(nn.Module):
 
 
 def peak_normalized(waveform: Tensor) -> Tensor:
-    """Divide by 1.1 of the peak, as the authors' loader does: it erases loudness. Silence stays silence (theirs is NaN)."""
+    """Divide by 1.1 of the peak, as the authors' loader does: it erases loudness. Silence stays (theirs turns NaN)."""
     peak = waveform.abs().amax(dim=-1, keepdim=True)
     return waveform / (1.1 * peak).clamp(min=1e-8)
 

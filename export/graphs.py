@@ -1,0 +1,105 @@
+"""The three graphs of a bundle as modules: the networks of a checkpoint with their pre- and post-processing."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from torch import Tensor, nn
+
+from export.folding import FoldedConvolution
+from training import checkpoint
+from training.config import TrainingConfig
+from training.networks.audio_encoder import AudioEncoder
+from training.networks.generator import ContentEncoder, Decoder, Generator
+
+
+class ContentGraph(nn.Module):
+    """Genc: image [B, 3, H, W] in 0..1 -> content [B, C, H/4, W/4]."""
+
+    def __init__(self, encoder: ContentEncoder) -> None:
+        super().__init__()
+        self.encoder = encoder
+
+    def forward(self, image: Tensor) -> Tensor:
+        content: Tensor = self.encoder(image * 2 - 1)
+        return content
+
+
+class DecoderGraph(nn.Module):
+    """Gdec: content [B, C, H/4, W/4] and embedding [B, E] -> stylized [B, 3, H, W] in 0..1."""
+
+    def __init__(self, decoder: Decoder) -> None:
+        super().__init__()
+        self.decoder = decoder
+
+    def forward(self, content: Tensor, embedding: Tensor) -> Tensor:
+        stylized: Tensor = self.decoder(content, embedding)
+        return (stylized / 2 + 0.5).clamp(0, 1)
+
+
+class AudioGraph(nn.Module):
+    """f: waveform [B, N], full scale = 1 -> embedding [B, E]."""
+
+    def __init__(self, encoder: AudioEncoder) -> None:
+        super().__init__()
+        self.encoder = encoder
+
+    def forward(self, waveform: Tensor) -> Tensor:
+        embedding: Tensor = self.encoder(waveform)
+        return embedding
+
+
+@dataclass(frozen=True)
+class Graphs:
+    """The three modules in evaluation mode, and the configuration that they were trained with."""
+
+    audio_encoder: AudioGraph
+    content_encoder: ContentGraph
+    decoder: DecoderGraph
+    config: TrainingConfig
+    images_seen: int
+
+    @property
+    def content_channels(self) -> int:
+        """C, the channels of `content`."""
+        encoder = self.content_encoder.encoder
+        folded = encoder.streaks.shape[0] + 3 * 4 * 4 if encoder.masked else 0
+        return 4 * self.config.generator.width + folded
+
+    def folded(self) -> Graphs:
+        """The same functions with the last layer rewritten for speed: what is written into the bundle."""
+        decoder = copy.deepcopy(self.decoder)
+        decoder.decoder.head = FoldedConvolution(decoder.decoder.head)  # type: ignore[assignment]
+        return Graphs(self.audio_encoder, self.content_encoder, decoder, self.config, self.images_seen)
+
+
+def read_graphs(path: Path) -> Graphs:
+    """The graphs of a checkpoint's averaged weights, in fp32; a slim checkpoint holds nothing but those.
+
+    Raises CheckpointError, also where the weights are not of the configuration's shapes.
+    """
+    values = checkpoint.load(path)
+    try:
+        config = checkpoint.config_of(values)
+        generator = Generator(config.generator, config.audio.embedding_dim)
+        audio_encoder = AudioEncoder(config.audio)
+        weights = {**values["networks"], **values["ema"]}
+        generator.load_state_dict(_part(weights, "generator."))
+        audio_encoder.load_state_dict(_part(weights, "audio_encoder."))
+        images_seen = int(values["images_seen"])
+    except (KeyError, TypeError, ValueError, RuntimeError) as exc:
+        raise checkpoint.CheckpointError(f"{path} does not fit this version's networks: {exc}") from exc
+    graphs = (AudioGraph(audio_encoder), ContentGraph(generator.encoder), DecoderGraph(generator.decoder))
+    for graph in graphs:
+        graph.eval().requires_grad_(False)
+    return Graphs(*graphs, config=config, images_seen=images_seen)
+
+
+def _part(weights: Mapping[str, Any], prefix: str) -> dict[str, Tensor]:
+    """The entries below `prefix`, without it, half precision widened."""
+    part = {k.removeprefix(prefix): v for k, v in weights.items() if k.startswith(prefix)}
+    return {k: v.float() if v.is_floating_point() else v for k, v in part.items()}
