@@ -109,7 +109,8 @@ def _line(event: JobEvent | None) -> str:
     return ": alive\n\n" if event is None else f"id: {event.id}\nevent: {event.name}\ndata: {event.data}\n\n"
 
 
-@router.api_route("/jobs/{job_id}/results/{index}", methods=["GET", "HEAD"], response_class=Response, **RESULT)
+@router.head("/jobs/{job_id}/results/{index}", include_in_schema=False)
+@router.get("/jobs/{job_id}/results/{index}", response_class=Response, **RESULT)
 async def read_result(
     job_id: JobId, index: Annotated[str, Path(description="from 0")], request: Request, context: Using
 ) -> Response:

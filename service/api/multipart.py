@@ -223,7 +223,7 @@ class _Parser:
         self._events: list[_Event] = []
         self._header_name, self._header_value = bytearray(), bytearray()
         self._disposition = b""
-        callbacks: "MultipartCallbacks" = {
+        callbacks: MultipartCallbacks = {
             "on_part_begin": self._on_part_begin,
             "on_part_data": lambda data, start, end: self._events.append(data[start:end]),
             "on_part_end": lambda: self._events.append(_End()),

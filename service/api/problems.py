@@ -26,10 +26,10 @@ class ProblemResponse(JSONResponse):
     media_type = MEDIA_TYPE
 
 
-def problem_response(error: StylizationError) -> ProblemResponse:
+def problem_response(error: StylizationError, headers: Mapping[str, str] | None = None) -> ProblemResponse:
     """The answer to a request that ended in `error`."""
-    headers = {} if error.retry_after is None else {"Retry-After": str(error.retry_after)}
-    return ProblemResponse(error.problem(), status_code=error.status, headers=headers)
+    retry = {} if error.retry_after is None else {"Retry-After": str(error.retry_after)}
+    return ProblemResponse(error.problem(), status_code=error.status, headers={**retry, **(headers or {})})
 
 
 def stored_problem_response(problem: Mapping[str, Any]) -> ProblemResponse:

@@ -7,6 +7,7 @@ from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
 from starlette.responses import FileResponse, Response
 
+from service.api.problems import problem_response
 from service.errors import RangeNotSatisfiable, ResultNotFound
 from service.jobs.record import JobRecord
 from service.jobs.storage import Storage
@@ -15,7 +16,7 @@ _RANGE: Final = re.compile(r"bytes=(\d*)-(\d*)")
 
 
 async def send_result(request: Request, storage: Storage, record: JobRecord, index: int) -> Response:
-    """The bytes of result `index` with their type and tag; raises ResultNotFound and RangeNotSatisfiable."""
+    """The bytes of result `index` with type and tag; a range beyond them is a problem. Raises ResultNotFound."""
     if not 0 <= index < len(record.results):
         raise ResultNotFound(f"job {record.id} is {record.state} and has {len(record.results)} results, from 0")
     stored = record.results[index]
@@ -35,7 +36,10 @@ async def send_result(request: Request, storage: Storage, record: JobRecord, ind
     if request.method in ("GET", "HEAD"):
         if _matches(request.headers.get("If-None-Match"), stored.sha256):
             return Response(status_code=304, headers=headers)
-        _check_range(request, stored.bytes)
+        try:
+            _check_range(request, stored.bytes)
+        except RangeNotSatisfiable as error:
+            return problem_response(error, {"Content-Range": f"bytes */{stored.bytes}"})
     return FileResponse(path, headers=headers, media_type=stored.media_type, stat_result=stat)
 
 

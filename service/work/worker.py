@@ -6,10 +6,13 @@ import signal
 import sys
 import threading
 import uuid
+import warnings
 from typing import Any, Final
 
 from celery import Celery, bootsteps, signals
+from celery.platforms import SecurityWarning
 from celery.worker import state
+from kombu.exceptions import OperationalError
 from redis.exceptions import RedisError
 
 from service.errors import BundleError, ModelNotFound
@@ -47,7 +50,7 @@ class Pulse:
             known = self._presence.beat()
             rescue_overdue(self._client, self._app, self._terms)
             waiting = self._client.llen(f"{KEY_PREFIX}{QUEUE}")
-        except (RedisError, self._app.connection_for_write().connection_errors) as exc:
+        except (RedisError, OperationalError) as exc:
             logger.warning("Redis does not answer: %s", exc)
             return
         self._idle_beats = self._idle_beats + 1 if waiting and not state.reserved_requests else 0
@@ -84,6 +87,8 @@ def run_worker(settings: Settings, redis_url: str) -> int:
     signals.worker_process_init.connect(process.open, weak=False)
     signals.worker_shutting_down.connect(_stop_within(settings.stop_seconds), weak=False)
     signals.setup_logging.connect(_keep_logging, weak=False)
+    # Celery warns root of pickled messages; ours are JSON, and nothing else is accepted
+    warnings.simplefilter("ignore", SecurityWarning)
     logger.info("worker %s takes jobs from %s", worker, without_password(redis_url))
     celery_worker = app.Worker(
         hostname=f"{worker}@%h",
@@ -94,11 +99,13 @@ def run_worker(settings: Settings, redis_url: str) -> int:
         without_heartbeat=True,
         quiet=True,
     )
+    celery_worker.start()
     try:
-        celery_worker.start()
-    finally:
         released = release_all(client, worker)
         presence.leave()
+    except RedisError as exc:
+        logger.warning("Redis does not answer: %s; a running job is given out again when its lease ends", exc)
+    else:
         logger.info("worker %s has stopped; %d running jobs went back to the queue", worker, released)
     return int(celery_worker.exitcode or 0)
 

@@ -1,0 +1,174 @@
+"""Jobs outlive whatever happens to the processes: a stop, a killed child, a killed worker, a killed service."""
+
+import json
+import os
+import signal
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import httpx2 as httpx
+import pytest
+
+from tests.end_to_end.conftest import CLIENT_SECONDS
+from tests.support.media import make_photo, png_bytes
+from tests.support.processes import child_named, children_of, family_of, is_running, until
+from tests.support.running_service import RunningService, running_service
+
+pytestmark = pytest.mark.timeout(1200)
+
+LONG_RESULTS = 16
+
+
+@contextmanager
+def serving(data_dir: Path, models_dir: Path, **settings: str) -> Iterator[tuple[RunningService, httpx.Client]]:
+    with (
+        running_service(data_dir, models_dir, default_model="tiny", **settings) as running,
+        httpx.Client(base_url=running.address, timeout=CLIENT_SECONDS) as http,
+    ):
+        yield running, http
+
+
+def submit(http: httpx.Client, image: bytes, audio: bytes, **form: str) -> str:
+    """The new job's address."""
+    answer = http.post("/stylize", files={"image": image, "audio": audio}, data=form)
+    assert answer.status_code == 202, answer.text
+    url: str = answer.headers["Location"]
+    return url
+
+
+def submit_long(http: httpx.Client, audio: bytes) -> str:
+    """Some seconds of work: many results of three megapixels. Returns when it runs."""
+    gains = ",".join(str(gain) for gain in range(-LONG_RESULTS, 0))
+    url = submit(http, png_bytes(make_photo(2000, 1500)), audio, gains_db=gains)
+    wait_for(http, url, "running")
+    return url
+
+
+def wait_for(http: httpx.Client, url: str, *states: str) -> dict[str, Any]:
+    def look() -> dict[str, Any] | None:
+        job: dict[str, Any] = http.get(url).json()
+        return job if job.get("state") in states else None
+
+    return until(look)
+
+
+def check_success(http: httpx.Client, url: str, results: int = 1) -> None:
+    job = wait_for(http, url, "succeeded", "failed", "cancelled")
+    assert (job["state"], len(job["results"])) == ("succeeded", results), job
+    assert http.get(job["results"][-1]["url"]).status_code == 200
+
+
+def test_a_stopped_service_keeps_its_queue(tmp_path: Path, models_dir: Path, photo: bytes, rain: bytes) -> None:
+    with serving(tmp_path / "data", models_dir, stop_seconds="0") as (_, http):
+        long = submit_long(http, rain)
+        waiting = [submit(http, photo, rain, gain_db=gain) for gain in ("-9", "-6", "-3")]
+        assert {http.get(url).json()["state"] for url in waiting} == {"queued"}
+    with serving(tmp_path / "data", models_dir) as (_, http):
+        check_success(http, long, LONG_RESULTS)
+        for url in waiting:
+            check_success(http, url)
+
+
+def test_a_stop_lets_the_running_job_end(tmp_path: Path, models_dir: Path, rain: bytes) -> None:
+    with serving(tmp_path / "data", models_dir, stop_seconds="250") as (_, http):
+        gains = ",".join(str(gain) for gain in range(-4, 0))
+        url = submit(http, png_bytes(make_photo(1000, 1000)), rain, gains_db=gains)
+        wait_for(http, url, "running")
+    with serving(tmp_path / "data", models_dir) as (_, http):
+        job = http.get(url).json()
+    assert job["state"] == "succeeded"
+
+
+@pytest.fixture(scope="module")
+def robust(tmp_path_factory: pytest.TempPathFactory, models_dir: Path) -> Iterator[tuple[RunningService, httpx.Client]]:
+    """A service whose processes may be killed."""
+    with serving(tmp_path_factory.mktemp("robust") / "data", models_dir, lease_seconds="5") as started:
+        yield started
+
+
+def test_a_killed_pool_process_loses_no_job(
+    robust: tuple[RunningService, httpx.Client], photo: bytes, rain: bytes
+) -> None:
+    running, http = robust
+    urls = [submit_long(http, rain), submit(http, photo, rain)]
+    (pool_process,) = children_of(child_named(running.pid, "worker"))
+    os.kill(pool_process, signal.SIGKILL)
+    check_success(http, urls[0], LONG_RESULTS)
+    check_success(http, urls[1])
+
+
+def test_a_killed_worker_loses_no_job(robust: tuple[RunningService, httpx.Client], rain: bytes) -> None:
+    running, http = robust
+    long = submit_long(http, rain)
+    os.kill(child_named(running.pid, "worker"), signal.SIGKILL)
+    check_success(http, long, LONG_RESULTS)
+
+
+def test_a_killed_api_answers_again_at_the_same_address(
+    robust: tuple[RunningService, httpx.Client], photo: bytes, rain: bytes
+) -> None:
+    running, http = robust
+    url = submit(http, photo, rain)
+    os.kill(child_named(running.pid, "api"), signal.SIGKILL)
+    # the supervisor holds the socket: a connection that comes meanwhile waits
+    with httpx.Client(base_url=running.address, timeout=CLIENT_SECONDS) as other:
+        check_success(other, url)
+
+
+def test_a_killed_queue_server_keeps_its_jobs(
+    robust: tuple[RunningService, httpx.Client], photo: bytes, rain: bytes
+) -> None:
+    running, http = robust
+    url = submit(http, photo, rain)
+    check_success(http, url)
+    before = http.get(url).json()
+    time.sleep(1.5)  # its log is on disk after a second at most
+    server = child_named(running.pid, "valkey-server")
+    os.kill(server, signal.SIGKILL)
+    until(lambda: True if not is_running(server) else None)
+    until(lambda: True if http.get("/readyz").status_code == 200 else None)
+    assert http.get(url).json() == before
+    check_success(http, submit(http, photo, rain))
+
+
+def test_a_killed_service_leaves_nobody_behind_and_starts_again(tmp_path: Path, models_dir: Path, rain: bytes) -> None:
+    with serving(tmp_path / "data", models_dir) as (running, http):
+        long = submit_long(http, rain)
+        family = family_of(running.pid)
+        assert len(family) == 4  # the queue's server, the worker, its pool process, the API
+        os.kill(running.pid, signal.SIGKILL)
+        until(lambda: True if not any(map(is_running, family)) else None)
+    with serving(tmp_path / "data", models_dir) as (_, http):
+        check_success(http, long, LONG_RESULTS)
+
+
+def test_open_streams_and_held_answers_do_not_delay_a_stop(
+    tmp_path: Path, models_dir: Path, photo: bytes, rain: bytes
+) -> None:
+    streams: list[str] = []
+    held: list[int] = []
+    with serving(tmp_path / "data", models_dir, stop_seconds="0") as (running, http):
+        long = submit_long(http, rain)
+
+        def follow() -> None:
+            streams.append(http.get(f"{long}/events").text)
+
+        def hold() -> None:
+            files = {"image": photo, "audio": rain}
+            held.append(http.post("/stylize", files=files, headers={"Prefer": "wait=60"}).status_code)
+
+        threads = [threading.Thread(target=work) for work in (follow, hold)]
+        for thread in threads:
+            thread.start()
+        time.sleep(2)
+        os.kill(running.pid, signal.SIGTERM)
+        for thread in threads:
+            thread.join()
+    last = [line for line in streams[0].splitlines() if line.startswith("data: ")][-1]
+    assert json.loads(last.removeprefix("data: "))["state"] == "running"
+    assert held == [202]
+    assert "is killed" not in running.log.read_text()

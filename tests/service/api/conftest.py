@@ -1,0 +1,20 @@
+"""The API on an empty database, with a worker that is there and does nothing."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from fastapi.testclient import TestClient
+
+from tests.service.api.desk import api, somebody_at_work
+
+
+@pytest.fixture
+def data_dir(tmp_path: Path) -> Path:
+    return tmp_path / "data"
+
+
+@pytest.fixture
+def http(redis_url: str, data_dir: Path) -> Iterator[TestClient]:
+    with somebody_at_work(redis_url), api(redis_url, data_dir, max_gains=4, max_image_bytes=100_000) as client:
+        yield client

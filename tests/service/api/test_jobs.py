@@ -1,0 +1,224 @@
+"""A job can be looked at, waited for, followed, fetched and deleted."""
+
+import hashlib
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from fastapi.testclient import TestClient
+
+from tests.service.api.desk import GOOD, HEARD, RESULT, finish, somebody_finishing
+
+TAG = f'"{hashlib.sha256(RESULT).hexdigest()}"'
+PROBLEM = {"type": "/problems/damaged-media", "title": "T", "status": 422, "detail": "damaged", "field": "image"}
+
+
+@pytest.fixture
+def job_id(http: TestClient) -> str:
+    answer = http.post("/stylize", files=GOOD)
+    assert answer.status_code == 202, answer.text
+    identifier: str = answer.json()["id"]
+    return identifier
+
+
+@pytest.fixture
+def done(job_id: str, redis_url: str, data_dir: Path) -> str:
+    finish(redis_url, data_dir, job_id)
+    return job_id
+
+
+def test_a_finished_job_tells_all_that_the_contract_names(http: TestClient, done: str) -> None:
+    job = http.get(f"/jobs/{done}").json()
+    assert job["state"] == "succeeded"
+    assert job["progress"] == {"done": 1, "total": 1, "unit": "results"}
+    assert job["created_at"] <= job["started_at"] <= job["finished_at"] < job["expires_at"]
+    assert job["warnings"] == HEARD["warnings"]
+    assert job["error"] is None
+    (result,) = job["results"]
+    assert result["url"] == f"/jobs/{done}/results/0"
+    assert (result["sha256"], result["bytes"], result["media_type"]) == (TAG.strip('"'), 100, "image/png")
+    assert result["heard"] == HEARD
+    assert job["receipt"] == result["receipt"] == {"model": "demo", "gain_db": 0.0}
+    assert job["seconds"]["decode"] == 0.25
+    assert job["seconds"]["queued"] >= 0
+
+
+def test_a_sweep_has_a_receipt_in_each_result(http: TestClient, redis_url: str, data_dir: Path) -> None:
+    with somebody_finishing(redis_url, data_dir):
+        answer = http.post("/stylize", files=GOOD, data={"gains_db": "-6,0"}, headers={"Prefer": "wait=60"})
+    job = answer.json()
+    assert (answer.status_code, answer.headers["Preference-Applied"]) == (200, "wait=60")
+    assert [result["url"] for result in job["results"]] == [f"{job['url']}/results/{index}" for index in (0, 1)]
+    assert job["receipt"] is None
+
+
+def test_a_failed_job_tells_its_problem(http: TestClient, job_id: str, redis_url: str, data_dir: Path) -> None:
+    finish(redis_url, data_dir, job_id, PROBLEM)
+    job = http.get(f"/jobs/{job_id}").json()
+    assert (job["state"], job["error"], job["results"]) == ("failed", PROBLEM, [])
+
+
+def test_one_who_wants_a_picture_gets_the_picture(http: TestClient, redis_url: str, data_dir: Path) -> None:
+    with somebody_finishing(redis_url, data_dir):
+        answer = http.post("/stylize", files=GOOD, headers={"Accept": "image/*"})
+    assert (answer.status_code, answer.headers["Content-Type"], answer.content) == (200, "image/png", RESULT)
+    assert answer.headers["ETag"] == TAG
+    assert answer.headers["Content-Location"] == answer.headers["Location"] + "/results/0"
+    assert http.get(answer.headers["Location"]).json()["state"] == "succeeded"
+
+
+def test_one_who_wants_a_picture_of_several_gets_the_job(http: TestClient, redis_url: str, data_dir: Path) -> None:
+    with somebody_finishing(redis_url, data_dir):
+        answer = http.post("/stylize", files=GOOD, data={"gains_db": "-6,0"}, headers={"Accept": "image/png"})
+    assert (answer.status_code, len(answer.json()["results"])) == (200, 2)
+
+
+def test_one_who_wants_a_picture_gets_the_problem_of_a_failed_job(
+    http: TestClient, redis_url: str, data_dir: Path
+) -> None:
+    with somebody_finishing(redis_url, data_dir, PROBLEM):
+        picture = http.post("/stylize", files=GOOD, headers={"Accept": "image/png"})
+        job = http.post("/stylize", files=GOOD, headers={"Prefer": "wait=60"})
+    assert (picture.status_code, picture.headers["Content-Type"]) == (422, "application/problem+json")
+    assert picture.json() == PROBLEM
+    assert (job.status_code, job.json()["state"], job.json()["error"]) == (200, "failed", PROBLEM)
+
+
+@pytest.mark.parametrize(
+    "headers", [{}, {"Prefer": "wait=0"}, {"Prefer": "wait=1"}, {"Accept": "image/png, */*", "Prefer": "wait=1"}]
+)
+def test_when_time_is_up_the_answer_is_the_job(http: TestClient, headers: dict[str, str]) -> None:
+    answer = http.post("/stylize", files=GOOD, headers=headers)
+    assert (answer.status_code, answer.json()["state"]) == (202, "queued")
+    assert answer.headers["Location"] == answer.json()["url"]
+
+
+@pytest.mark.parametrize("path", ["jobs/{}", "jobs/{}/events", "jobs/{}/results/0"])
+@pytest.mark.parametrize("unknown", ["0" * 32, "nonsense", "..%2f..%2fetc", "%00", "A" * 32])
+def test_an_unknown_job_is_a_problem(http: TestClient, path: str, unknown: str) -> None:
+    answer = http.get("/" + path.format(unknown))
+    assert answer.status_code == 404
+    assert answer.headers["Content-Type"] == "application/problem+json"
+
+
+def test_an_unknown_job_cannot_be_deleted(http: TestClient) -> None:
+    for unknown in ("0" * 32, "nonsense"):
+        answer = http.delete(f"/jobs/{unknown}")
+        assert (answer.status_code, answer.json()["type"]) == (404, "/problems/job-not-found")
+
+
+# ---- results
+
+
+def test_a_result_has_a_type_and_a_tag(http: TestClient, done: str) -> None:
+    answer = http.get(f"/jobs/{done}/results/0")
+    assert (answer.status_code, answer.content) == (200, RESULT)
+    assert answer.headers["Content-Type"] == "image/png"
+    assert answer.headers["ETag"] == TAG
+    assert answer.headers["Content-Disposition"] == 'inline; filename="stylized-0.png"'
+    head = http.head(f"/jobs/{done}/results/0")
+    assert (head.status_code, head.content, head.headers["Content-Length"]) == (200, b"", "100")
+
+
+@pytest.mark.parametrize("tags", [TAG, f'"other", W/{TAG}', "*"])
+def test_a_known_result_is_not_sent_again(http: TestClient, done: str, tags: str) -> None:
+    answer = http.get(f"/jobs/{done}/results/0", headers={"If-None-Match": tags})
+    assert (answer.status_code, answer.content, answer.headers["ETag"]) == (304, b"", TAG)
+
+
+@pytest.mark.parametrize(
+    ("range_header", "status", "content", "content_range"),
+    [
+        ("bytes=10-19", 206, RESULT[10:20], "bytes 10-19/100"),
+        ("bytes=90-", 206, RESULT[90:], "bytes 90-99/100"),
+        ("bytes=-5", 206, RESULT[-5:], "bytes 95-99/100"),
+        ("bytes=50-5000", 206, RESULT[50:], "bytes 50-99/100"),
+        ("bytes=-5000", 206, RESULT, "bytes 0-99/100"),
+        ("bytes=5-1", 200, RESULT, None),
+        ("bytes=-", 200, RESULT, None),
+        ("bytes=0-1,5-6", 200, RESULT, None),
+        ("pages=1-2", 200, RESULT, None),
+        ("nonsense", 200, RESULT, None),
+    ],
+)
+def test_a_range_of_a_result_is_sent(
+    http: TestClient, done: str, range_header: str, status: int, content: bytes, content_range: str | None
+) -> None:
+    answer = http.get(f"/jobs/{done}/results/0", headers={"Range": range_header})
+    assert (answer.status_code, answer.content) == (status, content)
+    assert answer.headers.get("Content-Range") == content_range
+
+
+@pytest.mark.parametrize("range_header", ["bytes=100-", "bytes=5000-6000", "bytes=-0"])
+def test_a_range_beyond_a_result_is_a_problem(http: TestClient, done: str, range_header: str) -> None:
+    answer = http.get(f"/jobs/{done}/results/0", headers={"Range": range_header})
+    assert (answer.status_code, answer.json()["type"]) == (416, "/problems/range-not-satisfiable")
+    assert answer.headers["Content-Range"] == "bytes */100"
+
+
+def test_a_range_of_another_version_is_the_whole(http: TestClient, done: str) -> None:
+    headers = {"Range": "bytes=0-9"}
+    assert http.get(f"/jobs/{done}/results/0", headers=headers | {"If-Range": TAG}).status_code == 206
+    assert http.get(f"/jobs/{done}/results/0", headers=headers | {"If-Range": '"old"'}).status_code == 200
+
+
+@pytest.mark.parametrize("index", ["1", "-1", "99999999999999999999", "first", "%C2%B2"])
+def test_a_result_that_is_not_there_is_a_problem(http: TestClient, done: str, index: str) -> None:
+    answer = http.get(f"/jobs/{done}/results/{index}")
+    assert (answer.status_code, answer.json()["type"]) == (404, "/problems/result-not-found")
+
+
+def test_a_result_that_is_not_there_yet_is_a_problem_that_says_so(http: TestClient, job_id: str) -> None:
+    answer = http.get(f"/jobs/{job_id}/results/0")
+    assert answer.status_code == 404
+    assert "queued" in answer.json()["detail"]
+
+
+# ---- events
+
+
+def events_of(text: str) -> list[dict[str, Any]]:
+    """The events of a stream: id, event and data of each."""
+    blocks = [dict(line.split(": ", 1) for line in block.splitlines()) for block in text.split("\n\n") if block]
+    return [block | {"data": json.loads(block["data"])} for block in blocks if "data" in block]
+
+
+def test_the_events_of_an_ended_job_are_replayed_from_where_the_reader_was(http: TestClient, done: str) -> None:
+    answer = http.get(f"/jobs/{done}/events")
+    assert answer.headers["Content-Type"].startswith("text/event-stream")
+    events = events_of(answer.text)
+    assert [event["data"]["state"] for event in events] == ["queued", "running", "succeeded"]
+    assert {event["data"]["id"] for event in events} == {done}
+    later = http.get(f"/jobs/{done}/events", headers={"Last-Event-ID": events[0]["id"]})
+    assert events_of(later.text) == events[1:]
+
+
+def test_a_reader_who_has_seen_the_end_is_told_not_to_come_back(http: TestClient, done: str) -> None:
+    last = events_of(http.get(f"/jobs/{done}/events").text)[-1]["id"]
+    assert http.get(f"/jobs/{done}/events", headers={"Last-Event-ID": last}).status_code == 204
+
+
+@pytest.mark.parametrize("nonsense", ["x", "1-2-3", "9" * 40, "-1", "("])
+def test_an_event_id_that_makes_no_sense_means_from_the_start(http: TestClient, done: str, nonsense: str) -> None:
+    answer = http.get(f"/jobs/{done}/events", headers={"Last-Event-ID": nonsense})
+    assert len(events_of(answer.text)) == 3
+
+
+# ---- deletion
+
+
+def test_deleting_a_finished_job_erases_everything_of_it(http: TestClient, done: str, data_dir: Path) -> None:
+    assert http.delete(f"/jobs/{done}").status_code == 204
+    assert http.get(f"/jobs/{done}").status_code == 404
+    assert http.get(f"/jobs/{done}/results/0").status_code == 404
+    assert [path for path in data_dir.rglob("*") if path.is_file()] == []
+    assert http.delete(f"/jobs/{done}").status_code == 404
+
+
+def test_deleting_a_queued_job_cancels_it_and_erases_its_files(http: TestClient, job_id: str, data_dir: Path) -> None:
+    assert http.delete(f"/jobs/{job_id}").status_code == 204
+    assert http.get(f"/jobs/{job_id}").json()["state"] == "cancelled"
+    assert [path for path in data_dir.rglob("*") if path.is_file()] == []
+    events = events_of(http.get(f"/jobs/{job_id}/events").text)
+    assert [event["data"]["state"] for event in events] == ["queued", "cancelled"]

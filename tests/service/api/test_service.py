@@ -1,0 +1,99 @@
+"""The API tells how it is, describes itself, and answers every error with a problem document."""
+
+import asyncio
+import os
+import time
+from pathlib import Path
+
+import pytest
+from fastapi.testclient import TestClient
+
+from service.api.context import Context, open_context, sweep
+from service.jobs.connection import Client
+from tests.service.api.desk import GOOD, MODEL, api, finish, somebody_at_work
+
+
+def test_models_tell_what_runs_them(http: TestClient) -> None:
+    (model,) = http.get("/models").json()["models"]
+    assert model == MODEL.model_dump(mode="json") | {"default": True, "provider": "cpu", "runtime": "onnxruntime 1"}
+
+
+def test_a_living_process_says_so(http: TestClient) -> None:
+    assert http.get("/healthz").json()["status"] == "ok"
+
+
+def test_a_ready_service_says_what_answers(http: TestClient) -> None:
+    answer = http.get("/readyz")
+    assert (answer.status_code, answer.json()["checks"]) == (
+        200,
+        {"redis": "ok", "storage": "ok", "worker": "1 on cpu"},
+    )
+
+
+def test_a_service_without_a_worker_is_not_ready(redis_url: str, data_dir: Path) -> None:
+    with api(redis_url, data_dir) as http:
+        none = http.get("/readyz")
+        with somebody_at_work(redis_url):
+            assert http.get("/readyz").status_code == 200
+        gone = http.get("/readyz")
+    for answer in (none, gone):
+        assert answer.status_code == 503
+        assert answer.json()["detail"].startswith("worker: ")
+        assert answer.headers["Content-Type"] == "application/problem+json"
+        assert int(answer.headers["Retry-After"]) > 0
+
+
+def test_a_service_that_cannot_store_is_not_ready(http: TestClient, data_dir: Path) -> None:
+    (data_dir / "trash").rename(data_dir / "gone")
+    answer = http.get("/readyz")
+    assert (answer.status_code, answer.json()["detail"].partition(":")[0]) == (503, "storage")
+    (data_dir / "gone").rename(data_dir / "trash")
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "status"), [("GET", "/nowhere", 404), ("GET", "/stylize", 405), ("PUT", "/models", 405)]
+)
+def test_what_is_not_there_is_a_problem(http: TestClient, method: str, path: str, status: int) -> None:
+    answer = http.request(method, path)
+    assert (answer.status_code, answer.json()["status"]) == (status, status)
+    assert answer.headers["Content-Type"] == "application/problem+json"
+    assert (status == 405) == ("Allow" in answer.headers)
+
+
+def test_a_fault_is_told_to_nobody(http: TestClient, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(*_: object) -> None:
+        raise RuntimeError("a secret")
+
+    monkeypatch.setattr("service.api.jobs.job_document", fail)
+    answer = http.post("/stylize", files=GOOD)
+    assert (answer.status_code, answer.json()["type"]) == (500, "/problems/internal")
+    assert "secret" not in answer.text
+
+
+def test_the_description_names_every_field_of_the_form(http: TestClient) -> None:
+    description = http.get("/openapi.json").json()
+    form = description["paths"]["/stylize"]["post"]["requestBody"]["content"]["multipart/form-data"]["schema"]
+    assert set(form["properties"]) == {
+        "image", "audio", "gain_db", "gains_db", "strength", "start_seconds", "weights", "max_side", "format", "model",
+    }  # fmt: skip
+    assert {"/stylize", "/jobs/{job_id}", "/jobs/{job_id}/events", "/jobs/{job_id}/results/{index}", "/models"} <= set(
+        description["paths"]
+    )
+    assert http.get("/docs").status_code == 200
+
+
+def test_files_go_when_their_job_has_expired(http: TestClient, redis_url: str, data_dir: Path, client: Client) -> None:
+    async def sweep_with_own_client() -> int:
+        async with open_context(context.settings, redis_url) as own:
+            return await sweep(own)
+
+    context: Context = http.app.state.context  # type: ignore[attr-defined]
+    expired, active = (http.post("/stylize", files=GOOD).json()["id"] for _ in range(2))
+    finish(redis_url, data_dir, expired)
+    long_ago = time.time() - 10 * context.settings.result_ttl_seconds
+    for job_id in (expired, active):
+        os.utime(data_dir / "jobs" / job_id, (long_ago, long_ago))
+    assert asyncio.run(sweep_with_own_client()) == 0  # both have a record
+    client.delete(f"adis:job:{expired}")
+    assert asyncio.run(sweep_with_own_client()) == 1
+    assert [folder.name for folder in (data_dir / "jobs").iterdir()] == [active]
