@@ -160,10 +160,10 @@ PRESETS: Mapping[str, TrainingConfig] = {
         ),
         correspondence=CorrespondenceConfig(steps=300, batch=32),
         data=DataConfig(
-            crops=((0.0, 128), (0.9, 192)), zoom=(1.0, 1.5), loudness_dbfs=(-40.0, -14.0), workers=1
+            crops=((0.0, 128),), zoom=(1.0, 1.5), loudness_dbfs=(-40.0, -14.0), workers=1
         ),
         batch=4,
-        images=8_400,
+        images=12_000,
         warmup_steps=500,
         learning_rate=3e-4,
         discriminator_learning_rate=6e-4,

@@ -14,7 +14,8 @@ from training.networks.streaks import FIELD_SIZE, streak_field
 
 FIELD_CELLS = FIELD_SIZE // 4  # the field of streaks repeats every 64 content cells
 SOURCE_CHANNELS = 4 * 4 * 3  # the source's pixels, 4 x 4 of them folded into each content cell
-HUE_BOUND = 0.8  # of a colour's shift against the others', in the logit domain
+SPIKE = 4.0  # standard deviations
+HUE_BOUND = 0.35  # of a colour's shift against the others', in the logit domain
 EXTRA_CHANNELS = SOURCE_CHANNELS + 4 * 4  # and the field of streaks
 
 
@@ -72,7 +73,8 @@ class ConvNorm(nn.Module):
         x = self.norm(self.conv(x))
         if self.modulation is not None:
             assert style is not None, "a conditioned layer needs a style"
-            x = self.modulation(x, style)
+            # A spike raises a map's spread and so dims all the rest: left free, networks draw blots by it.
+            x = self.modulation(x.clamp(-SPIKE, SPIKE), style)
         return x
 
 
