@@ -76,6 +76,7 @@ class LossConfig:
     feature_gan: float = 0.0
     correspondence: float = 0.0  # pull of the picture towards its sound in the correspondence net's space
     tone: float = 0.0  # the colours of what occurs with the sound, in horizontal bands
+    excess_saturation: float = 0.0  # no pixel becomes much more colourful than it was
     mix: float = 0.0  # a mixed embedding gives the mixed picture
     mix_every: int = 4
     mask: float = 0.0  # mean of the mask: change no more than is needed
@@ -155,7 +156,7 @@ PRESETS: Mapping[str, TrainingConfig] = {
         generator=GeneratorConfig(width=32, blocks=6, encoder_blocks=3, antialias=False),
         discriminator=DiscriminatorConfig(width=32, conditioning="projection", feature_width=64, feature_noise=0.05),
         losses=LossConfig(
-            nce=0.35, identity_nce=0.25, identity_every=4, nce_every=2, feature_gan=2.0, mix=2.0, tone=2.0,
+            nce=0.35, identity_nce=0.25, identity_every=4, nce_every=2, feature_gan=2.0, mix=2.0, tone=2.0, excess_saturation=40.0,
             projector_width=128,
         ),
         correspondence=CorrespondenceConfig(steps=300, batch=32),

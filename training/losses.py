@@ -59,3 +59,15 @@ def tone_loss(output: Tensor, target: Tensor) -> Tensor:
     ground, grey sky. It cannot be satisfied by a pattern that a network sees and a person does not.
     """
     return F.l1_loss(band_tones(output), band_tones(target))
+
+
+def excess_saturation(output: Tensor, source: Tensor, allowed: float = 0.15) -> Tensor:
+    """Mean square of what each pixel's colour gains in distance from grey beyond `allowed` (pixels in [-1, 1]).
+
+    Vivid blots are few pixels that gain much; a greener meadow is many that gain little.
+    """
+
+    def saturation(image: Tensor) -> Tensor:
+        return (image - image.mean(dim=1, keepdim=True)).square().sum(dim=1).add(1e-6).sqrt()
+
+    return F.relu(saturation(output.float()) - saturation(source.float()) - allowed).square().mean()

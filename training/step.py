@@ -10,7 +10,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from training.config import TrainingConfig
-from training.losses import lsgan, multiscale_patch_nce, tone_loss
+from training.losses import excess_saturation, lsgan, multiscale_patch_nce, tone_loss
 from training.networks.audio_encoder import AudioEncoder
 from training.networks.backbone import Backbone
 from training.networks.correspondence import ImageTower, contrast
@@ -181,6 +181,8 @@ def train_step(
             losses["correspondence"] = weights.correspondence * contrast(seen, direction, agreement, temperature)
         if weights.tone:
             losses["tone"] = weights.tone * tone_loss(stylized, target)
+        if weights.excess_saturation:
+            losses["excess_saturation"] = weights.excess_saturation * excess_saturation(stylized, source)
         if weights.mask and mask is not None:
             losses["mask"] = weights.mask * mask.mean()
         if weights.mix and step % weights.mix_every == 0:
