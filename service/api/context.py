@@ -98,13 +98,12 @@ async def _sweep_for_ever(context: Context) -> None:
         await asyncio.sleep(min(_SWEEP_SECONDS, context.settings.result_ttl_seconds))
 
 
-async def sweep(context: Context) -> int:
-    """Erase the files of jobs that are old and have no record; returns of how many jobs."""
+async def sweep(context: Context) -> None:
+    """Erase the files of jobs that are old and have no record."""
     await run_in_threadpool(context.storage.empty_trash)
     lifetime = context.settings.result_ttl_seconds
     stale = await run_in_threadpool(lambda: list(context.storage.stale_jobs(lifetime)))
     known = await context.intake.exists(stale) if stale else []
-    expired = [job_id for job_id, exists in zip(stale, known, strict=True) if not exists]
-    for job_id in expired:
-        await run_in_threadpool(context.storage.erase, job_id)
-    return len(expired)
+    for job_id, exists in zip(stale, known, strict=True):
+        if not exists:
+            await run_in_threadpool(context.storage.erase, job_id)

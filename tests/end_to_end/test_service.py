@@ -13,7 +13,7 @@ from PIL import Image
 
 from tests.end_to_end.conftest import SIZE
 from tests.support.hostile import png_bomb
-from tests.support.media import make_noise, make_photo, png_bytes, write_float_wav, write_mp3, write_wav
+from tests.support.media import make_noise, make_photo, png_bytes, write_float_wav, write_jpeg, write_mp3, write_wav
 
 PICTURE = {"Accept": "image/png"}
 WAIT = {"Prefer": "wait=60"}
@@ -126,8 +126,8 @@ def test_a_deleted_job_is_gone(http: httpx.Client, photo: bytes, rain: bytes) ->
     assert http.get(job["results"][0]["url"]).status_code == 404
 
 
-def test_a_running_job_can_be_cancelled(http: httpx.Client, rain: bytes) -> None:
-    large = png_bytes(make_photo(1500, 1500))
+def test_a_running_job_can_be_cancelled(http: httpx.Client, rain: bytes, tmp_path: Path) -> None:
+    large = write_jpeg(tmp_path / "large.jpg", make_photo(1500, 1500)).read_bytes()
     job = submitted(http, {"image": large, "audio": rain}, gains_db="-3,-2,-1,0")
     with http.stream("GET", f"{job['url']}/events") as answer:
         for line in answer.iter_lines():
