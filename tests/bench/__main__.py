@@ -60,7 +60,7 @@ def measure(bundle: Path, work: Path, options: argparse.Namespace) -> dict[str, 
     found: dict[str, Any] = {"provider": engine.provider}
     with running_service(work / "data", bundle.parent, default_model=bundle.name) as service:
         say(f"{bundle.name}: latency, {options.rounds} rounds")
-        found["latency"] = asdict(measure_latency(service.address, engine, photos, sound, options.rounds))
+        found["latency"] = asdict(measure_latency(service.address, service.pid, engine, photos, sound, options.rounds))
         say(f"{bundle.name}: throughput, {options.cycles} cycles")
         rates = measure_throughput(service.address, photos, sound, options.requests, options.cycles)
         found["throughput"] = [asdict(rate) for rate in rates]
@@ -95,6 +95,8 @@ def table(report: dict[str, Any]) -> str:
             (name, "  90th percentile", f"{latency['whole_p90_ms']:.1f} ms", ""),
             (name, "  the three graphs alone", f"{latency['graphs_ms']:.1f} ms", ""),
             (name, "  outside the graphs", f"{latency['outside_ms']:.1f} ms", f"whole : graphs {latency['ratio']:.2f}"),
+            (name, "  processor time of all processes", f"{latency['processor_ms']:.1f} ms", ""),
+            *((name, f"  the job's own clock: {part}", f"{ms:.1f} ms", "") for part, ms in latency["parts_ms"].items()),
         ]
         rows += [
             (name, f"{r['clients']} clients", f"{r['pictures_per_second']:.2f} pictures/s", f"× {r['ratio']:.2f}")

@@ -1,9 +1,11 @@
 """How long one 256 px picture takes from upload to PNG, and how much of that is not the model."""
 
 import time
+from collections import defaultdict
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import median, quantiles
+from typing import Any
 
 import httpx2 as httpx
 import numpy as np
@@ -14,6 +16,7 @@ from service.media.audio import decode_audio
 from service.media.limits import MediaLimits
 from service.model.engine import Engine
 from service.model.sound import pick_window
+from tests.bench.processes import processor_seconds
 
 SIDE = 256
 WARM_UP_ROUNDS = 3
@@ -23,7 +26,9 @@ WARM_UP_ROUNDS = 3
 class Latency:
     """Milliseconds. whole: upload to PNG. graphs: the three graphs alone, run directly in between.
 
-    outside: median of the paired differences. ratio: whole to graphs.
+    outside: median of the paired differences. ratio: whole to graphs. parts: medians of what the jobs say of
+    themselves. processor: time on the processors that a picture costs in all processes, which other work on the
+    machine hardly changes.
     """
 
     rounds: int
@@ -32,22 +37,32 @@ class Latency:
     graphs_ms: float
     outside_ms: float
     ratio: float
+    parts_ms: dict[str, float]
+    processor_ms: float
 
 
-def measure_latency(address: str, engine: Engine, photos: list[Path], sound: Path, rounds: int) -> Latency:
+def measure_latency(address: str, pid: int, engine: Engine, photos: list[Path], sound: Path, rounds: int) -> Latency:
     """Take turns: one request to the service, one direct run of the graphs on the same picture and sound.
 
     photos: `SIDE` px pictures, used in turn, so that no result can be remembered.
     """
     waveform = _window(engine, sound)
     whole, graphs = [], []
+    parts: dict[str, list[float]] = defaultdict(list)
+    used = 0.0
     with httpx.Client(base_url=address, timeout=120) as client:
         for index in range(WARM_UP_ROUNDS + rounds):
             photo = photos[index % len(photos)]
-            seconds = (_time_request(client, photo, sound), _time_graphs(engine, photo, waveform))
-            if index >= WARM_UP_ROUNDS:
-                whole.append(1000 * seconds[0])
-                graphs.append(1000 * seconds[1])
+            request_seconds, job = _time_request(client, photo, sound)
+            graphs_seconds = _time_graphs(engine, photo, waveform)
+            if index < WARM_UP_ROUNDS:
+                used = processor_seconds(pid)
+                continue
+            whole.append(1000 * request_seconds)
+            graphs.append(1000 * graphs_seconds)
+            for name, seconds in job["seconds"].items():
+                parts[name].append(1000 * seconds)
+    used = processor_seconds(pid) - used
     outside = [one - other for one, other in zip(whole, graphs, strict=True)]
     return Latency(
         rounds=rounds,
@@ -56,10 +71,13 @@ def measure_latency(address: str, engine: Engine, photos: list[Path], sound: Pat
         graphs_ms=median(graphs),
         outside_ms=median(outside),
         ratio=median(one / other for one, other in zip(whole, graphs, strict=True)),
+        parts_ms={name: median(found) for name, found in parts.items()},
+        processor_ms=1000 * used / rounds,
     )
 
 
-def _time_request(client: httpx.Client, photo: Path, sound: Path) -> float:
+def _time_request(client: httpx.Client, photo: Path, sound: Path) -> tuple[float, dict[str, Any]]:
+    """Seconds from upload to PNG, and (asked afterwards) the job that it was."""
     files = {"image": photo.read_bytes(), "audio": sound.read_bytes()}
     began = time.perf_counter()
     answer = client.post("/stylize", files=files, headers={"Accept": "image/png"})
@@ -67,7 +85,8 @@ def _time_request(client: httpx.Client, photo: Path, sound: Path) -> float:
     answer.raise_for_status()
     if answer.headers["content-type"] != "image/png":
         raise RuntimeError(f"the answer is not a picture: {answer.text[:200]}")
-    return seconds
+    job: dict[str, Any] = client.get(answer.headers["location"]).raise_for_status().json()
+    return seconds, job
 
 
 def _time_graphs(engine: Engine, photo: Path, waveform: NDArray[np.float32]) -> float:

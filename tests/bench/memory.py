@@ -6,8 +6,9 @@ from pathlib import Path
 
 import httpx2 as httpx
 
+from tests.bench.processes import family, forget_peaks, peak_mb
+
 LOOK_AGAIN_SECONDS = 0.2
-RESET_PEAK = "5"  # written to clear_refs: the peak starts again from now
 
 
 @dataclass(frozen=True)
@@ -23,14 +24,13 @@ class PeakMemory:
 
 def measure_memory(address: str, pid: int, photo: Path, sound: Path, width: int, height: int) -> PeakMemory:
     """Send one large photograph and read the peak of every process that the service started."""
-    processes = _descendants(pid)
-    for process in processes:
-        Path(f"/proc/{process}/clear_refs").write_text(RESET_PEAK)
+    processes = family(pid)
+    forget_peaks(processes)
     began = time.perf_counter()
     with httpx.Client(base_url=address, timeout=120) as client:
         _stylize(client, photo, sound)
     seconds = time.perf_counter() - began
-    peaks = [_peak_mb(process) for process in processes]
+    peaks = [peak_mb(process) for process in processes]
     return PeakMemory(width, height, largest_mb=max(peaks), all_mb=sum(peaks), seconds=seconds)
 
 
@@ -45,17 +45,3 @@ def _stylize(client: httpx.Client, photo: Path, sound: Path) -> None:
     if job["state"] != "succeeded":
         raise RuntimeError(f"the large picture failed: {job['error']}")
     client.get(job["results"][0]["url"]).raise_for_status()
-
-
-def _descendants(pid: int) -> list[int]:
-    children = [
-        int(child) for task in Path(f"/proc/{pid}/task").iterdir() for child in (task / "children").read_text().split()
-    ]
-    return [pid, *(process for child in children for process in _descendants(child))]
-
-
-def _peak_mb(pid: int) -> float:
-    for line in Path(f"/proc/{pid}/status").read_text().splitlines():
-        if line.startswith("VmHWM:"):
-            return int(line.split()[1]) * 1024 / 1e6
-    raise RuntimeError(f"process {pid} says nothing of its peak")
