@@ -167,6 +167,13 @@ class UpSampling(nn.Module):
         return F.relu(self.layer(x, style))
 
 
+class JoinedConvolution(nn.Conv2d):
+    """One convolution over several maps side by side: [B, C1, H, W], [B, C2, H, W] -> [B, outputs, H, W]."""
+
+    def forward(self, *maps: Tensor) -> Tensor:
+        return super().forward(torch.cat(maps, dim=1) if len(maps) > 1 else maps[0])
+
+
 class Decoder(nn.Module):
     """Gdec: content and embedding [B, E] -> picture [B, 3, H, W] in [-1, 1].
 
@@ -198,7 +205,7 @@ class Decoder(nn.Module):
         self.up1 = UpSampling(channels, up1, style_dim, padding)
         self.up2 = UpSampling(up1, up2, style_dim, padding)
         inputs, outputs = (up2 + 3, 5) if self.masked else (up2, 3)
-        self.head = nn.Conv2d(inputs, outputs, 7, padding=3, padding_mode="reflect")
+        self.head = JoinedConvolution(inputs, outputs, 7, padding=3, padding_mode="reflect")
         if self.masked:
             nn.init.zeros_(self.head.bias)  # type: ignore[arg-type]
             nn.init.normal_(self.head.weight, std=0.01)
@@ -221,7 +228,7 @@ class Decoder(nn.Module):
         if not self.masked:
             return torch.tanh(self.head(x)), None
         extra = F.pixel_shuffle(content[:, -EXTRA_CHANNELS:], 4)  # [B, 4, H, W]: the source's pixels and the streaks
-        change = self.head(torch.cat([x, extra[:, :3]], dim=1)).float()
+        change = self.head(x, extra[:, :3]).float()
         source, streaks = extra.float().split((3, 1), dim=1)
         tone = source.clamp(-0.97, 0.97)
         falling = 3 * torch.sigmoid(change[:, 4:] - 3) * streaks
