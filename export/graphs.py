@@ -73,7 +73,10 @@ class Graphs:
     def folded(self) -> Graphs:
         """The same functions with the last layer rewritten for speed: what is written into the bundle."""
         decoder = copy.deepcopy(self.decoder)
-        decoder.decoder.head = FoldedConvolution(decoder.decoder.head)  # type: ignore[assignment]
+        head = decoder.decoder.head
+        source = 3 if decoder.decoder.masked else 0  # its pixels are joined to the features
+        channels = [head.in_channels - source, source] if source else [head.in_channels]
+        decoder.decoder.head = FoldedConvolution(head, channels)  # type: ignore[assignment]
         return Graphs(self.audio_encoder, self.content_encoder, decoder, self.config, self.images_seen)
 
 

@@ -14,6 +14,7 @@ from training.networks.streaks import FIELD_SIZE, streak_field
 
 FIELD_CELLS = FIELD_SIZE // 4  # the field of streaks repeats every 64 content cells
 SOURCE_CHANNELS = 4 * 4 * 3  # the source's pixels, 4 x 4 of them folded into each content cell
+SATURATION_GAIN = 0.15  # pixels lie in [-1, 1]: white clouds must not turn pink
 SPIKE = 4.0  # standard deviations
 HUE_BOUND = 0.35  # of a colour's shift against the others', in the logit domain
 EXTRA_CHANNELS = SOURCE_CHANNELS + 4 * 4  # and the field of streaks
@@ -174,6 +175,14 @@ class JoinedConvolution(nn.Conv2d):
         return super().forward(torch.cat(maps, dim=1) if len(maps) > 1 else maps[0])
 
 
+def no_more_colourful(look: Tensor, source: Tensor) -> Tensor:
+    """`look` with no pixel further from grey than the source by more than SATURATION_GAIN; hue and lightness stay."""
+    grey = look.mean(dim=1, keepdim=True)
+    saturation = (look - grey).square().sum(dim=1, keepdim=True).add(1e-6).sqrt()
+    given = (source - source.mean(dim=1, keepdim=True)).square().sum(dim=1, keepdim=True).add(1e-6).sqrt()
+    return grey + (look - grey) * ((given + SATURATION_GAIN) / saturation).clamp(max=1.0)
+
+
 class Decoder(nn.Module):
     """Gdec: content and embedding [B, E] -> picture [B, 3, H, W] in [-1, 1].
 
@@ -237,6 +246,7 @@ class Decoder(nn.Module):
         hue = change[:, :3] - change[:, :3].mean(dim=1, keepdim=True)
         shift = lightness + HUE_BOUND * torch.tanh(hue / HUE_BOUND)
         look = torch.tanh(0.5 * torch.log((1 + tone) / (1 - tone)) + shift + falling)
+        look = no_more_colourful(look, source)
         strength = length.clamp(1e-6, 0.9995)[:, :, None, None]
         threshold = 3 * torch.tanh(change[:, 3:4])  # bounded: a mask that can close for good stops learning
         mask = torch.sigmoid(threshold + torch.log(strength / (1 - strength)))
