@@ -6,6 +6,7 @@ import dataclasses
 import json
 import os
 import time
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -66,53 +67,54 @@ def train(config: TrainingConfig, index: Path, run: Path, start_from: Path | Non
     networks.train()
 
     # Learn
+    finish = ExitStack()
     writer = SummaryWriter(str(run / "tensorboard")) if rank == 0 else None
-    log = (run / "log.jsonl").open("a") if rank == 0 else None
+    if writer is not None:
+        finish.callback(writer.close)
+    log = finish.enter_context((run / "log.jsonl").open("a")) if rank == 0 else None
     progress = tqdm(total=total, initial=images_seen, unit="image", disable=rank != 0, smoothing=0.05)
     loader = batches(dataset, config.batch, images_seen, total, rank, ranks)
     saved = logged = time.monotonic()
     waited = 0.0
     iterator = iter(loader)
-    for _ in range(len(loader)):
-        begun = time.monotonic()
-        batch = {k: v.to(device) for k, v in next(iterator).items()}
-        waited += time.monotonic() - begun
-        step = images_seen // config.batch
-        _set_rate(optimizers, config, images_seen / total)
-        rng = torch.Generator().manual_seed(config.seed * 1_000_003 + step * ranks + rank)
-        said = train_step(networks, optimizers, batch, config, step, rng)
-        images_seen += config.batch
-        average.update(networks, config.batch, images_seen)
-        progress.update(config.batch)
+    with finish:
+        for _ in range(len(loader)):
+            begun = time.monotonic()
+            batch = {k: v.to(device) for k, v in next(iterator).items()}
+            waited += time.monotonic() - begun
+            step = images_seen // config.batch
+            _set_rate(optimizers, config, images_seen / total)
+            rng = torch.Generator().manual_seed(config.seed * 1_000_003 + step * ranks + rank)
+            said = train_step(networks, optimizers, batch, config, step, rng)
+            images_seen += config.batch
+            average.update(networks, config.batch, images_seen)
+            progress.update(config.batch)
 
-        # Tell and keep
-        if writer is None or log is None:
-            continue
-        if step % LOG_STEPS == LOG_STEPS - 1:
-            now = time.monotonic()
-            said["images_per_second"] = LOG_STEPS * config.batch / (now - logged)
-            said["waiting_share"] = waited / (now - logged)
-            logged, waited = now, 0.0
-            for name, value in said.items():
-                writer.add_scalar(name, value, images_seen)
-            log.write(json.dumps({"images": images_seen, **said}) + "\n")
-            log.flush()
-        if images_seen // config.sample_images > (images_seen - config.batch) // config.sample_images:
-            sheet = sample_sheet(average, index, config, device)
-            writer.add_image("samples", sheet, images_seen, dataformats="HWC")
-            from PIL import Image
+            # Tell and keep
+            if writer is None or log is None:
+                continue
+            if step % LOG_STEPS == LOG_STEPS - 1:
+                now = time.monotonic()
+                said["images_per_second"] = LOG_STEPS * config.batch / (now - logged)
+                said["waiting_share"] = waited / (now - logged)
+                logged, waited = now, 0.0
+                for name, value in said.items():
+                    writer.add_scalar(name, value, images_seen)
+                log.write(json.dumps({"images": images_seen, **said}) + "\n")
+                log.flush()
+            if images_seen // config.sample_images > (images_seen - config.batch) // config.sample_images:
+                sheet = sample_sheet(average, index, config, device)
+                writer.add_image("samples", sheet, images_seen, dataformats="HWC")
+                from PIL import Image
 
-            (run / "samples").mkdir(exist_ok=True)
-            Image.fromarray(sheet).save(run / "samples" / f"{images_seen:07d}.png")
-        if time.monotonic() - saved > config.checkpoint_seconds:
-            _save(path, config, networks, average, optimizers, images_seen)
-            saved = time.monotonic()
+                (run / "samples").mkdir(exist_ok=True)
+                Image.fromarray(sheet).save(run / "samples" / f"{images_seen:07d}.png")
+            if time.monotonic() - saved > config.checkpoint_seconds:
+                _save(path, config, networks, average, optimizers, images_seen)
+                saved = time.monotonic()
     progress.close()
     if rank == 0:
         _save(path, config, networks, average, optimizers, images_seen)
-    if writer is not None and log is not None:
-        writer.close()
-        log.close()
     if torch.distributed.is_initialized():
         torch.distributed.barrier()
         torch.distributed.destroy_process_group()
