@@ -12,6 +12,7 @@ import urllib.error
 import urllib.request
 from collections.abc import Coroutine, Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
@@ -21,6 +22,8 @@ from service.settings import Settings
 
 logger = logging.getLogger(__name__)
 
+_SERVER: Final = "the queue's server"
+_ORPHANS_SECONDS: Final = 60.0
 _VALKEY_START_SECONDS: Final = 60.0
 _LOOK_AGAIN_SECONDS: Final = 0.05
 _KILL_MARGIN_SECONDS: Final = 20.0
@@ -39,13 +42,24 @@ class StartFailed(Exception):
 
 
 class Child:
-    """One process of the service; its own session, so that Ctrl-C reaches the supervisor alone."""
+    """One process of the service; its own session, so that Ctrl-C reaches the supervisor alone.
 
-    def __init__(self, name: str, command: list[str], environment: dict[str, str], fds: tuple[int, ...] = ()) -> None:
+    fds: open files that it inherits. orphan_signal: what it gets if the supervisor is killed (on Linux).
+    """
+
+    def __init__(
+        self,
+        name: str,
+        command: list[str],
+        environment: dict[str, str],
+        fds: tuple[int, ...],
+        orphan_signal: signal.Signals,
+    ) -> None:
         self.name = name
         self._command = command
         self._environment = environment
         self._fds = fds
+        self._orphan_signal = orphan_signal
         self._process: asyncio.subprocess.Process | None = None
 
     async def start(self) -> None:
@@ -56,7 +70,7 @@ class Child:
             pass_fds=self._fds,
             stdin=asyncio.subprocess.DEVNULL,
             start_new_session=True,
-            preexec_fn=_die_with_parent if sys.platform == "linux" else None,
+            preexec_fn=partial(_die_with_parent, self._orphan_signal) if _libc is not None else None,
         )
 
     async def wait(self) -> int:
@@ -74,22 +88,33 @@ class Child:
                 await self._process.wait()
         except TimeoutError:
             logger.error("%s does not stop and is killed", self.name)
-            self._process.kill()
+            self.kill()
             await self._process.wait()
+
+    def kill(self) -> None:
+        """End it at once."""
+        if self._process is not None and self._process.returncode is None:
+            self._process.kill()
 
 
 async def run_service(settings: Settings) -> int:
     """Run until SIGINT or SIGTERM; returns the exit code. Raises PortTaken, StartFailed, OSError."""
     stopping = asyncio.Event()
-    loop = asyncio.get_running_loop()
-    for number in (signal.SIGINT, signal.SIGTERM):
-        loop.add_signal_handler(number, stopping.set)
+    children: list[Child] = []
+
+    def on_signal() -> None:
+        """The first asks for a clean stop, a second one for a quick one."""
+        if stopping.is_set():
+            for child in children:
+                child.kill()
+        stopping.set()
+
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        asyncio.get_running_loop().add_signal_handler(number, on_signal)
     settings.data_dir.mkdir(parents=True, exist_ok=True)
-    with _only_one(settings.data_dir), bind(settings.host, settings.port) as listener:
-        listener.set_inheritable(True)
-        children: list[Child] = []
+    with _only_one(settings.data_dir) as lock, bind(settings.host, settings.port) as listener:
         try:
-            await _until(stopping, _start(settings, listener, children))
+            await _until(stopping, _start(settings, listener, lock, children))
             if not stopping.is_set():
                 address = address_of(listener)
                 print(f"Audio-driven image stylization is ready: {address}  (Ctrl-C stops it)", flush=True)
@@ -99,20 +124,21 @@ async def run_service(settings: Settings) -> int:
     return 0
 
 
-async def _start(settings: Settings, listener: socket.socket, children: list[Child]) -> None:
+async def _start(settings: Settings, listener: socket.socket, lock: int, children: list[Child]) -> None:
     """Start everything in order and wait until it answers; `children` grows on the way."""
+    await _wait_for_orphans(lock)
     environment = dict(os.environ)
     if settings.redis_url is None:
         valkey = prepare_valkey(settings.data_dir)
-        await _add(children, Child("the queue's server", valkey.command, environment))
+        await _add(children, Child(_SERVER, valkey.command, environment, (lock,), signal.SIGTERM))
         await _first_of(children, valkey.wait_until_answers(_VALKEY_START_SECONDS))
-        environment["ADIS_REDIS_URL"] = valkey.url
+        environment["ADIS_REDIS_URL"], orphan_signal = valkey.url, signal.SIGKILL  # its queue goes with it
     else:
-        environment["ADIS_REDIS_URL"] = settings.redis_url
-    command = [sys.executable, "-m", "service"]
-    await _add(children, Child("the worker", [*command, "worker"], environment))
-    fd = listener.fileno()
-    await _add(children, Child("the API", [*command, "api", "--fd", str(fd)], environment, fds=(fd,)))
+        environment["ADIS_REDIS_URL"], orphan_signal = settings.redis_url, signal.SIGTERM
+    command, fd = [sys.executable, "-m", "service"], listener.fileno()
+    await _add(children, Child("the worker", [*command, "worker"], environment, (lock,), orphan_signal))
+    api = [*command, "api", "--fd", str(fd)]
+    await _add(children, Child("the API", api, environment, (lock, fd), orphan_signal))
     await _first_of(children, _wait_until_ready(f"{address_of(listener)}/readyz"))
 
 
@@ -189,29 +215,46 @@ async def _until(stopping: asyncio.Event, work: Coroutine[Any, Any, None]) -> No
 async def _stop(children: list[Child], settings: Settings) -> None:
     """API and worker first, each with the time that it needs; the queue's server last, when nobody writes any more."""
     seconds = settings.stop_seconds + _KILL_MARGIN_SECONDS
-    servers = [child for child in children if child.name == "the queue's server"]
+    servers = [child for child in children if child.name == _SERVER]
     await asyncio.gather(*(child.stop(seconds) for child in children if child not in servers))
     for server in servers:
         await server.stop(_KILL_MARGIN_SECONDS)
 
 
 @contextmanager
-def _only_one(data_dir: Path) -> Iterator[None]:
-    """Two services must not share one folder; raises StartFailed for the second."""
-    with (data_dir / "service.lock").open("a") as lock:
+def _only_one(data_dir: Path) -> Iterator[int]:
+    """Two services must not share one folder; raises StartFailed for the second.
+
+    Yields the descriptor of a second lock, which is held by whoever inherits it.
+    """
+    with (data_dir / "service.lock").open("a") as lock, (data_dir / "processes.lock").open("a") as processes:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError as exc:
             raise StartFailed(
                 f"another service uses {data_dir}; stop it, or choose another folder with ADIS_DATA_DIR", exit_code=2
             ) from exc
-        yield
+        yield processes.fileno()
+
+
+async def _wait_for_orphans(lock: int) -> None:
+    """Processes of a service that was killed may still be ending; raises StartFailed if they do not."""
+    try:
+        async with asyncio.timeout(_ORPHANS_SECONDS):
+            while True:
+                try:
+                    fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                    return
+                except BlockingIOError:
+                    await asyncio.sleep(_LOOK_AGAIN_SECONDS)
+    except TimeoutError as exc:
+        raise StartFailed("processes of an earlier service still run; end them") from exc
 
 
 _libc = ctypes.CDLL(None) if sys.platform == "linux" else None
 
 
-def _die_with_parent() -> None:
+def _die_with_parent(number: signal.Signals) -> None:
     """Runs in the child before its program: a supervisor that is killed leaves nobody behind."""
     assert _libc is not None
-    _libc.prctl(_PR_SET_PDEATHSIG, signal.SIGTERM, 0, 0, 0)
+    _libc.prctl(_PR_SET_PDEATHSIG, number, 0, 0, 0)

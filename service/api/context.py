@@ -51,7 +51,7 @@ class Context:
         return ready
 
 
-def get_context(request: Request) -> Context:
+async def get_context(request: Request) -> Context:
     """The dependency of the routes."""
     context: Context = request.app.state.context
     return context

@@ -17,7 +17,7 @@ from starlette.requests import Request
 
 from service.api.context import Context, logger
 from service.api.multipart import FileRule, FormRules, ReceivedForm, receive_form
-from service.errors import InvalidValue, MissingField, ModelNotFound
+from service.errors import InvalidValue, MissingField, ModelNotFound, Unavailable
 from service.jobs.intake import NewJob
 from service.jobs.presence import WorkerReport
 from service.jobs.queue import send
@@ -30,6 +30,7 @@ from service.work.requests import PictureRequest
 
 _LISTS: Final = frozenset({"gains_db", "weights"})
 _MAX_KEY_LENGTH: Final = 255
+_RETRY_AFTER_SECONDS: Final = 60
 
 
 async def submit_picture(
@@ -42,22 +43,15 @@ async def submit_picture(
     key = _idempotency_key(request)
     workers = await context.ready_workers()
     job_id = uuid.uuid4().hex
-    folder = await run_in_threadpool(context.storage.begin, job_id)
     try:
-        form = await receive_form(request, folder, _rules(context.settings))
-        parameters = _read_parameters(form, context.settings, format)
-        _check_model(parameters.model, workers, context.settings)
-        await _probe_and_sync(form.files, folder, context)
-        await run_in_threadpool(context.storage.sync_names, job_id)
-        job = NewJob(
-            id=job_id,
-            parameters=parameters.model_dump(mode="json"),
-            inputs=tuple(form.files),
-            fingerprint=_fingerprint(parameters, form.files),
-            total=len(parameters.gains),
-            key=key,
-        )
+        job = await _receive(request, context, job_id, key, workers, format)
         actual_id, is_new = await context.intake.submit(job)
+    except RedisError:
+        raise  # the record may have been written all the same; then its files are needed, else they are swept up
+    except OSError as exc:
+        await run_in_threadpool(context.storage.erase, job_id)
+        logger.exception("an upload cannot be stored")
+        raise Unavailable("the upload cannot be stored now; try again later", retry_after=_RETRY_AFTER_SECONDS) from exc
     except BaseException:
         await run_in_threadpool(context.storage.erase, job_id)
         raise
@@ -66,6 +60,31 @@ async def submit_picture(
     else:
         await run_in_threadpool(context.storage.erase, job_id)
     return actual_id, is_new
+
+
+async def _receive(
+    request: Request,
+    context: Context,
+    job_id: str,
+    key: str,
+    workers: Sequence[WorkerReport],
+    format: Literal["png", "jpeg", "webp"] | None,
+) -> NewJob:
+    """Store and check everything that the request brings; what is on disk after an error is the caller's to remove."""
+    folder = await run_in_threadpool(context.storage.begin, job_id)
+    form = await receive_form(request, folder, _rules(context.settings))
+    parameters = _read_parameters(form, context.settings, format)
+    _check_model(parameters.model, workers, context.settings)
+    await _probe_and_sync(form.files, folder, context)
+    await run_in_threadpool(context.storage.sync_names, job_id)
+    return NewJob(
+        id=job_id,
+        parameters=parameters.model_dump(mode="json"),
+        inputs=tuple(form.files),
+        fingerprint=_fingerprint(parameters, form.files),
+        total=len(parameters.gains),
+        key=key,
+    )
 
 
 async def _send(context: Context, job_id: str) -> None:

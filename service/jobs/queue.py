@@ -9,6 +9,7 @@ from service.jobs.connection import broker_url
 STYLIZE_PICTURE: Final = "stylize-picture"
 QUEUE: Final = "pictures"
 KEY_PREFIX: Final = "adis:celery:"
+MESSAGES: Final = f"{KEY_PREFIX}{QUEUE}"  # the broker's list of those that no worker has taken yet
 
 _HARD_LIMIT_MARGIN_SECONDS: Final = 30  # a soft limit does not fire inside a native call
 _VISIBILITY_MARGIN_SECONDS: Final = 60

@@ -9,7 +9,8 @@ from service.jobs import scripts
 from service.jobs.connection import Client
 from service.jobs.intake import SEND_GRACE_SECONDS
 from service.jobs.lease import LeaseTerms
-from service.jobs.queue import send
+from service.jobs.owner import is_dead
+from service.jobs.queue import MESSAGES, send
 
 logger = logging.getLogger(__name__)
 
@@ -17,11 +18,21 @@ _AT_ONCE: Final = 100
 
 
 def rescue_overdue(client: Client, app: Celery, terms: LeaseTerms) -> int:
-    """Send a new message for every overdue job; returns how many. A job that was lost too often fails instead."""
-    arguments = [_AT_ONCE, SEND_GRACE_SECONDS, terms.max_attempts, terms.problem, terms.lifetime_seconds]
-    overdue = client.register_script(scripts.OVERDUE)(args=arguments)
+    """Send a new message for every overdue job; returns how many. A job that was lost too often fails instead.
+
+    Jobs of a process that has died on this host are overdue at once, others when their lease has run out.
+    """
+    arguments = [_AT_ONCE, SEND_GRACE_SECONDS, terms.max_attempts, terms.problem, terms.lifetime_seconds, MESSAGES]
+    overdue = client.register_script(scripts.OVERDUE)(args=[*arguments, *_dead_owners(client)])
     for job_id in overdue:
         logger.warning("job %s is overdue and is queued again", job_id)
         send(app, job_id)
         client.register_script(scripts.SENT)(args=[job_id])
     return len(overdue)
+
+
+def _dead_owners(client: Client) -> list[str]:
+    with client.pipeline(transaction=False) as pipe:
+        for job_id in client.zrange("adis:due", 0, _AT_ONCE):
+            pipe.hget(f"adis:job:{job_id}", "owner")
+        return [owner for owner in set(pipe.execute()) if owner and is_dead(owner)]

@@ -199,13 +199,28 @@ return 'erased'
 """
 )
 
-# most ids, seconds of grace for the new message, most losses, the error if there were more, lifetime
-# -> ids of the jobs that need a new message: lost with their worker, or never sent
+# most ids, seconds of grace for a message, most losses, the error if there were more, lifetime, the broker's list,
+# then the owners that are known to be dead
+# -> ids of the jobs that need a new message: lost with their worker, never sent, or taken by a worker that died
+# before it began (they wait, but the list of messages is empty)
 OVERDUE: Final = (
     _COMMON
     + """
-local t, found = stamp(now()), {}
-for _, id in ipairs(redis.call('ZRANGEBYSCORE', P .. 'due', '-inf', t, 'LIMIT', 0, tonumber(ARGV[1]))) do
+local most, grace = tonumber(ARGV[1]), tonumber(ARGV[2])
+local t, found = now(), {}
+if redis.call('LLEN', ARGV[6]) == 0 then
+  local forgotten = redis.call('ZRANGEBYSCORE', P .. 'queued', '-inf', stamp(t - grace), 'LIMIT', 0, most)
+  for _, id in ipairs(forgotten) do redis.call('ZADD', P .. 'due', 'NX', stamp(t), id) end
+end
+local dead = {}
+for i = 7, #ARGV do dead[ARGV[i]] = true end
+if #ARGV >= 7 then
+  for _, id in ipairs(redis.call('ZRANGE', P .. 'due', 0, most)) do
+    local owner = redis.call('HGET', P .. 'job:' .. id, 'owner')
+    if owner and dead[owner] then redis.call('ZADD', P .. 'due', stamp(t), id) end
+  end
+end
+for _, id in ipairs(redis.call('ZRANGEBYSCORE', P .. 'due', '-inf', stamp(t), 'LIMIT', 0, most)) do
   local state = redis.call('HGET', P .. 'job:' .. id, 'state')
   local wanted = state == 'queued'
   if state == 'running' then
@@ -213,10 +228,11 @@ for _, id in ipairs(redis.call('ZRANGEBYSCORE', P .. 'due', '-inf', t, 'LIMIT', 
     if wanted then announce(id, 'state') end
   end
   if wanted then
-    redis.call('ZADD', P .. 'due', stamp(now() + tonumber(ARGV[2])), id)
+    redis.call('ZADD', P .. 'due', stamp(t + grace), id)
     found[#found + 1] = id
   else
     redis.call('ZREM', P .. 'due', id)
+    if not state then redis.call('ZREM', P .. 'queued', id) end
   end
 end
 return found

@@ -19,7 +19,7 @@ from service.errors import BundleError, ModelNotFound
 from service.jobs.connection import Client, connect, without_password
 from service.jobs.lease import LeaseTerms, release_all
 from service.jobs.presence import BEAT_SECONDS, ModelSummary, Presence
-from service.jobs.queue import KEY_PREFIX, QUEUE, make_queue
+from service.jobs.queue import MESSAGES, make_queue
 from service.jobs.rescue import rescue_overdue
 from service.jobs.storage import Storage
 from service.model.bundle import Bundle, find_bundle, list_bundles
@@ -49,7 +49,7 @@ class Pulse:
         try:
             known = self._presence.beat()
             rescue_overdue(self._client, self._app, self._terms)
-            waiting = self._client.llen(f"{KEY_PREFIX}{QUEUE}")
+            waiting = self._client.llen(MESSAGES)
         except (RedisError, OperationalError) as exc:
             logger.warning("Redis does not answer: %s", exc)
             return

@@ -43,8 +43,8 @@ def until(look: Callable[[], Found | None]) -> Found:
 
 
 def _words(pid: int) -> list[str]:
-    """The command line; of a path the last part."""
-    words = Path(f"/proc/{pid}/cmdline").read_bytes().decode().split("\0")
+    """The command line, which a program may have rewritten; of a path the last part."""
+    words = Path(f"/proc/{pid}/cmdline").read_bytes().decode().replace("\0", " ").split()
     return [word.rpartition("/")[2] for word in words]
 
 

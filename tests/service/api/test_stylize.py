@@ -8,10 +8,12 @@ from typing import Any
 
 import pytest
 from fastapi.testclient import TestClient
+from redis.exceptions import TimeoutError as RedisTimeoutError
 
 from service.api.app import create_app
 from service.jobs.connection import Client
-from service.jobs.queue import KEY_PREFIX, QUEUE
+from service.jobs.intake import Intake
+from service.jobs.queue import MESSAGES
 from tests.service.api.desk import GOOD, PHOTO, SOUND, api, settings, somebody_at_work, sound_bytes
 from tests.support.hostile import png_bomb
 
@@ -41,7 +43,7 @@ def test_a_good_request_is_stored_recorded_and_queued_before_it_is_answered(
     assert int(answer.headers["Retry-After"]) > 0
     assert (job["state"], job["progress"]) == ("queued", {"done": 0, "total": 1, "unit": "results"})
     assert stored_files(data_dir) == {hashlib.sha256(content).hexdigest() for content in (PHOTO, SOUND)}
-    (message,) = client.lrange(f"{KEY_PREFIX}{QUEUE}", 0, -1)
+    (message,) = client.lrange(MESSAGES, 0, -1)
     assert json.loads(message)["headers"]["argsrepr"] == f"['{job['id']}']"
     assert client.zcard("adis:due") == 0  # nobody has to send it again
 
@@ -282,7 +284,7 @@ def test_an_idempotency_key_makes_a_repetition_safe(http: TestClient, client: Cl
     assert first.json()["id"] == again.json()["id"]
     assert ("Idempotency-Replayed" in first.headers, again.headers["Idempotency-Replayed"]) == (False, "true")
     assert len(list((data_dir / "jobs").iterdir())) == 1
-    assert client.llen(f"{KEY_PREFIX}{QUEUE}") == 1
+    assert client.llen(MESSAGES) == 1
     other = http.post("/stylize", files=GOOD, data={"gain_db": "1"}, headers=headers)
     assert (other.status_code, other.json()["type"]) == (422, "/problems/idempotency-mismatch")
     assert http.post("/stylize", files=GOOD, headers={"Idempotency-Key": "k" * 300}).status_code == 422
@@ -290,3 +292,27 @@ def test_an_idempotency_key_makes_a_repetition_safe(http: TestClient, client: Cl
 
 def test_the_same_request_without_a_key_is_a_job_of_its_own(http: TestClient) -> None:
     assert len({http.post("/stylize", files=GOOD).json()["id"] for _ in range(2)}) == 2
+
+
+def test_files_stay_if_redis_may_have_the_record(
+    http: TestClient, data_dir: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def answer_lost(*_: object) -> None:
+        raise RedisTimeoutError
+
+    monkeypatch.setattr(Intake, "submit", answer_lost)
+    assert http.post("/stylize", files=GOOD).status_code == 503
+    assert len(stored_files(data_dir)) == 2
+
+
+def test_a_full_disk_is_not_the_clients_fault(
+    http: TestClient, data_dir: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def no_space(_: Path) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("service.api.submission.sync", no_space)
+    answer = http.post("/stylize", files=GOOD)
+    assert (answer.status_code, answer.json()["type"]) == (503, "/problems/unavailable")
+    assert int(answer.headers["Retry-After"]) > 0
+    assert stored_files(data_dir) == set()

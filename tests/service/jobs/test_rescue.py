@@ -5,10 +5,11 @@ from collections.abc import Iterator
 import pytest
 from celery import Celery
 
-from service.jobs import intake
+from service.jobs import intake, rescue
 from service.jobs.connection import Client
 from service.jobs.lease import LeaseTerms
-from service.jobs.queue import KEY_PREFIX, QUEUE, make_queue, send
+from service.jobs.owner import Owner, this_process
+from service.jobs.queue import MESSAGES, make_queue, send
 from service.jobs.record import JobState
 from service.jobs.rescue import rescue_overdue
 from tests.service.jobs.desk import TERMS, claimed, owner, read, submitted, with_client
@@ -22,7 +23,7 @@ def app(redis_url: str) -> Iterator[Celery]:
 
 
 def messages(client: Client) -> int:
-    count: int = client.llen(f"{KEY_PREFIX}{QUEUE}")
+    count: int = client.llen(MESSAGES)
     return count
 
 
@@ -46,6 +47,19 @@ def test_a_message_that_never_went_out_is_sent_after_a_while(
     assert messages(client) == 1
 
 
+def test_a_message_that_died_with_its_worker_is_sent_again(
+    redis_url: str, client: Client, app: Celery, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    job_id = submitted(redis_url)
+    send(app, job_id)
+    with_client(redis_url, lambda other: intake.Intake(other, 100, 100).note_sent(job_id))
+    monkeypatch.setattr(rescue, "SEND_GRACE_SECONDS", 0.0)
+    assert rescue_overdue(client, app, TERMS) == 0  # its message waits like everybody's
+    client.delete(MESSAGES)  # taken by a worker that was killed before it began
+    assert rescue_overdue(client, app, TERMS) == 1
+    assert messages(client) == 1
+
+
 def test_a_job_of_a_silent_worker_is_queued_again(redis_url: str, client: Client, app: Celery) -> None:
     job_id = submitted(redis_url)
     claimed(client, job_id, terms=BRIEF)
@@ -55,6 +69,18 @@ def test_a_job_of_a_silent_worker_is_queued_again(redis_url: str, client: Client
     assert (record.state, record.owner, record.lost) == (JobState.QUEUED, None, 1)
     assert messages(client) == 1
     assert claimed(client, job_id, owner("second")).record.attempt == 2
+
+
+def test_a_job_of_a_process_that_died_on_this_host_is_queued_again_at_once(
+    redis_url: str, client: Client, app: Celery
+) -> None:
+    here = this_process("w")
+    dead = Owner(here.scope, here.pid, "1", "w")  # an earlier process of our own id
+    job_ids = [submitted(redis_url), submitted(redis_url)]
+    claimed(client, job_ids[0], dead)
+    claimed(client, job_ids[1], here)
+    assert rescue_overdue(client, app, TERMS) == 1
+    assert [read(redis_url, job_id).state for job_id in job_ids] == [JobState.QUEUED, JobState.RUNNING]
 
 
 def test_a_job_that_was_lost_too_often_fails_instead(redis_url: str, client: Client, app: Celery) -> None:

@@ -1,0 +1,1 @@
+"""Export: the bundle equals the networks, and lands whole or not at all."""

@@ -1,0 +1,67 @@
+"""Half-precision graphs: fp32 at the doors, fp16 inside, close to the networks, and silent in silence."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import onnx
+import pytest
+from onnx import TensorProto
+
+from export.__main__ import main
+from export.graphs import read_graphs
+from export.verify import compare
+from service.model.bundle import GRAPHS, load_bundle
+from service.model.engine import Engine
+
+
+@pytest.fixture(scope="module")
+def half(run_checkpoint: Path, models: dict[str, onnx.ModelProto], tmp_path_factory: pytest.TempPathFactory) -> Path:
+    directory = tmp_path_factory.mktemp("models") / "half"
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr("export.onnx.to_onnx", lambda _graphs: models)
+        assert main([str(run_checkpoint), str(directory), "--precision", "fp16"]) == 0
+    return directory
+
+
+def test_the_engine_runs_it_and_it_is_close(half: Path, run_checkpoint: Path) -> None:
+    engine = Engine(load_bundle(half), ["cpu"], allow_fallback=False)
+    for difference in compare(read_graphs(run_checkpoint), engine, [(2, 64, 64), (1, 96, 160)]):
+        assert difference.embedding < 5e-3
+        assert difference.picture < 5e-2
+
+
+def test_it_differs_from_fp32_at_all(half: Path, run_checkpoint: Path) -> None:
+    engine = Engine(load_bundle(half), ["cpu"], allow_fallback=False)
+    (difference,) = compare(read_graphs(run_checkpoint), engine, [(1, 64, 64)])
+    assert difference.content > 1e-5
+
+
+def test_convolution_weights_are_fp16(half: Path, bundle: Path) -> None:
+    for name in ("content_encoder.onnx", "decoder.onnx"):
+        graph = onnx.load(half / name).graph
+        kinds = {i.name: i.data_type for i in graph.initializer}
+        weights = [node.input[1] for node in graph.node if node.op_type == "Conv"]
+        assert {kinds[w] for w in weights} == {TensorProto.FLOAT16}
+        assert (half / name).stat().st_size < 0.75 * (bundle / name).stat().st_size
+
+
+def test_norms_stay_in_fp32(half: Path) -> None:
+    model = onnx.shape_inference.infer_shapes(onnx.load(half / "decoder.onnx"))
+    kinds = {v.name: v.type.tensor_type.elem_type for v in model.graph.value_info}
+    norms = [node for node in model.graph.node if node.op_type == "InstanceNormalization"]
+    assert norms
+    assert {kinds[node.input[0]] for node in norms} == {TensorProto.FLOAT}
+
+
+def test_silence_still_returns_the_picture_exactly(half: Path) -> None:
+    engine = Engine(load_bundle(half), ["cpu"], allow_fallback=False)
+    image = np.random.default_rng(0).random((1, 3, 32, 32), dtype=np.float32)
+    stylized = engine.decode(engine.encode(image), engine.embed(np.zeros((1, 16_000), np.float32)))
+    assert np.abs(stylized - image).max() < 2 / 255
+
+
+def test_the_manifest_says_so(half: Path) -> None:
+    assert all((half / name).is_file() for name in GRAPHS)
+    assert load_bundle(half).manifest.training["precision"] == "fp16"

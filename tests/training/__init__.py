@@ -1,0 +1,1 @@
+"""Training: data, networks, losses, loop and evaluation."""

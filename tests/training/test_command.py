@@ -1,0 +1,67 @@
+"""`python -m training` answers bad arguments with 2, a diverged run with 1, and says why."""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+
+import pytest
+
+from training import config
+from training.__main__ import main
+
+
+def refusal(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> str:
+    """What a call that ends with 2 says."""
+    try:
+        code = main(arguments)
+    except SystemExit as exc:
+        code = exc.code  # type: ignore[assignment]
+    assert code == 2
+    return capsys.readouterr().err
+
+
+def test_help_lists_the_commands(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as exit_:
+        main(["--help"])
+    assert exit_.value.code == 0
+    said = capsys.readouterr().out
+    assert all(command in said for command in ("index", "train", "evaluate"))
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ([], "COMMAND"),
+        (["paint"], "invalid choice"),
+        (["train", "--preset", "huge", "--index", "i", "--run", "r"], "invalid choice"),
+        (["train", "--preset", "smoke"], "required"),
+        (["index", "no.toml", "out.jsonl", "--data", "."], "no.toml"),
+        (["train", "--preset", "smoke", "--index", "no.jsonl", "--run", "RUN"], "no.jsonl"),
+        (["train", "--preset", "smoke", "--index", "INDEX", "--run", "RUN", "--from", "no.pt"], "no.pt"),
+        (["evaluate", "no.pt", "--index", "no.jsonl", "--output", "RUN"], "no.jsonl"),
+    ],
+)
+def test_bad_arguments_end_with_2(
+    arguments: list[str], message: str, index: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    filled = [{"RUN": str(tmp_path / "run"), "INDEX": str(index)}.get(a, a) for a in arguments]
+    assert message in refusal(filled, capsys)
+
+
+def test_the_index_command_counts_the_photographs(
+    data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["index", str(data / "recipe.toml"), str(tmp_path / "index.jsonl"), "--data", str(data)]) == 0
+    said = capsys.readouterr().out
+    assert "snow/train" in said
+    assert "rain/test" in said
+
+
+def test_a_diverged_run_ends_with_1(
+    index: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    strict = dataclasses.replace(config.PRESETS["smoke"], max_gradient_norm=1e-9)
+    monkeypatch.setitem(config.PRESETS, "smoke", strict)  # type: ignore[arg-type]
+    assert main(["train", "--preset", "smoke", "--index", str(index), "--run", str(tmp_path)]) == 1
+    assert "diverged: step 0: the gradient's norm is" in capsys.readouterr().err

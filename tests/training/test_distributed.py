@@ -1,0 +1,88 @@
+"""Two processes learn the same weights, and about those of one process with the same batch."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import torch
+
+from training import checkpoint
+from training.config import PRESETS, TrainingConfig
+from training.loop import train
+from training.networks.generator import Generator
+from training.step import Networks
+
+ROOT = Path(__file__).parents[2]
+PATIENCE_SECONDS = 280
+
+
+def comparable() -> TrainingConfig:
+    """Losses that are means over pictures and draw nothing at random, so that the sum of two halves is the whole."""
+    smoke = PRESETS["smoke"]
+    return dataclasses.replace(
+        smoke,
+        generator=dataclasses.replace(smoke.generator, output="direct"),
+        discriminator=dataclasses.replace(smoke.discriminator, mismatched_pairs=False, feature_width=0),
+        losses=dataclasses.replace(smoke.losses, correspondence=0.0, mix=0.0, feature_gan=0.0, nce_patches=1024),
+        correspondence=dataclasses.replace(smoke.correspondence, steps=1),
+        data=dataclasses.replace(smoke.data, crops=((0.0, 32),)),
+        batch=4,
+        images=8,
+        bf16=False,
+        sample_images=10**6,
+    )
+
+
+def run_rank(index: Path, run: Path) -> None:
+    """What torchrun starts twice: a run that also keeps each process's own networks."""
+    from training import loop
+
+    built: list[torch.nn.Module] = []
+    make = loop.Networks
+
+    def remembered(config: TrainingConfig) -> torch.nn.Module:
+        built.append(make(config))
+        return built[-1]
+
+    loop.Networks = remembered  # type: ignore[assignment, misc]
+    torch.set_num_threads(1)
+    train(comparable(), index, run)
+    torch.save(built[0].state_dict(), run / f"rank{os.environ['RANK']}.pt")
+
+
+def painted(weights: dict[str, torch.Tensor]) -> torch.Tensor:
+    """What a generator makes of one picture and one sound."""
+    config = comparable()
+    generator = Generator(config.generator, config.audio.embedding_dim)
+    part = {k.removeprefix("generator."): v for k, v in weights.items() if k.startswith("generator.")}
+    generator.load_state_dict(part)
+    rng = torch.Generator().manual_seed(0)
+    with torch.no_grad():
+        return generator(torch.rand(1, 3, 32, 32, generator=rng), torch.ones(1, config.audio.embedding_dim) / 4)
+
+
+def test_two_processes_learn_what_one_does(index: Path, tmp_path: Path) -> None:
+    both = tmp_path / "both"
+    torchrun = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
+    environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT)}
+    subprocess.run(
+        [*torchrun, "-m", "tests.training.test_distributed", str(index), str(both)],
+        cwd=ROOT, env=environment, check=True, timeout=PATIENCE_SECONDS, capture_output=True,
+    )  # fmt: skip
+    first, second = (torch.load(both / f"rank{rank}.pt", weights_only=True) for rank in range(2))
+    assert all(torch.equal(first[name], second[name]) for name in first)
+    saved = checkpoint.load(both / "checkpoint.pt")["networks"]
+    assert all(torch.equal(first[name], saved[name]) for name in first)
+
+    alone = checkpoint.load(train(comparable(), index, tmp_path / "alone"))["networks"]
+    torch.manual_seed(comparable().seed)
+    learned = (painted(alone) - painted(Networks(comparable()).state_dict())).abs().mean().item()
+    assert (painted(first) - painted(alone)).abs().mean().item() < 0.05 * learned
+
+
+if __name__ == "__main__":
+    run_rank(Path(sys.argv[1]), Path(sys.argv[2]))
