@@ -12,6 +12,7 @@ from service.errors import RangeNotSatisfiable, ResultNotFound
 from service.jobs.record import JobRecord
 from service.jobs.storage import Storage
 
+_AT_ONCE_BYTES: Final = 1024 * 1024  # a small result is read in one go; a large one is streamed
 _RANGE: Final = re.compile(r"bytes=(\d*)-(\d*)")
 
 
@@ -22,7 +23,7 @@ async def send_result(request: Request, storage: Storage, record: JobRecord, ind
     stored = record.results[index]
     path = storage.result_path(record.id, stored.sha256)
     try:
-        stat = await run_in_threadpool(path.stat)
+        stat = path.stat()
     except FileNotFoundError as exc:
         raise ResultNotFound("the result was deleted") from exc
     suffix = stored.media_type.removeprefix("image/").replace("jpeg", "jpg")
@@ -40,6 +41,9 @@ async def send_result(request: Request, storage: Storage, record: JobRecord, ind
             _check_range(request, stored.bytes)
         except RangeNotSatisfiable as error:
             return problem_response(error, {"Content-Range": f"bytes */{stored.bytes}"})
+    if stored.bytes <= _AT_ONCE_BYTES and "Range" not in request.headers:
+        content = await run_in_threadpool(path.read_bytes)
+        return Response(content, headers=headers | {"Accept-Ranges": "bytes"}, media_type=stored.media_type)
     return FileResponse(path, headers=headers, media_type=stored.media_type, stat_result=stat)
 
 
