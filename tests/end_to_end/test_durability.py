@@ -172,3 +172,14 @@ def test_open_streams_and_held_answers_do_not_delay_a_stop(
     assert json.loads(last.removeprefix("data: "))["state"] == "running"
     assert held == [202]
     assert "is killed" not in running.log.read_text()
+
+
+def test_a_job_that_runs_too_long_fails_and_the_next_one_runs(
+    tmp_path: Path, models_dir: Path, photo: bytes, rain: bytes
+) -> None:
+    with serving(tmp_path / "data", models_dir, max_job_seconds="4") as (_, http):
+        long = submit_long(http, rain)
+        job = wait_for(http, long, "succeeded", "failed")
+        assert job["state"] == "failed"
+        assert (job["error"]["status"], job["error"]["type"]) == (413, "/problems/too-large")
+        check_success(http, submit(http, photo, rain))
