@@ -21,10 +21,11 @@ from training.step import Networks
 def small(preset: str) -> TrainingConfig:
     """A preset with hardly any channels."""
     config = PRESETS[preset]
+    before_fusion = 2 if config.generator.conditioning == "concat" else 1
     return dataclasses.replace(
         config,
         audio=dataclasses.replace(config.audio, clip_seconds=1.0, encoder_width=4, embedding_dim=8),
-        generator=dataclasses.replace(config.generator, width=4, blocks=2, encoder_blocks=1),
+        generator=dataclasses.replace(config.generator, width=4, blocks=2, encoder_blocks=before_fusion),
         discriminator=dataclasses.replace(config.discriminator, width=4),
         losses=dataclasses.replace(config.losses, projector_width=8),
     )

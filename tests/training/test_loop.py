@@ -58,21 +58,21 @@ from training.config import PRESETS
 from training.loop import train
 torch.set_num_threads(2)
 index, run = map(Path, sys.argv[1:])
-train(dataclasses.replace(PRESETS["smoke"], images=60, checkpoint_seconds=0.0, sample_images=10**6), index, run)
+train(dataclasses.replace(PRESETS["smoke"], images=32, checkpoint_seconds=0.0, sample_images=10**6), index, run)
 """
 
 
 def test_a_killed_run_goes_on_where_it_was(index: Path, tmp_path: Path, smoke: TrainingConfig) -> None:
-    config = dataclasses.replace(smoke, images=60, checkpoint_seconds=0.0, sample_images=10**6)
+    config = dataclasses.replace(smoke, images=32, checkpoint_seconds=0.0, sample_images=10**6)
     whole = checkpoint.load(train(config, index, tmp_path / "whole"))
     command = [sys.executable, "-c", RUN_AND_SAVE_ALWAYS, str(index), str(tmp_path / "killed")]
     process = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     path, seen, deadline = tmp_path / "killed" / "checkpoint.pt", 0, time.monotonic() + PATIENCE_SECONDS
-    while seen < 6 and process.poll() is None and time.monotonic() < deadline:
+    while seen < 4 and process.poll() is None and time.monotonic() < deadline:
         seen = checkpoint.load(path)["images_seen"] if path.exists() else 0
     os.kill(process.pid, signal.SIGKILL)
     process.wait()
-    assert 0 < checkpoint.load(path)["images_seen"] < 60  # whole, and in the middle of the run
+    assert 0 < checkpoint.load(path)["images_seen"] < 32  # whole, and in the middle of the run
     resumed = checkpoint.load(train(config, index, tmp_path / "killed"))
     for name in ("networks", "ema", "optimizers"):
         assert same(whole[name], resumed[name])

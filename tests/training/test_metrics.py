@@ -85,7 +85,8 @@ def test_rising_is_told_by_rank(values: list[float], rises: bool) -> None:
     assert rises_with((-30.0, -20.0, -10.0, 0.0), values) is rises
 
 
-def test_probe_learns_scenes_that_differ_in_colour(index: Path) -> None:
+def test_probe_learns_scenes_that_differ_in_colour(index: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("training.metrics.probe.SIZE", 32)
     scenes = ["rain", "snow", "summer"]
     probe = train_probe(read_index(index, "train"), scenes, epochs=40)
     assert probe_accuracy(probe, read_index(index, "test"), scenes) > 0.9
