@@ -55,6 +55,11 @@ SOUND = sound_bytes()
 GOOD = [("image", ("photo.png", PHOTO)), ("audio", ("rain.wav", SOUND))]
 
 
+def stored_files(data_dir: Path) -> set[str]:
+    """Names of all files of the service."""
+    return {path.name for path in data_dir.rglob("*") if path.is_file()}
+
+
 def settings(data_dir: Path, **values: Any) -> Settings:
     return Settings(data_dir=data_dir, **values, _env_file=None)  # type: ignore[call-arg]
 
