@@ -20,7 +20,7 @@ from training.dataset import random_view
 from training.index import Pair
 
 SIZE = 128
-EPOCHS = 12
+EPOCHS = 24
 
 
 class SceneProbe(nn.Module):
