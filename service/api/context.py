@@ -19,18 +19,24 @@ from service.jobs.intake import Intake
 from service.jobs.presence import WorkerReport, live_workers
 from service.jobs.queue import make_queue
 from service.jobs.storage import Storage
+from service.media.sandbox import Sandbox
 from service.settings import Settings
 
 logger = logging.getLogger(__name__)
 
 _SWEEP_SECONDS: Final = 600.0
 _PROBES_AT_ONCE: Final = 4
+_PROBE_HELPERS: Final = 2
 _RETRY_AFTER_SECONDS: Final = 5
 
 
 @dataclass(frozen=True)
 class Context:
-    """probes: bounds how many uploads are looked at at a time, so that slow ones do not take every thread."""
+    """What the routes share.
+
+    sandbox: where uploads are looked at, out of this process. probes: bounds how many are looked at at a time, so that
+    slow ones do not take every thread.
+    """
 
     settings: Settings
     client: AsyncClient
@@ -38,6 +44,7 @@ class Context:
     newsroom: Newsroom
     storage: Storage
     queue: Celery
+    sandbox: Sandbox
     probes: anyio.CapacityLimiter
 
     async def ready_workers(self) -> list[WorkerReport]:
@@ -73,10 +80,12 @@ async def open_context(settings: Settings, redis_url: str) -> AsyncIterator[Cont
         newsroom=Newsroom(client),
         storage=storage,
         queue=make_queue(redis_url, settings.max_job_seconds),
+        sandbox=Sandbox(settings.media_limits, _PROBE_HELPERS),
         probes=anyio.CapacityLimiter(_PROBES_AT_ONCE),
     )
     tasks = [asyncio.create_task(context.newsroom.run()), asyncio.create_task(_sweep_for_ever(context))]
     try:
+        await run_in_threadpool(context.sandbox.warm_up)
         yield context
     finally:
         context.newsroom.close()
@@ -86,6 +95,7 @@ async def open_context(settings: Settings, redis_url: str) -> AsyncIterator[Cont
             await asyncio.gather(*tasks)
         await client.aclose()
         context.queue.close()
+        await run_in_threadpool(context.sandbox.close)
 
 
 async def _sweep_for_ever(context: Context) -> None:

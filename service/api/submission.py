@@ -23,8 +23,6 @@ from service.jobs.presence import WorkerReport
 from service.jobs.queue import send
 from service.jobs.record import StoredInput
 from service.jobs.storage import sync
-from service.media.audio import probe_audio
-from service.media.image import probe_image
 from service.settings import Settings
 from service.work.requests import PictureRequest
 
@@ -176,11 +174,12 @@ def _check_model(name: str | None, workers: Sequence[WorkerReport], settings: Se
 
 async def _probe_and_sync(files: Sequence[StoredInput], folder: Path, context: Context) -> None:
     """Look at every file while it goes to the disk; raises the first one's error, in the order of the form."""
-    limits = context.settings.media_limits
 
     async def probe(stored: StoredInput) -> None:
-        look: Callable[..., object] = probe_image if stored.field == "image" else probe_audio
-        await anyio.to_thread.run_sync(look, folder / stored.sha256, limits, limiter=context.probes)
+        look: Callable[[Path], object] = (
+            context.sandbox.probe_image if stored.field == "image" else context.sandbox.probe_audio
+        )
+        await anyio.to_thread.run_sync(look, folder / stored.sha256, limiter=context.probes)
 
     syncs = [run_in_threadpool(sync, folder / stored.sha256) for stored in files]
     outcomes = await asyncio.gather(*map(probe, files), *syncs, return_exceptions=True)

@@ -183,3 +183,16 @@ def test_a_job_that_runs_too_long_fails_and_the_next_one_runs(
         assert job["state"] == "failed"
         assert (job["error"]["status"], job["error"]["type"]) == (413, "/problems/too-large")
         check_success(http, submit(http, photo, rain))
+
+
+def test_a_crash_while_an_upload_is_looked_at_leaves_the_api_alone(
+    tmp_path: Path, models_dir: Path, photo: bytes, rain: bytes
+) -> None:
+    with serving(tmp_path / "data", models_dir) as (running, http):
+        api = child_named(running.pid, "api")
+        helpers = family_of(api)
+        assert helpers, "uploads are looked at in processes of their own"
+        for helper in helpers:
+            os.kill(helper, signal.SIGKILL)
+        check_success(http, submit(http, photo, rain))
+        assert child_named(running.pid, "api") == api
