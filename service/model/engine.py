@@ -141,6 +141,8 @@ def _open_session(
     options.inter_op_num_threads = 1
     options.log_severity_level = 3
     options.enable_mem_pattern = False  # pictures come in every size
+    # Threads that spin for work after a run would take the cores from the next graph and from the encoder.
+    options.add_session_config_entry("session.force_spinning_stop", "1")
     chosen: list[Any] = [(PROVIDERS[provider], _provider_options(provider, gpu_memory_bytes))]
     if provider != "cpu":
         chosen.append(PROVIDERS["cpu"])  # for the few operators that a provider leaves out
