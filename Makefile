@@ -19,13 +19,13 @@ test: check $(VENV)/.chromium ## install everything, then formatting, lint, type
 bench: $(VENV)/.everything ## measure the service: a table on the screen, JSON beside it
 	$(BIN)/python -m tests.bench
 
-demo-model: $(VENV)/.everything ## rebuild models/demo from DATA=dir, a folder of photographs and sounds
+demo-model: $(VENV)/.everything ## train models/demo anew from DATA=dir, a folder of photographs and sounds
 	@test -n "$(DATA)" || { echo "say where the photographs and sounds are: make demo-model DATA=dir" >&2; exit 2; }
 	@test -d "$(DATA)" || { echo "$(DATA) is not a folder" >&2; exit 2; }
 	@mkdir -p runs/demo
 	$(BIN)/python -m training index training/recipes/demo.toml runs/demo/index.jsonl --data "$(DATA)"
 	$(BIN)/python -m training train --preset demo --index runs/demo/index.jsonl --run runs/demo
-	$(BIN)/python -m export runs/demo/checkpoint.pt models/demo
+	$(BIN)/python -m export runs/demo/checkpoint.pt models/demo --index runs/demo/index.jsonl --with-checkpoint
 
 check: $(VENV)/.everything ## formatting, lint and types only
 	$(BIN)/ruff format --check .
