@@ -4,6 +4,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 from fastapi import FastAPI
+from fastapi_offline import FastAPIOffline
 
 from service import __version__
 from service.api import jobs, page, status
@@ -24,7 +25,7 @@ def create_app(settings: Settings, redis_url: str) -> FastAPI:
             app.state.context = context
             yield
 
-    app = FastAPI(
+    app = FastAPIOffline(  # /docs brings its own scripts: a host behind a firewall has a page too
         title="Audio-driven image stylization",
         version=__version__,
         description=_DESCRIPTION,

@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import re
 import time
 from pathlib import Path
 
@@ -79,7 +80,11 @@ def test_the_description_names_every_field_of_the_form(http: TestClient) -> None
     assert {"/stylize", "/jobs/{job_id}", "/jobs/{job_id}/events", "/jobs/{job_id}/results/{index}", "/models"} <= set(
         description["paths"]
     )
-    assert http.get("/docs").status_code == 200
+    page = http.get("/docs").text
+    loaded = re.findall(r'(?:src|href)="([^"]+)"', page)
+    assert loaded
+    assert all(address.startswith("/") for address in loaded), "nothing comes from another host"
+    assert all(http.get(address).status_code == 200 for address in loaded)
 
 
 def test_files_go_when_their_job_has_expired(http: TestClient, redis_url: str, data_dir: Path, client: Client) -> None:
