@@ -142,6 +142,7 @@ PRESETS: Mapping[str, TrainingConfig] = {
         ),
         discriminator=DiscriminatorConfig(mismatched_pairs=False),
         ema_images=0.0,
+        clip_gradient_norm=1e6,  # theirs has no clipping
     ),
     "default": TrainingConfig(
         preset="default",

@@ -60,6 +60,7 @@ def train(config: TrainingConfig, index: Path, run: Path, start_from: Path | Non
             train_correspondence(networks, dataset, config, device)
         if config.warmup_steps:
             warm_up_discriminators(networks, dataset, config, device)
+        _take_those_of_the_first(networks)
         average.generator.load_state_dict(networks.generator.state_dict())
         average.audio_encoder.load_state_dict(networks.audio_encoder.state_dict())
         if rank == 0:
@@ -131,6 +132,13 @@ def _join_processes() -> tuple[int, int, torch.device]:
     if ranks > 1:
         torch.distributed.init_process_group("nccl" if cuda else "gloo")
     return rank, ranks, device
+
+
+def _take_those_of_the_first(networks: Networks) -> None:
+    """What each process warmed up by itself differs by rounding on GPUs: the first one's weights become everybody's."""
+    if torch.distributed.is_initialized():
+        for tensor in networks.state_dict().values():
+            torch.distributed.broadcast(tensor, 0)
 
 
 def _set_rate(optimizers: Optimizers, config: TrainingConfig, share: float) -> None:

@@ -7,6 +7,7 @@ import os
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import torch
 
@@ -42,13 +43,21 @@ def run_rank(index: Path, run: Path) -> None:
     from training import loop
 
     built: list[torch.nn.Module] = []
-    make = loop.Networks
+    make, warm_up = loop.Networks, loop.train_correspondence
 
     def remembered(config: TrainingConfig) -> torch.nn.Module:
         built.append(make(config))
         return built[-1]
 
+    def rounded_apart(networks: Networks, *rest: Any) -> dict[str, float]:
+        """On GPUs two processes that warm up alike differ by rounding; here by more."""
+        losses = warm_up(networks, *rest)
+        with torch.no_grad():
+            next(networks.audio_encoder.parameters()).add_(1e-3 * int(os.environ["RANK"]))
+        return losses
+
     loop.Networks = remembered  # type: ignore[assignment, misc]
+    loop.train_correspondence = rounded_apart
     torch.set_num_threads(1)
     train(comparable(), index, run)
     torch.save(built[0].state_dict(), run / f"rank{os.environ['RANK']}.pt")
