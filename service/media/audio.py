@@ -7,7 +7,6 @@ from typing import Any, Final, NoReturn
 
 import av
 import numpy as np
-from numpy.typing import NDArray
 
 from service.errors import MediaError, TooLarge
 from service.media.limits import MediaLimits
@@ -70,7 +69,7 @@ def decode_audio(path: Path, limits: MediaLimits, sample_rate_hz: int) -> Wavefo
                 bad_packets += 1
                 continue
             for frame in frames:
-                resampler.push(sound.samples(frame))
+                resampler.push(frame)
             if resampler.taken > limits.max_audio_seconds * sound.sample_rate_hz:
                 _refuse_long(limits)
         sound.check_whole()
@@ -85,7 +84,7 @@ def decode_audio(path: Path, limits: MediaLimits, sample_rate_hz: int) -> Wavefo
 
 
 class _Resampler:
-    """Collects a sound's samples and makes them mono at another rate, a second at a time: fast, in bounded memory.
+    """Collects a sound's frames and makes them mono at another rate, a second at a time: fast, in bounded memory.
 
     taken: samples of each channel so far, at the sound's own rate.
     """
@@ -94,18 +93,17 @@ class _Resampler:
         self._sound = sound
         self._to_hz = to_hz
         self._resampler: av.AudioResampler | None = None
-        self._waiting: list[NDArray[Any]] = []
-        self._waiting_samples = 0
+        self._waiting = av.AudioFifo()
         self._done: list[Waveform] = []
         self.taken = 0
 
-    def push(self, samples: NDArray[Any]) -> None:
-        """samples: [planes, n] as `SoundFile.samples` gives them."""
-        count = samples.size // self._sound.channels
-        self._waiting.append(samples)
-        self._waiting_samples += count
-        self.taken += count
-        if self._waiting_samples >= self._sound.sample_rate_hz:
+    def push(self, frame: Any) -> None:
+        """Take a decoded frame; raises MediaError if its form is not that of those before."""
+        self._sound.check_form(frame)
+        frame.pts = None  # gaps between packets are closed
+        self._waiting.write(frame)
+        self.taken += frame.samples
+        if self._waiting.samples >= self._sound.sample_rate_hz:
             self._convert()
 
     def finish(self) -> Waveform:
@@ -116,10 +114,10 @@ class _Resampler:
         return np.concatenate(self._done)
 
     def _convert(self) -> None:
-        if not self._waiting:
+        frame = self._waiting.read()
+        if frame is None:
             return
-        mono = self._sound.to_mono(np.concatenate(self._waiting, axis=1))
-        self._waiting, self._waiting_samples = [], 0
+        mono = self._sound.to_mono(frame.to_ndarray())
         from_hz = self._sound.sample_rate_hz
         if from_hz == self._to_hz:
             self._done.append(mono)

@@ -106,8 +106,8 @@ class SoundFile:
                 f"the sound breaks off after {self.end_seconds:.1f} s ({reason}); send the whole file", field="audio"
             )
 
-    def samples(self, frame: Any) -> NDArray[Any]:
-        """The samples of one decoded frame as libav stores them, [planes, n]; one plane holds channels in turn."""
+    def check_form(self, frame: Any) -> None:
+        """Learn rate and channels from the first decoded frame; raises MediaError if a later one has others."""
         channels = frame.layout.nb_channels
         if not self.started:  # AAC may hide that it is stereo, or twice the rate, until it is decoded
             _check_form(frame.sample_rate, channels)
@@ -116,6 +116,10 @@ class SoundFile:
             raise MediaError("the sound changes its rate or channels on the way; convert it to WAV", field="audio")
         if channels > _MAX_PLANES and frame.format.is_planar:
             raise MediaError(f"the sound has {channels} channels; mix it down to stereo", field="audio")
+
+    def samples(self, frame: Any) -> NDArray[Any]:
+        """The samples of one decoded frame as libav stores them, [planes, n]; one plane holds channels in turn."""
+        self.check_form(frame)
         samples: NDArray[Any] = frame.to_ndarray()
         return samples
 

@@ -5,6 +5,7 @@ y = Gdec(concat(Genc(x), f(a))): `embed` is f, `encode` is Genc, `decode` is Gde
 """
 
 import logging
+import os
 from collections.abc import Sequence
 from typing import Any, Final
 
@@ -137,12 +138,14 @@ def _open_session(
 ) -> ort.InferenceSession:
     """One graph on `provider`; raises RuntimeError if ONNX Runtime quietly took another."""
     options = ort.SessionOptions()
-    options.intra_op_num_threads = threads
+    options.intra_op_num_threads = threads or len(os.sched_getaffinity(0))
     options.inter_op_num_threads = 1
     options.log_severity_level = 3
     options.enable_mem_pattern = False  # pictures come in every size
-    # Threads that spin for work after a run would take the cores from the next graph and from the encoder.
+    # Threads that spin for work after a run would take the cores from the next graph and from the encoder; and work is
+    # dealt out in small blocks, so that nobody waits for a thread whose core is busy otherwise (docs/log.md).
     options.add_session_config_entry("session.force_spinning_stop", "1")
+    options.add_session_config_entry("session.dynamic_block_base", "4")
     chosen: list[Any] = [(PROVIDERS[provider], _provider_options(provider, gpu_memory_bytes))]
     if provider != "cpu":
         chosen.append(PROVIDERS["cpu"])  # for the few operators that a provider leaves out
