@@ -14,9 +14,10 @@ from training.networks.streaks import FIELD_SIZE, streak_field
 
 FIELD_CELLS = FIELD_SIZE // 4  # the field of streaks repeats every 64 content cells
 SOURCE_CHANNELS = 4 * 4 * 3  # the source's pixels, 4 x 4 of them folded into each content cell
-SATURATION_GAIN = 0.15  # pixels lie in [-1, 1]: white clouds must not turn pink
+SATURATION_GAIN = 0.2  # of a pixel in [-1, 1] up to middle grey; none for white: clouds must not turn pink
 SPIKE = 4.0  # standard deviations
-HUE_BOUND = 0.35  # of a colour's shift against the others', in the logit domain
+HUE_BOUND = 0.5  # of a colour's shift against the others', in the logit domain
+BRIGHTEN_BOUND, DARKEN_BOUND = 3.0, 0.8  # of a pixel's shift in lightness, in the logit domain
 EXTRA_CHANNELS = SOURCE_CHANNELS + 4 * 4  # and the field of streaks
 
 
@@ -176,11 +177,15 @@ class JoinedConvolution(nn.Conv2d):
 
 
 def no_more_colourful(look: Tensor, source: Tensor) -> Tensor:
-    """`look` with no pixel further from grey than the source by more than SATURATION_GAIN; hue and lightness stay."""
-    grey = look.mean(dim=1, keepdim=True)
+    """`look` with no pixel further from grey than the source by more than SATURATION_GAIN; hue and lightness stay.
+
+    Pixels of the source that are brighter than middle grey may gain less, white ones nothing.
+    """
+    grey, source_grey = look.mean(dim=1, keepdim=True), source.mean(dim=1, keepdim=True)
     saturation = (look - grey).square().sum(dim=1, keepdim=True).add(1e-6).sqrt()
-    given = (source - source.mean(dim=1, keepdim=True)).square().sum(dim=1, keepdim=True).add(1e-6).sqrt()
-    return grey + (look - grey) * ((given + SATURATION_GAIN) / saturation).clamp(max=1.0)
+    given = (source - source_grey).square().sum(dim=1, keepdim=True).add(1e-6).sqrt()
+    allowed = given + SATURATION_GAIN * (1 - source_grey.clamp(min=0))
+    return grey + (look - grey) * (allowed / saturation).clamp(max=1.0)
 
 
 class Decoder(nn.Module):
@@ -241,9 +246,11 @@ class Decoder(nn.Module):
         source, streaks = extra.float().split((3, 1), dim=1)
         tone = source.clamp(-0.97, 0.97)
         falling = 3 * torch.sigmoid(change[:, 4:] - 3) * streaks
-        # Bright and dark may change freely, hue less: spikes of the norms would else show as vivid blots.
-        lightness = 3 * torch.tanh(change[:, :3].mean(dim=1, keepdim=True) / 3)
-        hue = change[:, :3] - change[:, :3].mean(dim=1, keepdim=True)
+        # Snow may cover the dark; hue and darkening are bounded: networks would else draw vivid blots and black holes.
+        grey = change[:, :3].mean(dim=1, keepdim=True)
+        brighter = BRIGHTEN_BOUND * torch.tanh(grey.clamp(min=0) / BRIGHTEN_BOUND)
+        lightness = brighter + DARKEN_BOUND * torch.tanh(grey.clamp(max=0) / DARKEN_BOUND)
+        hue = change[:, :3] - grey
         shift = lightness + HUE_BOUND * torch.tanh(hue / HUE_BOUND)
         look = torch.tanh(0.5 * torch.log((1 + tone) / (1 - tone)) + shift + falling)
         look = no_more_colourful(look, source)

@@ -1,0 +1,194 @@
+"""What keeps a look natural: bounds on the output, tones, streaks, and discriminators that know the pairs."""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+
+import pytest
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from tests.training.test_networks import noise
+from training.config import PRESETS, GeneratorConfig
+from training.dataset import CoOccurrences
+from training.losses import excess_saturation, tone_loss
+from training.networks import generator as bounds
+from training.networks.generator import ConvNorm, Decoder, Generator, no_more_colourful
+from training.networks.streaks import SLANT_DEGREES, streak_field
+from training.step import Networks
+from training.warmup import warm_up_discriminators
+
+TOLERANCE = 2e-3
+
+
+def plain(*colour: float, size: int = 16) -> Tensor:
+    """[1, 3, size, size] of one colour in -1..1."""
+    return torch.tensor(colour, dtype=torch.float32).view(1, 3, 1, 1).expand(1, 3, size, size).clone()
+
+
+def from_grey(image: Tensor) -> Tensor:
+    return (image - image.mean(dim=1, keepdim=True)).square().sum(dim=1).sqrt()
+
+
+# The bounds of the output
+
+
+def drawn(source: Tensor, red: float, green: float, blue: float) -> Tensor:
+    """What a decoder makes of `source` at full loudness whose head wants this change of every pixel, and no streaks."""
+    torch.manual_seed(0)
+    network = Generator(GeneratorConfig(width=4, blocks=2, encoder_blocks=1), 8).eval()
+    head = network.decoder.head
+    with torch.no_grad():
+        head.weight.zero_()
+        assert head.bias is not None
+        head.bias.copy_(torch.tensor([red, green, blue, 50.0, -50.0]))
+        made: Tensor = network(source, F.normalize(torch.ones(1, 8), dim=1))
+    return made
+
+
+def test_no_head_can_paint_a_black_hole() -> None:
+    made = drawn(plain(0, 0, 0), -50, -50, -50)
+    assert made.mean().item() == pytest.approx(-torch.tanh(torch.tensor(bounds.DARKEN_BOUND)).item(), abs=0.01)
+
+
+def test_snow_may_cover_what_is_dark() -> None:
+    assert drawn(plain(-0.8, -0.8, -0.8), 50, 50, 50).min().item() > 0.9
+
+
+def test_no_head_can_paint_a_vivid_blot() -> None:
+    grey = from_grey(drawn(plain(0, 0, 0), 50, -50, -50))
+    assert 0.1 < grey.max().item() <= bounds.SATURATION_GAIN + TOLERANCE
+    assert from_grey(drawn(plain(0.97, 0.97, 0.97), 50, -50, 50)).max().item() < 0.02
+
+
+def test_colour_is_bounded_and_keeps_its_hue_and_lightness() -> None:
+    source, look = plain(-0.2, -0.2, -0.2), plain(0.9, -0.5, -0.4)
+    held = no_more_colourful(look, source)
+    assert from_grey(held).max().item() == pytest.approx(bounds.SATURATION_GAIN, abs=TOLERANCE)
+    assert torch.allclose(held.mean(dim=1), look.mean(dim=1), atol=1e-5)
+    hues = [F.normalize((x - x.mean(dim=1, keepdim=True)).flatten(1), dim=1) for x in (held, look)]
+    assert torch.allclose(*hues, atol=1e-4)
+
+
+def test_a_look_that_is_no_more_colourful_is_left_alone() -> None:
+    source, look = plain(0.6, -0.5, 0.1), plain(0.2, -0.1, 0.0)
+    assert torch.allclose(no_more_colourful(look, source), look, atol=1e-5)
+
+
+def test_white_gains_no_colour() -> None:
+    gained = [from_grey(no_more_colourful(plain(0.9, 0.2, 0.9), plain(x, x, x))).max().item() for x in (0.0, 0.5, 1.0)]
+    assert gained[0] > gained[1] > gained[2]
+    assert gained[2] < TOLERANCE
+
+
+def test_a_spike_in_a_normed_map_is_clamped_where_the_sound_enters() -> None:
+    torch.manual_seed(0)
+    layer = ConvNorm(1, 1, 1, embedding_dim=4)
+    assert layer.modulation is not None
+    torch.nn.init.zeros_(layer.modulation.affine.weight)
+    spiked = torch.zeros(1, 1, 32, 32)
+    spiked[..., 5, 7] = 100.0
+    with torch.no_grad():
+        assert layer.norm(layer.conv(spiked)).abs().max().item() > 2 * bounds.SPIKE
+        assert layer(spiked, torch.ones(1, 4)).abs().max().item() <= bounds.SPIKE
+
+
+# Streaks
+
+
+def test_streaks_lie_in_the_unit_range_and_are_the_same_every_time() -> None:
+    field = streak_field()
+    assert (field.min().item(), field.max().item()) == (0.0, 1.0)
+    assert 0.01 < field.mean().item() < 0.3
+    assert torch.equal(field, streak_field())
+    assert not torch.equal(field, streak_field(seed=1))
+
+
+@pytest.mark.parametrize("axis", [0, 1])
+def test_streaks_tile_without_a_seam(axis: int) -> None:
+    steps = (streak_field() - streak_field().roll(1, axis)).abs().mean(dim=1 - axis)
+    assert steps[0] < 2 * steps.mean()  # the first step is the one from the last row or column
+
+
+def test_streaks_fall_with_their_slant() -> None:
+    field = streak_field() - streak_field().mean()
+    down = 8
+    across = round(down * torch.tensor(SLANT_DEGREES).deg2rad().tan().item())
+    along, against, level = (
+        (field * field.roll(shift, (0, 1))).mean().item() for shift in ((down, -across), (down, across), (0, down))
+    )
+    assert along > 1.2 * against
+    assert along > 1.2 * level
+
+
+def test_streaks_reach_the_picture() -> None:
+    torch.manual_seed(0)
+    network = Generator(GeneratorConfig(width=4, blocks=2, encoder_blocks=1), 8).eval()
+    source, loud = plain(-0.2, -0.2, -0.2, size=64), F.normalize(torch.ones(1, 8), dim=1)
+    with torch.no_grad():
+        network.decoder.head.weight.zero_()
+        assert network.decoder.head.bias is not None
+        network.decoder.head.bias.copy_(torch.tensor([0.0, 0.0, 0.0, 50.0, 50.0]))
+        made = network(source, loud)
+    brighter = (made - source).mean(dim=1)[0]
+    assert torch.corrcoef(torch.stack([brighter.flatten(), streak_field()[:64, :64].flatten()]))[0, 1] > 0.8
+
+
+def test_shifted_streaks_lie_elsewhere() -> None:
+    content = Generator(GeneratorConfig(width=4, blocks=2, encoder_blocks=1), 8).encoder
+    image = noise(1, 3, 32, 32)
+    with torch.no_grad():
+        still, moved = content(image), content(image, roll=5)
+    assert torch.equal(still[:, :-16], moved[:, :-16])
+    assert not torch.equal(still[:, -16:], moved[:, -16:])
+
+
+def test_a_direct_output_has_neither_mask_nor_streaks() -> None:
+    config = GeneratorConfig(width=4, blocks=2, encoder_blocks=1, output="direct")
+    picture, mask = Decoder(config, 8).outputs(torch.zeros(1, 16, 4, 4), torch.ones(1, 8))
+    assert (picture.shape, mask) == ((1, 3, 16, 16), None)
+
+
+# Tones and saturation
+
+
+def test_tones_are_those_of_bands_from_top_to_bottom() -> None:
+    landscape = torch.cat([plain(0, 0, 0.9), plain(0.8, 0.8, 0.8)], dim=2)
+    assert tone_loss(landscape, landscape).item() == 0
+    mirrored, upside_down = landscape.flip(3), landscape.flip(2)
+    assert tone_loss(mirrored, landscape).item() < 1e-6
+    assert tone_loss(upside_down, landscape).item() > 0.1
+
+
+def test_tones_know_a_flat_band_from_a_rough_one() -> None:
+    assert tone_loss(plain(0, 0, 0), plain(0, 0, 0) + 0.3 * noise(1, 3, 16, 16)).item() > 0.05
+
+
+def test_only_what_a_pixel_gains_in_colour_beyond_the_allowed_costs() -> None:
+    source = plain(0, 0, 0)
+    mild, vivid = plain(0.05, -0.05, 0), plain(0.6, -0.3, -0.3)
+    assert excess_saturation(mild, source, allowed=0.15).item() == 0
+    assert excess_saturation(source, vivid, allowed=0.15).item() == 0
+    gain = from_grey(vivid).mean().item()
+    assert excess_saturation(vivid, source, allowed=0.15).item() == pytest.approx((gain - 0.15) ** 2, rel=0.01)
+
+
+# The warm-up
+
+
+def test_warmed_up_discriminators_tell_matched_pairs_from_mismatched(index: Path) -> None:
+    config = dataclasses.replace(PRESETS["smoke"], warmup_batch=4)
+    torch.manual_seed(0)
+    networks = Networks(config)
+    before = {name: p.clone() for name, p in networks.state_dict().items()}
+    dataset = CoOccurrences(index, "train", config.data, config.audio, config.seed)
+    device = torch.device("cpu")
+    losses = [
+        warm_up_discriminators(networks, dataset, dataclasses.replace(config, warmup_steps=steps), device)
+        for steps in (4, 40)
+    ]
+    assert losses[1] < 0.9 * losses[0]
+    changed = {name.split(".")[0] for name, p in networks.state_dict().items() if not torch.equal(p, before[name])}
+    assert changed == {"discriminator", "feature_discriminator"}
