@@ -5,7 +5,6 @@ y = Gdec(concat(Genc(x), f(a))): `embed` is f, `encode` is Genc, `decode` is Gde
 """
 
 import logging
-import os
 from collections.abc import Sequence
 from typing import Any, Final
 
@@ -138,7 +137,7 @@ def _open_session(
 ) -> ort.InferenceSession:
     """One graph on `provider`; raises RuntimeError if ONNX Runtime quietly took another."""
     options = ort.SessionOptions()
-    options.intra_op_num_threads = threads or len(os.sched_getaffinity(0))
+    options.intra_op_num_threads = threads
     options.inter_op_num_threads = 1
     options.log_severity_level = 3
     options.enable_mem_pattern = False  # pictures come in every size

@@ -9,7 +9,6 @@ are tiles.
 """
 
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Final, Literal
 
@@ -86,17 +85,16 @@ def stylize_picture(
     embeddings = engine.embed(np.stack([apply_gain_db(mixed, gain) for gain in gains]))  # [G, E]
     progress(0, len(gains))
     restyled, method, working = _restyle(engine, pixels, embeddings, request.strength, comfortable_side)
-    with ThreadPoolExecutor(1) as listener:  # the picture does not depend on it, and one core is enough for it
-        speech = listener.submit(speech_share, mixed, engine.manifest.sample_rate_hz)
-        for index, (gain_db, result) in enumerate(zip(gains, restyled, strict=True)):
-            gained = apply_gain_db(mixed, gain_db)
-            yield Stylization(
-                pixels=result,
-                gain_db=gain_db,
-                heard=heard(windows, gained, embeddings[index], engine.manifest.sounds, speech.result()),
-                receipt=_receipt(engine, request, gain_db, windows, method, working),
-            )
-            progress(index + 1, len(gains))
+    speech = speech_share(mixed, engine.manifest.sample_rate_hz)
+    for index, (gain_db, result) in enumerate(zip(gains, restyled, strict=True)):
+        gained = apply_gain_db(mixed, gain_db)
+        yield Stylization(
+            pixels=result,
+            gain_db=gain_db,
+            heard=heard(windows, gained, embeddings[index], engine.manifest.sounds, speech),
+            receipt=_receipt(engine, request, gain_db, windows, method, working),
+        )
+        progress(index + 1, len(gains))
 
 
 def warm_up(engine: Engine) -> None:
