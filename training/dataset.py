@@ -36,6 +36,7 @@ class CoOccurrences(Dataset[Batch]):
         weights = np.array([p.weight for p in self.pairs])
         self.cumulative = np.cumsum(weights / weights.sum())
         self.data, self.audio, self.seed = data, audio, seed
+        self._max_red = {p.image: p.max_red for p in self.pairs}
         self._by_sound: dict[Path | None, list[Path]] = {}
 
     def __len__(self) -> int:
@@ -49,7 +50,7 @@ class CoOccurrences(Dataset[Batch]):
         source = self.images[int(rng.integers(len(self.images)))]
         return {
             "source": random_view(source, crop, self.data.zoom, rng),
-            "target": random_view(pair.image, crop, self.data.zoom, rng),
+            "target": random_view(pair.image, crop, self.data.zoom, rng, pair.max_red),
             "waveform": self.sound(pair, rng),
         }
 
@@ -69,8 +70,9 @@ class CoOccurrences(Dataset[Batch]):
         return images[int(np.random.default_rng((self.seed, draw, len(pair.source), 3)).integers(len(images)))]
 
     def view(self, path: Path, crop: int, draw: int) -> torch.Tensor:
-        """An augmented view [3, crop, crop] of one photograph."""
-        return random_view(path, crop, self.data.zoom, np.random.default_rng((self.seed, draw, 2)))
+        """An augmented view [3, crop, crop] of one photograph, as it is shown with its sounds."""
+        rng = np.random.default_rng((self.seed, draw, 2))
+        return random_view(path, crop, self.data.zoom, rng, self._max_red.get(path, 1.0))
 
     def sound(self, pair: Pair, rng: np.random.Generator) -> torch.Tensor:
         """A random window of the pair's stretch, at a level drawn from `loudness_dbfs` if that is set."""
@@ -84,7 +86,9 @@ class CoOccurrences(Dataset[Batch]):
         return media.at_level(piece, float(rng.uniform(*self.data.loudness_dbfs)))
 
 
-def random_view(path: Path, crop: int, zoom: tuple[float, float], rng: np.random.Generator) -> torch.Tensor:
+def random_view(
+    path: Path, crop: int, zoom: tuple[float, float], rng: np.random.Generator, max_red: float = 1.0
+) -> torch.Tensor:
     """A random crop of a photograph, its short side scaled to zoom times the crop, mirrored half of the time.
 
     Returns [3, crop, crop] in [-1, 1].
@@ -97,7 +101,7 @@ def random_view(path: Path, crop: int, zoom: tuple[float, float], rng: np.random
     box = (left / scale, top / scale, (left + crop) / scale, (top + crop) / scale)
     box = (box[0], box[1], min(box[2], image.width), min(box[3], image.height))
     image = image.resize((crop, crop), Image.Resampling.BICUBIC, box=box)
-    pixels = np.asarray(image)
+    pixels = media.less_red(np.asarray(image), max_red)
     return media.to_tensor(pixels[:, ::-1] if rng.random() < 0.5 else pixels)
 
 

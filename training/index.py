@@ -1,8 +1,8 @@
 """The index of what occurs together: one JSON line a picture-and-sound pair, and the builder for scene-paired folders.
 
 A line: `image`, `sound` (null: a picture to be restyled only), `start` and `seconds` (the stretch of the sound from
-which a random window is drawn), `split`, `source` (what must not be in two splits), `weight` (share of the draws)
-and `scene` (for reports; training never reads it). Paths are relative to the index file where they can be.
+which a random window is drawn), `split`, `source` (what must not be in two splits), `weight` (share of the draws),
+`scene` (for reports; training never reads it) and `max_red` (`less_red` of training.media). Paths are relative to the index file where they can be.
 """
 
 from __future__ import annotations
@@ -39,6 +39,7 @@ class Pair:
     source: str
     weight: float
     scene: str
+    max_red: float = 1.0
 
 
 def write_index(pairs: Iterable[Pair], path: Path) -> None:
@@ -109,10 +110,11 @@ def build_scene_index(recipe: Path, data: Path, output: Path) -> dict[str, int]:
         for split in ("train", "test"):
             stretches = _stretches(scene, data / plan.get("sounds", "sounds"), split)
             photographs = by_scene[scene["name"], split]
+            max_red = float(scene.get("max_red", 1.0))
             share = float(scene.get("weight", 1.0)) / max(1, len(photographs) * len(stretches))
             for file, source in photographs:
                 for sound, start, seconds in stretches:
-                    pairs.append(Pair(file, sound, start, seconds, split, source, share, scene["name"]))
+                    pairs.append(Pair(file, sound, start, seconds, split, source, share, scene["name"], max_red))
     write_index(pairs, output)
     return {f"{name}/{split}": len(files) for (name, split), files in sorted(by_scene.items())}
 

@@ -71,6 +71,19 @@ def at_level(waveform: torch.Tensor, dbfs: float) -> torch.Tensor:
     return waveform if level <= -100 else waveform * 10 ** ((dbfs - level) / 20)
 
 
+def less_red(pixels: NDArray[np.uint8], most: float) -> NDArray[np.uint8]:
+    """[H, W, 3] with red no further above the stronger of green and blue than `most` of full scale.
+
+    Tail lights and umbrellas occur with rain, and are not what rain looks like.
+    """
+    if most >= 1:
+        return pixels
+    limit = pixels[:, :, 1:].max(axis=2).astype(np.int16) + round(255 * most)
+    muted = pixels.copy()
+    muted[:, :, 0] = np.minimum(pixels[:, :, 0], limit)
+    return muted
+
+
 def to_tensor(pixels: NDArray[np.uint8]) -> torch.Tensor:
     """[H, W, 3] in 0..255 -> [3, H, W] in [-1, 1]."""
     return torch.from_numpy(pixels.copy()).permute(2, 0, 1).contiguous().float().div(127.5).sub(1)

@@ -112,3 +112,21 @@ def test_a_picture_that_occurs_with_the_same_sound(index: Path) -> None:
     drawn = {data.picture_like(pair, draw) for draw in range(20)}
     assert drawn <= {p.image for p in data.pairs if p.sound == pair.sound}
     assert len(drawn) > 1
+
+
+def test_red_is_held_back_where_the_recipe_says_so_and_nothing_else_is() -> None:
+    tail_light, street_light, leaf = (255, 30, 20), (250, 200, 90), (40, 120, 30)
+    pixels = np.array([[tail_light, street_light, leaf]], dtype=np.uint8)
+    assert media.less_red(pixels, 0.1).tolist() == [[[56, 30, 20], [226, 200, 90], [40, 120, 30]]]
+    assert media.less_red(pixels, 1.0) is pixels
+
+
+def test_photographs_are_muted_only_beside_their_sounds(index: Path) -> None:
+    pairs = [dataclasses.replace(p, max_red=0.0) for p in read_index(index, "train")]
+    muted_index = index.with_name("muted.jsonl")
+    write_index(pairs, muted_index)
+    plain, muted = dataset(index)[(5, 32)], dataset(muted_index)[(5, 32)]
+    assert torch.equal(plain["source"], muted["source"])
+    red, others = muted["target"][0], muted["target"][1:].amax(dim=0)
+    assert (red <= others + 1e-6).all()
+    assert not torch.equal(plain["target"], muted["target"])
