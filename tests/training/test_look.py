@@ -15,7 +15,7 @@ from training.config import PRESETS, GeneratorConfig
 from training.dataset import CoOccurrences
 from training.losses import excess_saturation, tone_loss
 from training.networks import generator as bounds
-from training.networks.generator import ConvNorm, Decoder, Generator, no_more_colourful
+from training.networks.generator import ConvNorm, Decoder, Generator, natural_colour
 from training.networks.streaks import SLANT_DEGREES, streak_field
 from training.step import Networks
 from training.warmup import warm_up_discriminators
@@ -59,26 +59,35 @@ def test_snow_may_cover_what_is_dark() -> None:
 
 def test_no_head_can_paint_a_vivid_blot() -> None:
     grey = from_grey(drawn(plain(0, 0, 0), 50, -50, -50))
-    assert 0.1 < grey.max().item() <= bounds.SATURATION_GAIN + TOLERANCE
+    assert 0.1 < grey.max().item() <= bounds.COLOUR_GAIN + TOLERANCE
     assert from_grey(drawn(plain(0.97, 0.97, 0.97), 50, -50, 50)).max().item() < 0.02
 
 
 def test_colour_is_bounded_and_keeps_its_hue_and_lightness() -> None:
     source, look = plain(-0.2, -0.2, -0.2), plain(0.9, -0.5, -0.4)
-    held = no_more_colourful(look, source)
-    assert from_grey(held).max().item() == pytest.approx(bounds.SATURATION_GAIN, abs=TOLERANCE)
+    held = natural_colour(look, source)
+    assert from_grey(held).max().item() == pytest.approx(bounds.COLOUR_GAIN, abs=TOLERANCE)
     assert torch.allclose(held.mean(dim=1), look.mean(dim=1), atol=1e-5)
     hues = [F.normalize((x - x.mean(dim=1, keepdim=True)).flatten(1), dim=1) for x in (held, look)]
     assert torch.allclose(*hues, atol=1e-4)
 
 
-def test_a_look_that_is_no_more_colourful_is_left_alone() -> None:
-    source, look = plain(0.6, -0.5, 0.1), plain(0.2, -0.1, 0.0)
-    assert torch.allclose(no_more_colourful(look, source), look, atol=1e-5)
+def test_a_look_that_is_natural_colour_is_left_alone() -> None:
+    source = plain(0.6, -0.5, 0.1)
+    look = 0.4 * source + 0.1
+    assert torch.allclose(natural_colour(look, source), look, atol=1e-5)
+
+
+def test_blue_may_fade_to_grey_and_not_become_pink() -> None:
+    blue = plain(-0.3, 0.1, 0.6)
+    assert from_grey(natural_colour(plain(0.1, 0.1, 0.1), blue)).max().item() < TOLERANCE
+    red, _, after = natural_colour(plain(0.7, 0.0, 0.4), blue)[0, :, 0, 0].tolist()
+    assert red - after < 2 * bounds.COLOUR_GAIN
+    assert from_grey(natural_colour(plain(0.7, 0.0, 0.4), blue)).max().item() < 0.35  # the look's own is 0.5
 
 
 def test_white_gains_no_colour() -> None:
-    gained = [from_grey(no_more_colourful(plain(0.9, 0.2, 0.9), plain(x, x, x))).max().item() for x in (0.0, 0.5, 1.0)]
+    gained = [from_grey(natural_colour(plain(0.9, 0.2, 0.9), plain(x, x, x))).max().item() for x in (0.0, 0.5, 1.0)]
     assert gained[0] > gained[1] > gained[2]
     assert gained[2] < TOLERANCE
 

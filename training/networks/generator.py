@@ -14,7 +14,7 @@ from training.networks.streaks import FIELD_SIZE, streak_field
 
 FIELD_CELLS = FIELD_SIZE // 4  # the field of streaks repeats every 64 content cells
 SOURCE_CHANNELS = 4 * 4 * 3  # the source's pixels, 4 x 4 of them folded into each content cell
-SATURATION_GAIN = 0.2  # of a pixel in [-1, 1] up to middle grey; none for white: clouds must not turn pink
+COLOUR_GAIN = 0.2  # of a pixel in [-1, 1] up to middle grey; none for white: clouds must not turn pink
 SPIKE = 4.0  # standard deviations
 HUE_BOUND = 0.5  # of a colour's shift against the others', in the logit domain
 BRIGHTEN_BOUND, DARKEN_BOUND = 3.0, 0.8  # of a pixel's shift in lightness, in the logit domain
@@ -176,16 +176,23 @@ class JoinedConvolution(nn.Conv2d):
         return super().forward(torch.cat(maps, dim=1) if len(maps) > 1 else maps[0])
 
 
-def no_more_colourful(look: Tensor, source: Tensor) -> Tensor:
-    """`look` with no pixel further from grey than the source by more than SATURATION_GAIN; hue and lightness stay.
+def natural_colour(look: Tensor, source: Tensor) -> Tensor:
+    """`look` with each pixel's colour faded or deepened along the source's own hue, and turned from it only a little.
 
-    Pixels of the source that are brighter than middle grey may gain less, white ones nothing.
+    Colour is what is left of a pixel without its grey. Along the source's hue it may grow by COLOUR_GAIN at most; what
+    is not along it, or is of the opposite hue, is kept up to COLOUR_GAIN: blue may fade to grey, and not become pink.
+    Pixels of the source that are brighter than middle grey may gain less, white ones nothing. Lightness stays.
     """
     grey, source_grey = look.mean(dim=1, keepdim=True), source.mean(dim=1, keepdim=True)
-    saturation = (look - grey).square().sum(dim=1, keepdim=True).add(1e-6).sqrt()
-    given = (source - source_grey).square().sum(dim=1, keepdim=True).add(1e-6).sqrt()
-    allowed = given + SATURATION_GAIN * (1 - source_grey.clamp(min=0))
-    return grey + (look - grey) * (allowed / saturation).clamp(max=1.0)
+    colour, own = look - grey, source - source_grey
+    saturation = own.square().sum(dim=1, keepdim=True).add(1e-6).sqrt()
+    hue = own / saturation
+    gain = COLOUR_GAIN * (1 - source_grey.clamp(min=0))
+    along = (colour * hue).sum(dim=1, keepdim=True)
+    along = torch.minimum(along.clamp(min=0), saturation + gain)
+    across = colour - along * hue
+    length = across.square().sum(dim=1, keepdim=True).add(1e-6).sqrt()
+    return grey + along * hue + across * (gain / length).clamp(max=1.0)
 
 
 class Decoder(nn.Module):
@@ -253,7 +260,7 @@ class Decoder(nn.Module):
         hue = change[:, :3] - grey
         shift = lightness + HUE_BOUND * torch.tanh(hue / HUE_BOUND)
         look = torch.tanh(0.5 * torch.log((1 + tone) / (1 - tone)) + shift + falling)
-        look = no_more_colourful(look, source)
+        look = natural_colour(look, source)
         strength = length.clamp(1e-6, 0.9995)[:, :, None, None]
         threshold = 3 * torch.tanh(change[:, 3:4])  # bounded: a mask that can close for good stops learning
         mask = torch.sigmoid(threshold + torch.log(strength / (1 - strength)))
