@@ -57,6 +57,11 @@ def test_snow_may_cover_what_is_dark() -> None:
     assert drawn(plain(-0.8, -0.8, -0.8), 50, 50, 50).min().item() > 0.9
 
 
+def test_a_bright_sky_does_not_burst_into_white() -> None:
+    assert drawn(plain(0.5, 0.5, 0.5), 50, 50, 50).max().item() < 0.9
+    assert drawn(plain(0.0, 0.0, 0.0), 50, 50, 50).min().item() > 0.9
+
+
 def test_no_head_can_paint_a_vivid_blot() -> None:
     grey = from_grey(drawn(plain(0, 0, 0), 50, -50, -50))
     assert 0.1 < grey.max().item() <= bounds.COLOUR_GAIN + TOLERANCE

@@ -255,7 +255,9 @@ class Decoder(nn.Module):
         falling = 3 * torch.sigmoid(change[:, 4:] - 3) * streaks
         # Snow may cover the dark; hue and darkening are bounded: networks would else draw vivid blots and black holes.
         grey = change[:, :3].mean(dim=1, keepdim=True)
-        brighter = BRIGHTEN_BOUND * torch.tanh(grey.clamp(min=0) / BRIGHTEN_BOUND)
+        # a bright place of the source brightens less: a sky would else burst into a white blob
+        ceiling = BRIGHTEN_BOUND * (1 - source.mean(dim=1, keepdim=True).clamp(0, 0.9)) ** 2
+        brighter = ceiling * torch.tanh(grey.clamp(min=0) / ceiling)
         lightness = brighter + DARKEN_BOUND * torch.tanh(grey.clamp(max=0) / DARKEN_BOUND)
         hue = change[:, :3] - grey
         shift = lightness + HUE_BOUND * torch.tanh(hue / HUE_BOUND)
