@@ -3,6 +3,7 @@
 import argparse
 import asyncio
 import logging
+import os
 import shutil
 import socket
 import sys
@@ -34,8 +35,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     )
     parser.add_argument("part", nargs="?", default="all", choices=_PARTS, help="what to run, see below")
     parser.add_argument("--version", action="version", version=__version__)
+    parser.add_argument("--queues", help="what a worker takes: pictures,videos (ADIS_WORKER_QUEUES)")
     parser.add_argument("--fd", type=int, help=argparse.SUPPRESS)  # a listening socket, from the supervisor
     options = parser.parse_args(arguments)
+    if options.queues:
+        os.environ["ADIS_WORKER_QUEUES"] = options.queues
     try:
         settings = get_settings()
     except ValidationError as exc:

@@ -7,6 +7,7 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, field_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
+from service.jobs.record import Kind
 from service.media.limits import MEBIBYTE, MediaLimits
 
 Provider = Literal["tensorrt", "cuda", "openvino", "cpu"]
@@ -65,6 +66,20 @@ class Settings(BaseSettings):
     max_audio_parts: int = Field(default=4, ge=1, le=16, description="most sounds mixed in one request")
     max_decode_seconds: float = Field(default=60.0, gt=0, description="longest time that opening one sound may take")
 
+    # videos
+    max_video_bytes: int = Field(default=2048 * MEBIBYTE, gt=0, description="largest video file taken")
+    max_video_seconds: float = Field(default=3600.0, gt=0, description="longest video taken")
+    max_video_pixels: int = Field(default=4096 * 2304, gt=0, description="most pixels that a video's frame may have")
+    max_video_frames: int = Field(default=250_000, gt=0, description="most frames that a video may have")
+    max_video_fps: float = Field(default=240.0, gt=0, description="most frames a second that a video may have")
+    video_side: int = Field(
+        default=384,
+        ge=64,
+        le=8192,
+        description="longest side at which the model sees a video's frames; detail is carried over to their full size",
+    )
+    max_video_job_seconds: int = Field(default=43_200, ge=1, description="longest that one video may take")
+
     # jobs and the API
     result_ttl_seconds: int = Field(
         default=86_400, gt=0, description="how long uploads, results and job records are kept"
@@ -73,6 +88,11 @@ class Settings(BaseSettings):
     max_queue_length: int = Field(default=100, ge=1, description="most jobs that may wait before new ones are refused")
 
     # how jobs are worked on
+    worker_queues: Annotated[list[Literal["pictures", "videos"]], NoDecode] = Field(
+        default=["pictures", "videos"],
+        min_length=1,
+        description="what a worker takes, separated by commas; `all` starts one worker for each",
+    )
     worker_processes: int = Field(
         default=1, ge=1, le=64, description="jobs that one worker runs at once, each in a process with its own model"
     )
@@ -89,11 +109,20 @@ class Settings(BaseSettings):
         default=30.0, gt=0, description="longest that an upload may pause before it is given up"
     )
 
-    @field_validator("providers", mode="before")
+    @field_validator("providers", "worker_queues", mode="before")
     @classmethod
     def _split_commas(cls, value: Any) -> Any:
         """An environment variable holds `cuda,cpu`."""
         return [name.strip().lower() for name in value.split(",") if name.strip()] if isinstance(value, str) else value
+
+    def max_seconds(self, kind: Kind) -> int:
+        """Longest that one job of that kind may run."""
+        return self.max_job_seconds if kind == "picture" else self.max_video_job_seconds
+
+    @property
+    def longest_job_seconds(self) -> int:
+        """Longest that any job may run."""
+        return max(self.max_job_seconds, self.max_video_job_seconds)
 
     @property
     def media_limits(self) -> MediaLimits:
@@ -105,6 +134,11 @@ class Settings(BaseSettings):
             max_audio_seconds=self.max_audio_seconds,
             min_audio_seconds=self.min_audio_seconds,
             max_decode_seconds=self.max_decode_seconds,
+            max_video_bytes=self.max_video_bytes,
+            max_video_seconds=self.max_video_seconds,
+            max_video_pixels=self.max_video_pixels,
+            max_video_frames=self.max_video_frames,
+            max_video_fps=self.max_video_fps,
         )
 
 

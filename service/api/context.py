@@ -17,7 +17,8 @@ from service.jobs.connection import AsyncClient, connect_async
 from service.jobs.events import Newsroom
 from service.jobs.intake import Intake
 from service.jobs.presence import WorkerReport, live_workers
-from service.jobs.queue import make_queue
+from service.jobs.queue import QUEUES, make_queue
+from service.jobs.record import Kind
 from service.jobs.storage import Storage
 from service.media.sandbox import Sandbox
 from service.settings import Settings
@@ -47,12 +48,14 @@ class Context:
     sandbox: Sandbox
     probes: anyio.CapacityLimiter
 
-    async def ready_workers(self) -> list[WorkerReport]:
-        """The workers that take jobs now; raises Unavailable if there are none."""
-        ready = [worker for worker in await live_workers(self.client) if worker.runtime is not None]
+    async def ready_workers(self, kind: Kind | None) -> list[WorkerReport]:
+        """The workers that take jobs of that kind (None: of any) now; raises Unavailable if there are none."""
+        live = await live_workers(self.client)
+        ready = [worker for worker in live if worker.runtime and (kind is None or QUEUES[kind] in worker.queues)]
         if not ready:
+            wanted = f"no worker for {QUEUES[kind]}" if kind else "no worker"
             raise Unavailable(
-                "no worker is running, or it is still loading its model; try again soon",
+                f"{wanted} is running, or it is still loading its model; try again soon",
                 retry_after=_RETRY_AFTER_SECONDS,
             )
         return ready
@@ -79,7 +82,7 @@ async def open_context(settings: Settings, redis_url: str) -> AsyncIterator[Cont
         intake=Intake(client, settings.max_queue_length, settings.result_ttl_seconds),
         newsroom=Newsroom(client),
         storage=storage,
-        queue=make_queue(redis_url, settings.max_job_seconds),
+        queue=make_queue(redis_url, settings.longest_job_seconds),
         sandbox=Sandbox(settings.media_limits, _PROBE_HELPERS),
         probes=anyio.CapacityLimiter(_PROBES_AT_ONCE),
     )

@@ -4,18 +4,21 @@ from typing import Any, Final
 
 from service.api.problems import MEDIA_TYPE
 from service.api.schemas import Job, Problem
-from service.work.requests import PictureRequest
+from service.work.requests import PictureRequest, VideoRequest
 
 _PROBLEM_CONTENT: Final = {MEDIA_TYPE: {"schema": Problem.model_json_schema()}}
 _BYTES: Final = {"schema": {"type": "string", "format": "binary"}}
+_FILE: Final = {"type": "string", "format": "binary"}
+_SOUND: Final = "WAV, MP3, OGG, FLAC, M4A, WebM"
 _PICTURE_CONTENT: Final = dict.fromkeys(("image/png", "image/jpeg", "image/webp"), _BYTES)
+_VIDEO_CONTENT: Final = dict.fromkeys(("video/mp4", "video/webm"), _BYTES)
 
 _STATUSES: Final = {
     404: "No such job or result, or it has expired",
     408: "The upload stopped arriving",
     409: "The job's state does not allow it",
     413: "Too many bytes, pixels or seconds",
-    415: "Not a picture or sound of a kind that is taken",
+    415: "Not a picture, sound or video of a kind that is taken",
     422: "A value or file cannot be used; `field` names it",
     503: "The queue is full, or no worker is there; Retry-After says when to come back",
 }
@@ -25,19 +28,16 @@ PROBLEMS: Final[dict[int | str, dict[str, Any]]] = {
 }
 
 
-def _form_schema() -> dict[str, Any]:
-    """The multipart form: two kinds of files, and the fields of PictureRequest."""
-    file = {"type": "string", "format": "binary"}
-    parameters = PictureRequest.model_json_schema()["properties"]
-    return {
+def _form(
+    required: list[str], files: dict[str, Any], model: type[PictureRequest] | type[VideoRequest]
+) -> dict[str, Any]:
+    """A multipart form: files, and the fields of the request's model."""
+    schema = {
         "type": "object",
-        "required": ["image", "audio"],
-        "properties": {
-            "image": file | {"description": "JPEG, PNG or WebP"},
-            "audio": {"type": "array", "items": file, "minItems": 1, "description": "WAV, MP3, OGG, FLAC, M4A, WebM"},
-            **parameters,
-        },
+        "required": required,
+        "properties": {**files, **model.model_json_schema()["properties"]},
     }
+    return {"required": True, "content": {"multipart/form-data": {"schema": schema}}}
 
 
 def _header(name: str, description: str) -> dict[str, Any]:
@@ -46,7 +46,14 @@ def _header(name: str, description: str) -> dict[str, Any]:
 
 STYLIZE: Final[dict[str, Any]] = {
     "openapi_extra": {
-        "requestBody": {"required": True, "content": {"multipart/form-data": {"schema": _form_schema()}}},
+        "requestBody": _form(
+            ["image", "audio"],
+            {
+                "image": _FILE | {"description": "JPEG, PNG or WebP"},
+                "audio": {"type": "array", "items": _FILE, "minItems": 1, "description": _SOUND},
+            },
+            PictureRequest,
+        ),
         "parameters": [
             _header("Prefer", "`wait=N`: hold the answer until the job ends, or N seconds (60 at most) have passed"),
             _header("Accept", "`image/*`: the answer is the picture itself; waits 30 s if Prefer says nothing else"),
@@ -63,6 +70,28 @@ STYLIZE: Final[dict[str, Any]] = {
     },
 }
 
+STYLIZE_VIDEO: Final[dict[str, Any]] = {
+    "openapi_extra": {
+        "requestBody": _form(
+            ["video"],
+            {
+                "video": _FILE | {"description": "MP4, MOV, MKV or WebM"},
+                "audio": _FILE | {"description": f"a second sound to mix in: {_SOUND}"},
+            },
+            VideoRequest,
+        ),
+        "parameters": [
+            _header("Prefer", "`wait=N`: hold the answer until the job ends, or N seconds (60 at most) have passed"),
+            _header("Accept", "`video/*`: the answer is the video itself; waits 30 s if Prefer says nothing else"),
+            _header("Idempotency-Key", "the same key with the same request gives the same job"),
+        ],
+    },
+    "responses": {
+        200: {"description": "The job has ended: the video, or the job", "model": Job, "content": _VIDEO_CONTENT},
+        202: {"description": "The job is queued; Location says where to look"},
+    },
+}
+
 EVENTS: Final[dict[str, Any]] = {
     "responses": {
         200: {
@@ -75,7 +104,7 @@ EVENTS: Final[dict[str, Any]] = {
 
 RESULT: Final[dict[str, Any]] = {
     "responses": {
-        200: {"description": "The whole result", "content": _PICTURE_CONTENT},
+        200: {"description": "The whole result", "content": _PICTURE_CONTENT | _VIDEO_CONTENT},
         206: {"description": "The range that was asked for"},
         304: {"description": "The copy that If-None-Match names is still good"},
         416: {"description": "The range lies beyond the result", "content": _PROBLEM_CONTENT},

@@ -9,12 +9,12 @@ from fastapi.responses import JSONResponse, StreamingResponse
 from starlette.concurrency import run_in_threadpool
 
 from service.api.context import Context, Using
-from service.api.descriptions import EVENTS, PROBLEMS, RESULT, STYLIZE
+from service.api.descriptions import EVENTS, PROBLEMS, RESULT, STYLIZE, STYLIZE_VIDEO
 from service.api.preferences import read_preferences
 from service.api.problems import stored_problem_response
 from service.api.results import send_result
 from service.api.schemas import Job, job_document
-from service.api.submission import submit_picture
+from service.api.submission import PICTURE, VIDEO, Form, submit
 from service.errors import Conflict
 from service.jobs.events import JobEvent
 from service.jobs.intake import job_not_found
@@ -26,22 +26,37 @@ _JOB_ID: Final = re.compile(r"[0-9a-f]{32}")
 _EVENT_ID: Final = re.compile(r"\d{1,18}(-\d{1,18})?")
 _RETRY_AFTER_SECONDS: Final = 1
 
-JobId = Annotated[str, Path(description="the id that POST /stylize gave", max_length=64)]
+JobId = Annotated[str, Path(description="the id that POST /stylize or /stylize/video gave", max_length=64)]
 
 
 @router.post("/stylize", status_code=202, response_model=Job, **STYLIZE)
 async def stylize(request: Request, context: Using) -> Response:
     """Hand in a photograph and a sound: the answer is a job, or (if asked for and ready in time) the picture itself."""
+    return await _hand_in(request, context, PICTURE)
+
+
+@router.post("/stylize/video", status_code=202, response_model=Job, **STYLIZE_VIDEO)
+async def stylize_video(request: Request, context: Using) -> Response:
+    """Hand in a video whose soundtrack's volume is to be edited: the answer is a job, or (if ready in time) the video.
+
+    The soundtrack is made louder or softer, and the pictures follow what is then heard.
+    """
+    return await _hand_in(request, context, VIDEO)
+
+
+async def _hand_in(request: Request, context: Context, form: Form) -> Response:
     preferences = read_preferences(
         ",".join(request.headers.getlist("Prefer")),
         ",".join(request.headers.getlist("Accept")),
         context.settings.max_wait_seconds,
+        "image" if form.kind == "picture" else "video",
     )
-    job_id, is_new = await submit_picture(request, context, preferences.format)
+    named = preferences.format if form.kind == "picture" else None
+    job_id, is_new = await submit(request, context, form, {"format": named} if named else {})
     if preferences.patience_seconds > 0:
         await context.newsroom.wait_until_ended(job_id, preferences.patience_seconds)
     record = await context.intake.read(job_id)
-    response = await _answer(request, context, record, preferences.picture)
+    response = await _answer(request, context, record, preferences.result)
     response.headers["Vary"] = "Accept, Prefer"
     if preferences.wait_seconds is not None:
         response.headers["Preference-Applied"] = f"wait={preferences.wait_seconds:g}"
@@ -50,17 +65,17 @@ async def stylize(request: Request, context: Using) -> Response:
     return response
 
 
-async def _answer(request: Request, context: Context, record: JobRecord, picture: bool) -> Response:
+async def _answer(request: Request, context: Context, record: JobRecord, result: bool) -> Response:
     """What a job looks like to the one who handed it in."""
     url = f"{request.scope.get('root_path', '')}/jobs/{record.id}"
     if not record.state.ended:
         headers = {"Location": url, "Retry-After": str(_RETRY_AFTER_SECONDS)}
         return _job_response(request, record, status_code=202, headers=headers)
-    if picture and record.state is JobState.FAILED and record.error is not None:
+    if result and record.state is JobState.FAILED and record.error is not None:
         response: Response = stored_problem_response(record.error)
-    elif picture and record.state is JobState.CANCELLED:
+    elif result and record.state is JobState.CANCELLED:
         raise Conflict(f"job {record.id} was cancelled before it had a result")
-    elif picture and len(record.results) == 1:
+    elif result and len(record.results) == 1:
         response = await send_result(request, context.storage, record, 0)
     else:
         response = _job_response(request, record)

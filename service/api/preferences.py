@@ -1,10 +1,10 @@
-"""What a client prefers: how long it waits (`Prefer`, RFC 7240) and whether it wants the picture itself (`Accept`)."""
+"""What a client prefers: how long it waits (`Prefer`, RFC 7240) and whether it wants the result itself (`Accept`)."""
 
 import re
 from dataclasses import dataclass
 from typing import Final, Literal
 
-PICTURE_WAIT_SECONDS: Final = 30.0  # `Accept: image/*` alone
+RESULT_WAIT_SECONDS: Final = 30.0  # `Accept: image/*` or `video/*` alone
 
 _FORMATS: Final[dict[str, Literal["png", "jpeg", "webp"]]] = {
     "image/png": "png",
@@ -17,13 +17,13 @@ _WAIT: Final = re.compile(r"""wait\s*=\s*"?(\d{1,6})"?\s*(?:;.*)?""", re.IGNOREC
 
 @dataclass(frozen=True)
 class Preferences:
-    """wait_seconds: how long to hold the answer, None if `Prefer` names no wait. picture: the answer is to be one.
+    """wait_seconds: how long to hold the answer, None if `Prefer` names no wait. result: the answer is to be one.
 
     format: of the picture, as far as `Accept` says.
     """
 
     wait_seconds: float | None
-    picture: bool
+    result: bool
     format: Literal["png", "jpeg", "webp"] | None
 
     @property
@@ -31,19 +31,24 @@ class Preferences:
         """How long the answer is held at most."""
         if self.wait_seconds is not None:
             return self.wait_seconds
-        return PICTURE_WAIT_SECONDS if self.picture else 0.0
+        return RESULT_WAIT_SECONDS if self.result else 0.0
 
 
-def read_preferences(prefer: str | None, accept: str | None, max_wait_seconds: float) -> Preferences:
-    """Read both headers; what they say beside what is known here is ignored, as their standards want."""
+def read_preferences(
+    prefer: str | None, accept: str | None, max_wait_seconds: float, kind: Literal["image", "video"] = "image"
+) -> Preferences:
+    """Read both headers; what they say beside what is known here is ignored, as their standards want.
+
+    kind: of the results that there will be.
+    """
     ranges = _accepted(accept or "")
-    pictures = {name: quality for name, quality in ranges.items() if name.startswith("image/") and quality > 0}
+    pictures = {name: quality for name, quality in ranges.items() if name.startswith(f"{kind}/") and quality > 0}
     best = max(pictures.values(), default=0.0)
     other = max((ranges[name] for name in _JSON & ranges.keys()), default=0.0)
     known = sorted((name for name in pictures if name in _FORMATS), key=lambda name: -pictures[name])
     return Preferences(
         wait_seconds=_wait(prefer or "", max_wait_seconds),
-        picture=best > other,
+        result=best > other,
         format=_FORMATS[known[0]] if known and pictures[known[0]] >= pictures.get("image/*", 0) else None,
     )
 

@@ -26,7 +26,7 @@ async def send_result(request: Request, storage: Storage, record: JobRecord, ind
         stat = path.stat()
     except FileNotFoundError as exc:
         raise ResultNotFound("the result was deleted") from exc
-    suffix = stored.media_type.removeprefix("image/").replace("jpeg", "jpg")
+    suffix = stored.media_type.partition("/")[2].replace("jpeg", "jpg")
     headers = {
         "ETag": f'"{stored.sha256}"',
         "Cache-Control": "private, no-cache",  # a deleted result is not shown from memory

@@ -2,9 +2,9 @@
 
 import asyncio
 from collections.abc import Awaitable
-from typing import Final
+from typing import Annotated, Final
 
-from fastapi import APIRouter
+from fastapi import APIRouter, Query
 from redis.exceptions import RedisError
 from starlette.concurrency import run_in_threadpool
 
@@ -12,6 +12,7 @@ from service.api.context import Context, Using
 from service.api.descriptions import PROBLEMS
 from service.api.schemas import Model, Models, Status
 from service.errors import Unavailable
+from service.jobs.record import Kind
 
 router = APIRouter(tags=["service"], responses={503: PROBLEMS[503]})
 
@@ -23,7 +24,7 @@ _RETRY_AFTER_SECONDS: Final = 2
 async def list_models(context: Using) -> Models:
     """The models that can be asked for, and what runs them."""
     models: dict[str, Model] = {}
-    for worker in await context.ready_workers():
+    for worker in await context.ready_workers(None):
         assert worker.runtime is not None
         for summary in worker.models:
             models.setdefault(
@@ -44,13 +45,16 @@ async def is_alive() -> Status:
 
 
 @router.get("/readyz")
-async def is_ready(context: Using) -> Status:
+async def is_ready(
+    context: Using, kind: Annotated[list[Kind] | None, Query(description="of jobs; picture if none is named")] = None
+) -> Status:
     """Redis, the storage and a worker with its model answer; otherwise 503 with what does not."""
-    checks = {
+    checks: dict[str, Awaitable[object]] = {
         "redis": context.client.ping(),
         "storage": run_in_threadpool(context.storage.check_writable),
-        "worker": _describe_workers(context),
     }
+    for one in kind or ["picture"]:
+        checks["worker" if one == "picture" else f"{one} worker"] = _describe_workers(context, one)
     said = await asyncio.gather(*(_check(check) for check in checks.values()))
     answers = dict(zip(checks, said, strict=True))
     if failed := [f"{name}: {answer.removeprefix('!')}" for name, answer in answers.items() if answer.startswith("!")]:
@@ -72,7 +76,7 @@ async def _check(check: Awaitable[object]) -> str:
     return said if isinstance(said, str) else "ok"
 
 
-async def _describe_workers(context: Context) -> str:
-    workers = await context.ready_workers()
+async def _describe_workers(context: Context, kind: Kind) -> str:
+    workers = await context.ready_workers(kind)
     providers = sorted({worker.runtime.provider for worker in workers if worker.runtime})
     return f"{len(workers)} on {', '.join(providers)}"

@@ -4,9 +4,10 @@ import asyncio
 import hashlib
 import json
 import uuid
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final, Literal
+from typing import Any, Final
 
 import anyio.to_thread
 from kombu.exceptions import OperationalError
@@ -17,32 +18,63 @@ from starlette.requests import Request
 
 from service.api.context import Context, logger
 from service.api.multipart import FileRule, FormRules, ReceivedForm, receive_form
-from service.errors import InvalidValue, MissingField, ModelNotFound, Unavailable
+from service.errors import InvalidValue, MediaError, MissingField, ModelNotFound, Unavailable
 from service.jobs.intake import NewJob
 from service.jobs.presence import WorkerReport
 from service.jobs.queue import send
-from service.jobs.record import StoredInput
+from service.jobs.record import Kind, StoredInput
 from service.jobs.storage import sync
+from service.media.audio import AudioInfo
+from service.media.image import ImageInfo
+from service.media.video_file import VideoInfo
 from service.settings import Settings
-from service.work.requests import PictureRequest
+from service.work.requests import PictureRequest, VideoRequest
 
-_LISTS: Final = frozenset({"gains_db", "weights"})
 _MAX_KEY_LENGTH: Final = 255
 _RETRY_AFTER_SECONDS: Final = 60
 
+Look = ImageInfo | AudioInfo | VideoInfo
 
-async def submit_picture(
-    request: Request, context: Context, format: Literal["png", "jpeg", "webp"] | None
+
+@dataclass(frozen=True)
+class Form:
+    """What one kind of job is handed in as. files: the fields of its files, and whether they are needed."""
+
+    kind: Kind
+    model: type[PictureRequest] | type[VideoRequest]
+    files: Mapping[str, bool]
+    lists: frozenset[str]
+
+    def rules(self, settings: Settings) -> FormRules:
+        """How much of everything is taken."""
+        sizes = {
+            "image": FileRule(settings.max_image_bytes, 1),
+            "video": FileRule(settings.max_video_bytes, 1),
+            "audio": FileRule(settings.max_audio_bytes, settings.max_audio_parts if self.kind == "picture" else 1),
+        }
+        return FormRules(
+            files={field: sizes[field] for field in self.files},
+            texts=frozenset(self.model.model_fields),
+            max_pause_seconds=settings.max_upload_pause_seconds,
+        )
+
+
+PICTURE: Final = Form("picture", PictureRequest, {"image": True, "audio": True}, frozenset({"gains_db", "weights"}))
+VIDEO: Final = Form("video", VideoRequest, {"video": True, "audio": False}, frozenset({"automation"}))
+
+
+async def submit(
+    request: Request, context: Context, form: Form, defaults: Mapping[str, Any] | None = None
 ) -> tuple[str, bool]:
     """Take the request in: (id of its job, whether that is new). The uploads are on disk and the record is in Redis.
 
-    format: of the results, if the form names none. Raises every error that a bad request can have.
+    defaults: values that the form may leave out. Raises every error that a bad request can have.
     """
     key = _idempotency_key(request)
-    workers = await context.ready_workers()
+    workers = await context.ready_workers(form.kind)
     job_id = uuid.uuid4().hex
     try:
-        job = await _receive(request, context, job_id, key, workers, format)
+        job = await _receive(request, context, job_id, key, workers, form, defaults or {})
         actual_id, is_new = await context.intake.submit(job)
     except RedisError:
         raise  # the record may have been written all the same; then its files are needed, else they are swept up
@@ -54,7 +86,7 @@ async def submit_picture(
         await run_in_threadpool(context.storage.erase, job_id)
         raise
     if is_new:
-        await _send(context, actual_id)
+        await _send(context, actual_id, form.kind)
     else:
         await run_in_threadpool(context.storage.erase, job_id)
     return actual_id, is_new
@@ -66,76 +98,86 @@ async def _receive(
     job_id: str,
     key: str,
     workers: Sequence[WorkerReport],
-    format: Literal["png", "jpeg", "webp"] | None,
+    form: Form,
+    defaults: Mapping[str, Any],
 ) -> NewJob:
     """Store and check everything that the request brings; what is on disk after an error is the caller's to remove."""
     folder = await run_in_threadpool(context.storage.begin, job_id)
-    form = await receive_form(request, folder, _rules(context.settings))
-    parameters = _read_parameters(form, context.settings, format)
+    received = await receive_form(request, folder, form.rules(context.settings))
+    _check_files(received, form)
+    parameters = _read_parameters(received, form, defaults)
+    _check_counts(parameters, received, context.settings)
     _check_model(parameters.model, workers, context.settings)
-    await _probe_and_sync(form.files, folder, context)
+    looks = await _probe_and_sync(received.files, folder, context)
     await run_in_threadpool(context.storage.sync_names, job_id)
     return NewJob(
         id=job_id,
         parameters=parameters.model_dump(mode="json"),
-        inputs=tuple(form.files),
-        fingerprint=_fingerprint(parameters, form.files),
-        total=len(parameters.gains),
+        inputs=tuple(received.files),
+        fingerprint=_fingerprint(parameters, received.files),
+        total=_total(parameters, looks, received),
         key=key,
+        kind=form.kind,
     )
 
 
-async def _send(context: Context, job_id: str) -> None:
+def _total(parameters: PictureRequest | VideoRequest, looks: Sequence[Look], received: ReceivedForm) -> int:
+    """Results of a picture; frames of a video, as far as its header tells. Raises MediaError for a silent video."""
+    if isinstance(parameters, PictureRequest):
+        return len(parameters.gains)
+    video = next(look for look in looks if isinstance(look, VideoInfo))
+    if not video.has_sound and not any(stored.field == "audio" for stored in received.files):
+        raise MediaError(
+            "the video has no soundtrack, so nothing can drive its look; send a sound as `audio`", field="video"
+        )
+    return max(1, video.frames or round((video.seconds or 0) * (video.fps or 0)))
+
+
+async def _send(context: Context, job_id: str, kind: Kind) -> None:
     """Queue the job. If that fails the record is there, and a worker sends the message in our place."""
     try:
-        await run_in_threadpool(send, context.queue, job_id)
+        await run_in_threadpool(send, context.queue, job_id, kind)
         await context.intake.note_sent(job_id)
     except (OperationalError, RedisError) as exc:
         logger.warning("job %s is recorded, but its message is not sent yet: %s", job_id, exc)
 
 
-def _rules(settings: Settings) -> FormRules:
-    return FormRules(
-        files={
-            "image": FileRule(settings.max_image_bytes, 1),
-            "audio": FileRule(settings.max_audio_bytes, settings.max_audio_parts),
-        },
-        texts=frozenset(PictureRequest.model_fields),
-        max_pause_seconds=settings.max_upload_pause_seconds,
-    )
-
-
-def _read_parameters(
-    form: ReceivedForm, settings: Settings, format: Literal["png", "jpeg", "webp"] | None
-) -> PictureRequest:
-    """The form's values, checked against each other and the files; raises InvalidValue and MissingField."""
-    counts = {field: sum(stored.field == field for stored in form.files) for field in ("image", "audio")}
-    for field, count in counts.items():
-        if count == 0:
+def _check_files(received: ReceivedForm, form: Form) -> None:
+    for field, needed in form.files.items():
+        if needed and not any(stored.field == field for stored in received.files):
             raise MissingField(f"the part {field!r} is missing; send a file with it", field=field)
-    values: dict[str, Any] = {} if format is None else {"format": format}
-    for name in {name for name, _ in form.texts}:
-        given = [text for other, text in form.texts if other == name]
-        if name in _LISTS:
+
+
+def _read_parameters(received: ReceivedForm, form: Form, defaults: Mapping[str, Any]) -> PictureRequest | VideoRequest:
+    """The form's values, checked against each other; raises InvalidValue."""
+    values: dict[str, Any] = dict(defaults)
+    for name in {name for name, _ in received.texts}:
+        given = [text for other, text in received.texts if other == name]
+        if name in form.lists:
             values[name] = _read_list(name, given)
         elif len(given) > 1:
             raise InvalidValue(f"{name} is there {len(given)} times; send it once", field=name)
         else:
             values[name] = given[0].strip()
     try:
-        parameters = PictureRequest.model_validate(values)
+        return form.model.model_validate(values)
     except ValidationError as exc:
         raise _invalid(exc) from exc
+
+
+def _check_counts(parameters: PictureRequest | VideoRequest, received: ReceivedForm, settings: Settings) -> None:
+    """What a picture's lists may hold, given its files and the settings; raises InvalidValue."""
+    if isinstance(parameters, VideoRequest):
+        return
+    sounds = sum(stored.field == "audio" for stored in received.files)
     if len(parameters.gains) > settings.max_gains:
         raise InvalidValue(
             f"gains_db has {len(parameters.gains)} values; at most {settings.max_gains}", field="gains_db"
         )
-    if parameters.weights is not None and len(parameters.weights) != counts["audio"]:
+    if parameters.weights is not None and len(parameters.weights) != sounds:
         raise InvalidValue(
-            f"weights has {len(parameters.weights)} values for {counts['audio']} sounds; send one for each",
-            field="weights",
+            f"weights has {len(parameters.weights)} values for {sounds} sounds; send one for each", field="weights"
         )
-    return parameters
 
 
 def _read_list(name: str, given: Sequence[str]) -> list[Any]:
@@ -172,23 +214,26 @@ def _check_model(name: str | None, workers: Sequence[WorkerReport], settings: Se
         )
 
 
-async def _probe_and_sync(files: Sequence[StoredInput], folder: Path, context: Context) -> None:
+async def _probe_and_sync(files: Sequence[StoredInput], folder: Path, context: Context) -> list[Look]:
     """Look at every file while it goes to the disk; raises the first one's error, in the order of the form."""
+    probes: dict[str, Callable[[Path], Look]] = {
+        "image": context.sandbox.probe_image,
+        "audio": context.sandbox.probe_audio,
+        "video": context.sandbox.probe_video,
+    }
 
-    async def probe(stored: StoredInput) -> None:
-        look: Callable[[Path], object] = (
-            context.sandbox.probe_image if stored.field == "image" else context.sandbox.probe_audio
-        )
-        await anyio.to_thread.run_sync(look, folder / stored.sha256, limiter=context.probes)
+    async def probe(stored: StoredInput) -> Look:
+        return await anyio.to_thread.run_sync(probes[stored.field], folder / stored.sha256, limiter=context.probes)
 
     syncs = [run_in_threadpool(sync, folder / stored.sha256) for stored in files]
     outcomes = await asyncio.gather(*map(probe, files), *syncs, return_exceptions=True)
     for outcome in outcomes:
-        if outcome is not None:
+        if isinstance(outcome, BaseException):
             raise outcome
+    return [outcome for outcome in outcomes if outcome is not None and not isinstance(outcome, BaseException)]
 
 
-def _fingerprint(parameters: PictureRequest, files: Sequence[StoredInput]) -> str:
+def _fingerprint(parameters: PictureRequest | VideoRequest, files: Sequence[StoredInput]) -> str:
     """The same for the same request, whatever the order of its fields."""
     content = [
         parameters.model_dump(mode="json"),

@@ -6,7 +6,7 @@ from typing import Any, Final
 from service.errors import IdempotencyMismatch, JobNotFound, QueueFull
 from service.jobs import scripts
 from service.jobs.connection import AsyncClient
-from service.jobs.record import JobRecord, StoredInput, hash_fields, record_from_hash
+from service.jobs.record import JobRecord, Kind, StoredInput, hash_fields, record_from_hash
 
 SEND_GRACE_SECONDS: Final = 10.0  # after it a worker sends a queued job's message again
 _RETRY_AFTER_SECONDS: Final = 5
@@ -14,7 +14,10 @@ _RETRY_AFTER_SECONDS: Final = 5
 
 @dataclass(frozen=True)
 class NewJob:
-    """A job to be taken in. key: hash of the request's idempotency key, or empty."""
+    """A job to be taken in. key: hash of the request's idempotency key, or empty.
+
+    total: results, or (of a video) frames as far as its header tells.
+    """
 
     id: str
     parameters: dict[str, Any]
@@ -22,6 +25,7 @@ class NewJob:
     fingerprint: str
     total: int
     key: str = ""
+    kind: Kind = "picture"
 
 
 class Intake:
@@ -41,12 +45,12 @@ class Intake:
         Raises QueueFull, or IdempotencyMismatch if the key came with another request.
         """
         fields = hash_fields(
-            kind="picture",
+            kind=job.kind,
             parameters=job.parameters,
             inputs=[stored.model_dump() for stored in job.inputs],
             fingerprint=job.fingerprint,
             total=job.total,
-            unit="results",
+            unit="results" if job.kind == "picture" else "frames",
         )
         pairs = [part for pair in fields.items() for part in pair]
         verdict, detail = await self._submit(args=[job.id, job.key, self._max_queue_length, SEND_GRACE_SECONDS, *pairs])

@@ -59,17 +59,21 @@ class Lease:
         self._keep = client.register_script(scripts.KEEP)
         self._finish = client.register_script(scripts.FINISH)
 
-    def progress(self, done: int) -> None:
-        """Say how much is done, and learn whether to go on; called between the model's runs."""
-        self._check(self._keep(args=[*self._held_by(), self._terms.lease_seconds, done]))
+    def progress(self, done: int, total: int | None = None) -> None:
+        """Say how much is done, and learn whether to go on; called between the model's runs.
 
-    def succeed(self, results: Sequence[StoredResult], seconds: dict[str, float]) -> None:
-        """End the job with its results, which are stored already."""
+        total: of how much, where that was not known when the job came in.
+        """
+        more = [] if total is None else [total]
+        self._check(self._keep(args=[*self._held_by(), self._terms.lease_seconds, done, *more]))
+
+    def succeed(self, results: Sequence[StoredResult], seconds: dict[str, float], done: int | None = None) -> None:
+        """End the job with its results, which are stored already. done: how much it was; None for as announced."""
         self._end(
             JobState.SUCCEEDED,
             results=[result.model_dump(mode="json") for result in results],
             seconds=seconds,
-            done=self.record.total,
+            done=self.record.total if done is None else done,
         )
 
     def fail(self, problem: dict[str, Any]) -> None:

@@ -7,6 +7,7 @@ process adds what it runs on once its model is loaded, and the worker counts as 
 import json
 import os
 import socket
+from collections.abc import Sequence
 from typing import Any, Final
 
 from pydantic import BaseModel, ConfigDict
@@ -53,6 +54,7 @@ class WorkerReport(BaseModel):
     host: str
     pid: int
     models: tuple[ModelSummary, ...]
+    queues: tuple[str, ...]
     runtime: Runtime | None = None
 
 
@@ -64,12 +66,13 @@ class Presence:
         self._worker = worker
         self._entry, self._pulse = f"adis:worker:{worker}", f"adis:pulse:{worker}"
 
-    def enter(self, models: list[ModelSummary]) -> None:
-        """Say that the worker is there; it counts from `announce_runtime` on."""
+    def enter(self, models: list[ModelSummary], queues: Sequence[str]) -> None:
+        """Say that the worker is there and takes from `queues`; it counts from `announce_runtime` on."""
         fields = {
             "host": socket.gethostname(),
             "pid": str(os.getpid()),
             "models": json.dumps([model.model_dump() for model in models]),
+            "queues": json.dumps(list(queues)),
         }
         self._client.hset(self._entry, mapping=fields)
         self.beat()
@@ -112,6 +115,7 @@ async def live_workers(client: AsyncClient) -> list[WorkerReport]:
             host=fields["host"],
             pid=int(fields["pid"]),
             models=json.loads(fields["models"]),
+            queues=json.loads(fields["queues"]),
             runtime=json.loads(fields["runtime"]) if "runtime" in fields else None,
         )
         for worker, fields in live.items()

@@ -5,11 +5,11 @@ from typing import Any, Final
 from celery import Celery
 
 from service.jobs.connection import broker_url
+from service.jobs.record import Kind
 
-STYLIZE_PICTURE: Final = "stylize-picture"
-QUEUE: Final = "pictures"
+TASKS: Final[dict[Kind, str]] = {"picture": "stylize-picture", "video": "stylize-video"}
+QUEUES: Final[dict[Kind, str]] = {"picture": "pictures", "video": "videos"}  # of their own: pictures wait for no video
 KEY_PREFIX: Final = "adis:celery:"
-MESSAGES: Final = f"{KEY_PREFIX}{QUEUE}"  # the broker's list of those that no worker has taken yet
 
 _HARD_LIMIT_MARGIN_SECONDS: Final = 30  # a soft limit does not fire inside a native call
 _VISIBILITY_MARGIN_SECONDS: Final = 60
@@ -17,15 +17,25 @@ _SOCKET_SECONDS: Final = 10.0
 _CHILD_START_SECONDS: Final = 300.0  # loading a model and building its GPU engine is slow
 
 
+def messages(kind: Kind) -> str:
+    """The broker's list of the messages of that kind which no worker has taken yet."""
+    return KEY_PREFIX + QUEUES[kind]
+
+
+def hard_limit(max_seconds: int) -> int:
+    """Seconds after which a task is killed that its soft limit did not end."""
+    return max_seconds + _HARD_LIMIT_MARGIN_SECONDS
+
+
 def make_queue(redis_url: str, max_job_seconds: int) -> Celery:
     """The app with its whole configuration; API and workers must be given the same values.
 
     A message is acknowledged when its job has ended, and comes again if the process that ran it was killed.
+    max_job_seconds: of the longest kind of job.
     """
-    hard_limit = max_job_seconds + _HARD_LIMIT_MARGIN_SECONDS
     transport_options: dict[str, Any] = {
         # the shortest on a shared broker wins; a job that outlived it would be delivered twice
-        "visibility_timeout": hard_limit + _VISIBILITY_MARGIN_SECONDS,
+        "visibility_timeout": hard_limit(max_job_seconds) + _VISIBILITY_MARGIN_SECONDS,
         "global_keyprefix": KEY_PREFIX,
         "health_check_interval": 10,
         "socket_timeout": _SOCKET_SECONDS,
@@ -41,12 +51,12 @@ def make_queue(redis_url: str, max_job_seconds: int) -> Celery:
         broker_connection_max_retries=None,
         result_backend=None,
         result_backend_transport_options=transport_options,
-        task_default_queue=QUEUE,
+        task_default_queue=QUEUES["picture"],
         task_ignore_result=True,
         task_acks_late=True,
         task_reject_on_worker_lost=True,
         task_soft_time_limit=max_job_seconds,
-        task_time_limit=hard_limit,
+        task_time_limit=hard_limit(max_job_seconds),
         task_serializer="json",
         accept_content=["json"],
         task_send_sent_event=False,
@@ -61,6 +71,7 @@ def make_queue(redis_url: str, max_job_seconds: int) -> Celery:
     return app
 
 
-def send(app: Celery, job_id: str) -> None:
-    """Put the job's message into the queue; raises kombu.exceptions.OperationalError if the broker is away."""
-    app.send_task(STYLIZE_PICTURE, args=[job_id], retry=True, retry_policy={"max_retries": 2, "interval_step": 0.1})
+def send(app: Celery, job_id: str, kind: Kind) -> None:
+    """Put the job's message into its queue; raises kombu.exceptions.OperationalError if the broker is away."""
+    policy = {"max_retries": 2, "interval_step": 0.1}
+    app.send_task(TASKS[kind], args=[job_id], queue=QUEUES[kind], retry=True, retry_policy=policy)

@@ -3,9 +3,11 @@
 import json
 from collections.abc import Mapping
 from enum import StrEnum
-from typing import Any, Final
+from typing import Any, Final, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
+
+Kind = Literal["picture", "video"]
 
 
 class JobState(StrEnum):
@@ -59,7 +61,7 @@ class JobRecord(BaseModel):
     model_config = ConfigDict(frozen=True)
 
     id: str
-    kind: str = "picture"
+    kind: Kind = "picture"
     state: JobState
     parameters: dict[str, Any]
     inputs: tuple[StoredInput, ...]

@@ -10,7 +10,7 @@ from service.jobs.connection import Client
 from service.jobs.intake import SEND_GRACE_SECONDS
 from service.jobs.lease import LeaseTerms
 from service.jobs.owner import is_dead
-from service.jobs.queue import MESSAGES, send
+from service.jobs.queue import messages, send
 
 logger = logging.getLogger(__name__)
 
@@ -22,13 +22,14 @@ def rescue_overdue(client: Client, app: Celery, terms: LeaseTerms) -> int:
 
     Jobs of a process that has died on this host are overdue at once, others when their lease has run out.
     """
-    arguments = [_AT_ONCE, SEND_GRACE_SECONDS, terms.max_attempts, terms.problem, terms.lifetime_seconds, MESSAGES]
-    overdue = client.register_script(scripts.OVERDUE)(args=[*arguments, *_dead_owners(client)])
-    for job_id in overdue:
+    arguments = [_AT_ONCE, SEND_GRACE_SECONDS, terms.max_attempts, terms.problem, terms.lifetime_seconds]
+    lists = [messages("picture"), messages("video")]
+    found = client.register_script(scripts.OVERDUE)(args=[*arguments, *lists, *_dead_owners(client)])
+    for job_id, kind in zip(found[::2], found[1::2], strict=True):
         logger.warning("job %s is overdue and is queued again", job_id)
-        send(app, job_id)
+        send(app, job_id, kind)
         client.register_script(scripts.SENT)(args=[job_id])
-    return len(overdue)
+    return len(found) // 2
 
 
 def _dead_owners(client: Client) -> list[str]:

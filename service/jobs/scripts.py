@@ -135,13 +135,14 @@ return 'claimed'
 """
 )
 
-# id, owner, attempt, lease, done or '' -> 'held', or why it is not: 'erased', 'cancelled', 'taken'
+# id, owner, attempt, lease, done or '', total or nothing -> 'held', or why it is not: 'erased', 'cancelled', 'taken'
 KEEP: Final = (
     _COMMON
     + """
 local id, verdict = ARGV[1], held(ARGV[1], ARGV[2], ARGV[3])
 if verdict ~= 'held' then return verdict end
 redis.call('ZADD', P .. 'due', stamp(now() + tonumber(ARGV[4])), id)
+if ARGV[6] then redis.call('HSET', P .. 'job:' .. id, 'total', ARGV[6]) end
 if ARGV[5] ~= '' and ARGV[5] ~= redis.call('HGET', P .. 'job:' .. id, 'done') then
   redis.call('HSET', P .. 'job:' .. id, 'done', ARGV[5])
   announce(id, 'progress')
@@ -199,22 +200,22 @@ return 'erased'
 """
 )
 
-# most ids, seconds of grace for a message, most losses, the error if there were more, lifetime, the broker's list,
-# then the owners that are known to be dead
-# -> ids of the jobs that need a new message: lost with their worker, never sent, or taken by a worker that died
-# before it began (they wait, but the list of messages is empty)
+# most ids, seconds of grace for a message, most losses, the error if there were more, lifetime, the broker's lists (of
+# pictures, of videos), then the owners that are known to be dead
+# -> ids and kinds, in turn, of the jobs that need a new message: lost with their worker, never sent, or taken by a
+# worker that died before it began (they wait, but the list of messages is empty)
 OVERDUE: Final = (
     _COMMON
     + """
 local most, grace = tonumber(ARGV[1]), tonumber(ARGV[2])
 local t, found = now(), {}
-if redis.call('LLEN', ARGV[6]) == 0 then
-  local forgotten = redis.call('ZRANGEBYSCORE', P .. 'queued', '-inf', stamp(t - grace), 'LIMIT', 0, most)
-  for _, id in ipairs(forgotten) do redis.call('ZADD', P .. 'due', 'NX', stamp(t), id) end
+for _, id in ipairs(redis.call('ZRANGEBYSCORE', P .. 'queued', '-inf', stamp(t - grace), 'LIMIT', 0, most)) do
+  local list = redis.call('HGET', P .. 'job:' .. id, 'kind') == 'video' and ARGV[7] or ARGV[6]
+  if redis.call('LLEN', list) == 0 then redis.call('ZADD', P .. 'due', 'NX', stamp(t), id) end
 end
 local dead = {}
-for i = 7, #ARGV do dead[ARGV[i]] = true end
-if #ARGV >= 7 then
+for i = 8, #ARGV do dead[ARGV[i]] = true end
+if #ARGV >= 8 then
   for _, id in ipairs(redis.call('ZRANGE', P .. 'due', 0, most)) do
     local owner = redis.call('HGET', P .. 'job:' .. id, 'owner')
     if owner and dead[owner] then redis.call('ZADD', P .. 'due', stamp(t), id) end
@@ -230,6 +231,7 @@ for _, id in ipairs(redis.call('ZRANGEBYSCORE', P .. 'due', '-inf', stamp(t), 'L
   if wanted then
     redis.call('ZADD', P .. 'due', stamp(t + grace), id)
     found[#found + 1] = id
+    found[#found + 1] = redis.call('HGET', P .. 'job:' .. id, 'kind') or 'picture'
   else
     redis.call('ZREM', P .. 'due', id)
     if not state then redis.call('ZREM', P .. 'queued', id) end

@@ -2,7 +2,7 @@
 
 A client's file name is never used. The record of a job is written after its uploads are safe, and a folder without
 a record is swept up when it is old.
-  jobs/ID/inputs/HASH   jobs/ID/results/HASH
+  jobs/ID/inputs/HASH   jobs/ID/results/HASH   jobs/ID/work/: parts of a video in the making
   trash/                what is being deleted
 """
 
@@ -65,6 +65,24 @@ class Storage:
         except BaseException:
             partial.unlink(missing_ok=True)
             raise
+        return sha256
+
+    def work_dir(self, job_id: str) -> Path:
+        """A folder for what a job makes on the way; raises FileNotFoundError if the job was erased."""
+        folder = self._jobs / job_id / "work"
+        folder.mkdir(exist_ok=True, mode=0o700)
+        return folder
+
+    def clear_work(self, job_id: str) -> None:
+        """Remove what the job made on the way."""
+        self._remove(self._jobs / job_id / "work")
+
+    def adopt_result(self, job_id: str, path: Path) -> str:
+        """Make a file of the job's own folder one of its results; returns its SHA-256."""
+        with path.open("rb") as file:
+            sha256 = hashlib.file_digest(file, "sha256").hexdigest()
+        sync(path)
+        path.replace(self.result_path(job_id, sha256))
         return sha256
 
     def erase(self, job_id: str) -> None:

@@ -1,4 +1,4 @@
-"""The bounds inside which foreign pictures and sounds are opened."""
+"""The bounds inside which foreign pictures, sounds and videos are opened."""
 
 from dataclasses import dataclass
 
@@ -15,3 +15,8 @@ class MediaLimits:
     max_audio_seconds: float = 600.0
     min_audio_seconds: float = 0.5
     max_decode_seconds: float = 60.0
+    max_video_bytes: int = 2048 * MEBIBYTE
+    max_video_seconds: float = 3600.0
+    max_video_pixels: int = 4096 * 2304
+    max_video_frames: int = 250_000
+    max_video_fps: float = 240.0

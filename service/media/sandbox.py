@@ -20,8 +20,9 @@ from service.errors import MediaError, TooLarge, Unavailable
 from service.media.audio import AudioInfo, probe_audio
 from service.media.image import ImageInfo, probe_image
 from service.media.limits import MediaLimits
+from service.media.video_file import VideoInfo, probe_video
 
-Info = TypeVar("Info", ImageInfo, AudioInfo)
+Info = TypeVar("Info", ImageInfo, AudioInfo, VideoInfo)
 
 _MEMORY_BYTES: Final = 4 * 1024**3  # address space; libraries map about 1 GiB of it before the first file
 _FILES_EACH: Final = 1000  # then a helper is replaced, whatever it leaked
@@ -48,6 +49,10 @@ class Sandbox:
     def probe_audio(self, path: Path) -> AudioInfo:
         """`service.media.audio.probe_audio`, behind the wall."""
         return self._run(probe_audio, path, "audio")
+
+    def probe_video(self, path: Path) -> VideoInfo:
+        """`service.media.video_file.probe_video`, behind the wall."""
+        return self._run(probe_video, path, "video")
 
     def warm_up(self) -> None:
         """Start the first helper, so that the first file does not wait for it."""

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, BinaryIO, Final, NoReturn
+from typing import Any, BinaryIO, Final
 
 import av
 import numpy as np
@@ -17,21 +17,21 @@ from numpy.typing import NDArray
 
 from service.errors import MediaError, StylizationError, TooLarge, UnsupportedMedia
 from service.media.completeness import missing_end
+from service.media.libav import DEMUXERS, Nameless, refuse_other_files
 from service.media.limits import MediaLimits
 
 Waveform = NDArray[np.float32]
 
-_DEMUXERS: Final = "wav,mp3,flac,ogg,mov,mp4,m4a,3gp,3g2,mj2,matroska,webm"
 _PCM: Final = ("u8", "s16le", "s16be", "s24le", "s24be", "s32le", "s32be", "f32le", "f32be", "f64le", "f64be")
-_DECODERS: Final = {
+SOUND_DECODERS: Final = {
     *("mp3float", "mp3", "mp2float", "mp2", "flac", "vorbis", "opus", "libopus", "aac", "aac_fixed", "alac"),
-    *("pcm_alaw", "pcm_mulaw", "adpcm_ms", "adpcm_ima_wav", *(f"pcm_{name}" for name in _PCM)),
+    *("ac3", "eac3", "pcm_alaw", "pcm_mulaw", "adpcm_ms", "adpcm_ima_wav", *(f"pcm_{name}" for name in _PCM)),
 }
 _OPTIONS: Final = {
-    "format_whitelist": _DEMUXERS,
+    "format_whitelist": f"wav,mp3,flac,ogg,{DEMUXERS}",
     "protocol_whitelist": "none",
     # for the decoders that libav tries while it opens the file (an album cover is a picture of any size)
-    "codec_whitelist": ",".join(sorted(_DECODERS)),
+    "codec_whitelist": ",".join(sorted(SOUND_DECODERS)),
     "probesize": "65536",  # a header says enough; more costs milliseconds
     "max_streams": "16",
     "max_pixels": "1",
@@ -43,22 +43,6 @@ _MAX_CHANNELS: Final = 32
 _MAX_PLANES: Final = 7  # PyAV reads past the end of a frame that has eight planes or more
 _MAX_PEAK: Final = 16.0  # 24 dB above full scale: nobody recorded that
 _FULL_SCALE: Final = {"u1": 2.0**7, "i2": 2.0**15, "i4": 2.0**31, "i8": 2.0**63, "f4": 1.0, "f8": 1.0}
-
-
-class _Nameless:
-    """A file without its name, by which libav would choose a demuxer or a protocol."""
-
-    def __init__(self, file: BinaryIO) -> None:
-        self._file = file
-
-    def read(self, size: int) -> bytes:
-        return self._file.read(size)
-
-    def seek(self, offset: int, whence: int = 0) -> int:
-        return self._file.seek(offset, whence)
-
-    def tell(self) -> int:
-        return self._file.tell()
 
 
 @dataclass
@@ -123,26 +107,36 @@ class SoundFile:
         samples: NDArray[Any] = frame.to_ndarray()
         return samples
 
+    def to_float(self, samples: NDArray[Any]) -> NDArray[np.float32]:
+        """[planes, n] as libav stores them -> [channels, n], full scale = 1; not checked for NaN."""
+        if len(samples) != self.channels:
+            samples = samples.reshape(-1, self.channels).T  # [channels, n]
+        scaled: NDArray[np.float32] = samples.astype(np.float32)
+        if samples.dtype == np.uint8:
+            scaled -= 128
+        scaled /= np.float32(_FULL_SCALE[samples.dtype.str[1:]])
+        return scaled
+
     def to_mono(self, samples: NDArray[Any]) -> Waveform:
         """[planes, n] as libav stores them -> the mean of the channels, [n], full scale = 1.
 
         libav's own mean is not used: its level depends on the sample format. Raises MediaError for NaN.
         """
-        if len(samples) != self.channels:
-            samples = samples.reshape(-1, self.channels).T  # [channels, n]
-        scaled = samples.astype(np.float32)
-        if samples.dtype == np.uint8:
-            scaled -= 128
+        scaled = self.to_float(samples)
         mono: Waveform = scaled.mean(axis=0) if self.channels > 1 else scaled[0]
-        mono = mono / np.float32(_FULL_SCALE[samples.dtype.str[1:]])
-        peak = float(np.abs(mono).max(initial=0.0))
-        if not np.isfinite(peak):
-            raise MediaError("the sound holds samples that are NaN or infinite; export it again", field="audio")
-        if peak > _MAX_PEAK:
-            raise MediaError(
-                f"the sound peaks at {peak:.0f} times full scale; float samples must lie in -1..1", field="audio"
-            )
+        check_level(mono)
         return mono
+
+
+def check_level(samples: NDArray[np.float32]) -> None:
+    """Raises MediaError for samples that are NaN, infinite, or far beyond full scale (1)."""
+    peak = float(np.abs(samples).max(initial=0.0))
+    if not np.isfinite(peak):
+        raise MediaError("the sound holds samples that are NaN or infinite; export it again", field="audio")
+    if peak > _MAX_PEAK:
+        raise MediaError(
+            f"the sound peaks at {peak:.0f} times full scale; float samples must lie in -1..1", field="audio"
+        )
 
 
 @contextmanager
@@ -156,7 +150,7 @@ def open_sound(path: Path, limits: MediaLimits) -> Iterator[SoundFile]:
     deadline = time.monotonic() + limits.max_decode_seconds
     with path.open("rb") as file:
         try:
-            container = av.open(_Nameless(file), options=_OPTIONS, io_open=_refuse_other_files)
+            container = av.open(Nameless(file), options=_OPTIONS, io_open=refuse_other_files)
         except Exception as exc:  # a demuxer fed with hostile bytes may raise anything
             raise _unopened(path) from exc
         with container:
@@ -184,7 +178,7 @@ def _choose_stream(container: Any) -> Any:
         raise UnsupportedMedia("the file has no sound track; send a sound", field="audio")
     stream = container.streams.audio[0]
     context = stream.codec_context
-    if context is None or context.codec.name not in _DECODERS:
+    if context is None or context.codec.name not in SOUND_DECODERS:
         raise UnsupportedMedia("the sound's codec is not taken; send WAV, MP3, FLAC, Ogg or M4A", field="audio")
     _check_form(context.sample_rate, context.channels)
     context.thread_count = 1
@@ -209,7 +203,3 @@ def _unopened(path: Path) -> MediaError | UnsupportedMedia:
     return UnsupportedMedia(
         "the file is no sound that is known here; send WAV, MP3, FLAC, Ogg, M4A or WebM", field="audio"
     )
-
-
-def _refuse_other_files(*_: object) -> NoReturn:
-    raise PermissionError("a sound may not open other files")

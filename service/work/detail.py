@@ -12,6 +12,7 @@ D = 0 gives I back exactly. Everything at full size is done in strips, so memory
 
 from typing import Final
 
+import cv2
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
@@ -22,6 +23,8 @@ _CELL: Final = 6  # pixels of the small picture between two slopes; each looks t
 _FLATNESS: Final = (1 / 255) ** 2  # variance below which a neighbourhood is flat: it has no slope
 _STEEPEST: Final = 0.9  # slopes beyond this would invert or double the detail
 _STRIP_ROWS: Final = 256
+
+cv2.setNumThreads(1)  # the graphs have the cores
 
 
 def reduce_picture(pixels: NDArray[np.uint8], longest_side: int) -> NDArray[np.uint8]:
@@ -43,13 +46,15 @@ def transfer_detail(
     change = stylized - small
     slope = _slope(small, change) * np.float32(strength)  # [h / 6, w / 6, 3]
     offset = change * np.float32(strength) - _enlarge(slope, small_size, 0, small_size[0]) * small
+    offset *= 255
+    slope += 1
     result = np.empty_like(full)
     for top in range(0, full_size[0], _STRIP_ROWS):
         bottom = min(top + _STRIP_ROWS, full_size[0])
-        strip = full[top:bottom].astype(np.float32) / 255
-        strip *= 1 + _enlarge(slope, full_size, top, bottom)
-        strip += _enlarge(offset, full_size, top, bottom)
-        result[top:bottom] = np.rint(np.clip(strip, 0, 1) * 255).astype(np.uint8)
+        strip = _enlarge(slope, full_size, top, bottom)
+        cv2.multiply(strip, full[top:bottom], dst=strip, dtype=cv2.CV_32F)
+        cv2.add(strip, _enlarge(offset, full_size, top, bottom), dst=strip)
+        result[top:bottom] = np.rint(np.clip(strip, 0, 255, out=strip), out=strip)
     return result
 
 
@@ -67,26 +72,18 @@ def _slope(small: FloatArray, change: FloatArray) -> FloatArray:
 def _local_mean(planes: FloatArray) -> FloatArray:
     """[h, w, C] -> [h / 6, w / 6, C]: means over overlapping neighbourhoods, nearer pixels weighing more."""
     height, width = (max(1, round(side / _CELL)) for side in planes.shape[:2])
-    return _resize(planes, (width, height), Image.Resampling.BILINEAR, None)
+    resized = [
+        Image.fromarray(np.ascontiguousarray(planes[:, :, channel])).resize((width, height), Image.Resampling.BILINEAR)
+        for channel in range(planes.shape[2])
+    ]
+    return np.stack([np.asarray(plane) for plane in resized], axis=-1)
 
 
 def _enlarge(planes: FloatArray, size: tuple[int, int], top: int, bottom: int) -> FloatArray:
     """Rows top..bottom of [h, w, C] enlarged to `size` (height, width) with C planes; strips meet without a seam."""
-    height, width = size
-    rows = planes.shape[0] / height
-    box = (0.0, top * rows, float(planes.shape[1]), bottom * rows)
-    return _resize(planes, (width, bottom - top), Image.Resampling.BICUBIC, box)
-
-
-def _resize(
-    planes: FloatArray,
-    size: tuple[int, int],
-    method: Image.Resampling,
-    box: tuple[float, float, float, float] | None,
-) -> FloatArray:
-    """[h, w, C] -> [size[1], size[0], C]."""
-    resized = [
-        Image.fromarray(np.ascontiguousarray(planes[:, :, channel])).resize(size, method, box=box)
-        for channel in range(planes.shape[2])
-    ]
-    return np.stack([np.asarray(plane) for plane in resized], axis=-1)
+    rows, columns = planes.shape[0] / size[0], planes.shape[1] / size[1]
+    # from the middle of a pixel of the result to its place between the middles of the small planes' pixels
+    place = np.array([[columns, 0, columns / 2 - 0.5], [0, rows, rows * (top + 0.5) - 0.5]])
+    flags = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
+    enlarged = cv2.warpAffine(planes, place, (size[1], bottom - top), flags=flags, borderMode=cv2.BORDER_REPLICATE)
+    return np.asarray(enlarged, np.float32)

@@ -136,12 +136,17 @@ def _restyle(
 def _run(engine: Engine, picture: FloatArray, embeddings: FloatArray) -> Iterator[FloatArray]:
     """picture: [h, w, 3] in 0..1 -> its stylization [h, w, 3] for each of [G, E]; encoded once."""
     height, width = picture.shape[:2]
-    multiple = engine.manifest.size_multiple
-    padded = np.pad(picture, ((0, _missing(height, multiple)), (0, _missing(width, multiple)), (0, 0)), mode="reflect")
+    padded = np.pad(picture, padded_for(engine, height, width), mode="reflect")
     content = engine.encode(padded.transpose(2, 0, 1)[None])  # [1, C, h/4, w/4]
     for embedding in embeddings:
         stylized = engine.decode(content, embedding[None])[0]  # [3, h, w], padded
         yield stylized[:, :height, :width].transpose(1, 2, 0)
+
+
+def padded_for(engine: Engine, height: int, width: int) -> tuple[tuple[int, int], tuple[int, int], tuple[int, int]]:
+    """What `np.pad` has to add to [height, width, 3] for the model's sake."""
+    multiple = engine.manifest.size_multiple
+    return (0, _missing(height, multiple)), (0, _missing(width, multiple)), (0, 0)
 
 
 def _missing(side: int, multiple: int) -> int:

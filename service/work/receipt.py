@@ -2,22 +2,50 @@
 
 import platform
 from importlib.metadata import version
-from typing import Any
+from typing import Any, Final
 
+from service import __version__
 from service.jobs.record import StoredInput
+from service.model.engine import Engine
+from service.model.sound import Heard
 from service.work.picture import Stylization
-from service.work.requests import PictureRequest
+from service.work.requests import PictureRequest, VideoRequest
 
-_PACKAGES = ("numpy", "pillow", "av")
+_PACKAGES: Final = ("numpy", "pillow", "av", "opencv-python-headless")
 
 
-def write_receipt(
+def picture_receipt(
     stylization: Stylization, request: PictureRequest, inputs: tuple[StoredInput, ...], sha256: str
 ) -> dict[str, Any]:
     """The receipt as JSON values. sha256: of the result's bytes, which a repetition on the same runtime gives again."""
-    heard = stylization.heard
+    made = stylization.receipt.model_dump(mode="json")
+    return made | _common(stylization.heard, request, inputs, sha256)
+
+
+def video_receipt(
+    engine: Engine,
+    heard: Heard,
+    request: VideoRequest,
+    inputs: tuple[StoredInput, ...],
+    sha256: str,
+    reports: dict[str, Any],
+) -> dict[str, Any]:
+    """The same of a video. reports: what was measured on it."""
+    made = {
+        "model": engine.manifest.name,
+        "model_version": engine.manifest.version,
+        "model_sha256": engine.bundle.sha256,
+        "provider": engine.provider,
+        "runtime": engine.runtime,
+        "service_version": __version__,
+    }
+    return made | _common(heard, request, inputs, sha256) | reports
+
+
+def _common(
+    heard: Heard, request: PictureRequest | VideoRequest, inputs: tuple[StoredInput, ...], sha256: str
+) -> dict[str, Any]:
     return {
-        **stylization.receipt.model_dump(mode="json"),
         "windows": [window.model_dump(mode="json") for window in heard.windows],
         "loudness_dbfs": heard.loudness_dbfs,
         "parameters": request.model_dump(mode="json"),

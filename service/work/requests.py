@@ -1,12 +1,16 @@
-"""What a client may ask of one picture job, validated once and carried with the job."""
+"""What a client may ask of a job, validated once and carried with the job."""
 
-from typing import Annotated, Literal
+from itertools import pairwise
+from typing import Annotated, Final, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
 MIN_GAIN_DB, MAX_GAIN_DB = -60.0, 24.0
 
+MODEL_NAME: Final = r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$"
+
 GainDb = Annotated[float, Field(ge=MIN_GAIN_DB, le=MAX_GAIN_DB, allow_inf_nan=False)]
+Seconds = Annotated[float, Field(ge=0.0, allow_inf_nan=False)]
 
 
 class PictureRequest(BaseModel):
@@ -29,7 +33,7 @@ class PictureRequest(BaseModel):
     weights: tuple[Annotated[float, Field(ge=0.0, allow_inf_nan=False)], ...] | None = None
     max_side: int | None = Field(default=None, ge=64, le=4096)
     format: Literal["png", "jpeg", "webp"] = "png"
-    model: str | None = Field(default=None, pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$")
+    model: str | None = Field(default=None, pattern=MODEL_NAME)
 
     @field_validator("weights")
     @classmethod
@@ -48,3 +52,43 @@ class PictureRequest(BaseModel):
     def gains(self) -> tuple[float, ...]:
         """The gain of each result in dB, at least one."""
         return self.gains_db if self.gains_db is not None else (self.gain_db,)
+
+
+class VideoRequest(BaseModel):
+    """The parameters of `POST /stylize/video` beside its files.
+
+    gain_db: dB relative to the soundtrack as given. automation: [[seconds, dB], ...] instead, linear between the
+    points, held before the first and after the last. audio_gain_db: of the second sound, if one is mixed in.
+    strength: 0 leaves the pictures unchanged, 1 is the whole effect. smoothing_seconds: over how long the sound's
+    effect is averaged around each moment. max_side: pixels of the longest side of the result; None keeps the video's.
+    allow_partial: take a file that breaks off, up to where it does. model: name of a bundle; None takes the default.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    gain_db: GainDb = 0.0
+    automation: Annotated[tuple[tuple[Seconds, GainDb], ...], Field(min_length=1, max_length=1000)] | None = None
+    audio_gain_db: GainDb = 0.0
+    strength: float = Field(default=1.0, ge=0.0, le=1.0, allow_inf_nan=False)
+    smoothing_seconds: float = Field(default=0.5, ge=0.0, le=30.0, allow_inf_nan=False)
+    max_side: int | None = Field(default=None, ge=64, le=4096)
+    allow_partial: bool = False
+    model: str | None = Field(default=None, pattern=MODEL_NAME)
+
+    @field_validator("automation")
+    @classmethod
+    def _in_order(cls, points: tuple[tuple[float, float], ...] | None) -> tuple[tuple[float, float], ...] | None:
+        if points is not None and any(later[0] <= earlier[0] for earlier, later in pairwise(points)):
+            raise ValueError("the points' seconds must increase")
+        return points
+
+    @model_validator(mode="after")
+    def _one_way_of_gain(self) -> "VideoRequest":
+        if self.automation is not None and self.gain_db != 0.0:
+            raise ValueError("send gain_db or automation, not both")
+        return self
+
+    @property
+    def gain_points(self) -> tuple[tuple[float, float], ...]:
+        """The soundtrack's gain over time: (seconds, dB)."""
+        return self.automation if self.automation is not None else ((0.0, self.gain_db),)

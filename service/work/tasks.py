@@ -14,7 +14,7 @@ from celery import Celery
 from service.errors import StylizationError
 from service.jobs.connection import connect
 from service.jobs.presence import Presence, Runtime
-from service.jobs.queue import STYLIZE_PICTURE
+from service.jobs.queue import TASKS, hard_limit
 from service.jobs.storage import Storage
 from service.settings import Settings
 
@@ -55,6 +55,8 @@ class PoolProcess:
         self._workshop.run(job_id)
 
 
-def register_tasks(app: Celery, process: PoolProcess) -> None:
+def register_tasks(app: Celery, process: PoolProcess, settings: Settings) -> None:
     """Give the app its tasks, to be run by `process`."""
-    app.task(process.stylize, name=STYLIZE_PICTURE)
+    for kind, name in TASKS.items():
+        seconds = settings.max_seconds(kind)
+        app.task(process.stylize, name=name, soft_time_limit=seconds, time_limit=hard_limit(seconds))

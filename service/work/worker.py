@@ -7,6 +7,7 @@ import sys
 import threading
 import uuid
 import warnings
+from collections.abc import Sequence
 from typing import Any, Final
 
 from celery import Celery, bootsteps, signals
@@ -19,7 +20,8 @@ from service.errors import BundleError, ModelNotFound
 from service.jobs.connection import Client, connect, without_password
 from service.jobs.lease import LeaseTerms, release_all
 from service.jobs.presence import BEAT_SECONDS, ModelSummary, Presence
-from service.jobs.queue import MESSAGES, make_queue
+from service.jobs.queue import QUEUES, make_queue, messages
+from service.jobs.record import Kind
 from service.jobs.rescue import rescue_overdue
 from service.jobs.storage import Storage
 from service.model.bundle import Bundle, find_bundle, list_bundles
@@ -37,11 +39,14 @@ class Pulse:
     A worker can live and yet take no messages after its connection broke; it then stops, to be started anew.
     """
 
-    def __init__(self, client: Client, app: Celery, presence: Presence, terms: LeaseTerms) -> None:
+    def __init__(
+        self, client: Client, app: Celery, presence: Presence, terms: LeaseTerms, kinds: Sequence[Kind]
+    ) -> None:
         self._client = client
         self._app = app
         self._presence = presence
         self._terms = terms
+        self._kinds = kinds
         self._idle_beats = 0
 
     def beat(self) -> None:
@@ -49,7 +54,7 @@ class Pulse:
         try:
             known = self._presence.beat()
             rescue_overdue(self._client, self._app, self._terms)
-            waiting = self._client.llen(MESSAGES)
+            waiting = sum(self._client.llen(messages(kind)) for kind in self._kinds)
         except (RedisError, OperationalError) as exc:
             logger.warning("Redis does not answer: %s", exc)
             return
@@ -78,22 +83,24 @@ def run_worker(settings: Settings, redis_url: str) -> int:
     client, storage = connect(redis_url), Storage(settings.data_dir)
     storage.prepare()
     presence = Presence(client, worker)
-    presence.enter([_summary(bundle) for bundle in list_bundles(settings.models_dir)])
-    app = make_queue(redis_url, settings.max_job_seconds)
+    kinds: list[Kind] = [kind for kind, queue in QUEUES.items() if queue in settings.worker_queues]
+    presence.enter([_summary(bundle) for bundle in list_bundles(settings.models_dir)], settings.worker_queues)
+    app = make_queue(redis_url, settings.longest_job_seconds)
     process = PoolProcess(settings, redis_url, worker)
-    register_tasks(app, process)
+    register_tasks(app, process, settings)
     terms = LeaseTerms(settings.lease_seconds, settings.max_attempts, settings.result_ttl_seconds)
-    _beat_with(app, Pulse(client, app, presence, terms))
+    _beat_with(app, Pulse(client, app, presence, terms, kinds))
     signals.worker_process_init.connect(process.open, weak=False)
     signals.worker_shutting_down.connect(_stop_within(settings.stop_seconds), weak=False)
     signals.setup_logging.connect(_keep_logging, weak=False)
     # Celery warns root of pickled messages; ours are JSON, and nothing else is accepted
     warnings.simplefilter("ignore", SecurityWarning)
-    logger.info("worker %s takes jobs from %s", worker, without_password(redis_url))
+    logger.info("worker %s takes %s from %s", worker, " and ".join(settings.worker_queues), without_password(redis_url))
     celery_worker = app.Worker(
         hostname=f"{worker}@%h",
         pool="prefork",
         concurrency=settings.worker_processes,
+        queues=settings.worker_queues,
         without_gossip=True,
         without_mingle=True,
         without_heartbeat=True,

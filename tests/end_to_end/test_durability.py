@@ -95,7 +95,7 @@ def test_a_killed_pool_process_loses_no_job(
 ) -> None:
     running, http = robust
     urls = [submit_long(http, rain), submit(http, photo, rain)]
-    (pool_process,) = children_of(child_named(running.pid, "worker"))
+    (pool_process,) = children_of(child_named(running.pid, "pictures"))
     os.kill(pool_process, signal.SIGKILL)
     check_success(http, urls[0], LONG_RESULTS)
     check_success(http, urls[1])
@@ -104,7 +104,7 @@ def test_a_killed_pool_process_loses_no_job(
 def test_a_killed_worker_loses_no_job(robust: tuple[RunningService, httpx.Client], rain: bytes) -> None:
     running, http = robust
     long = submit_long(http, rain)
-    os.kill(child_named(running.pid, "worker"), signal.SIGKILL)
+    os.kill(child_named(running.pid, "pictures"), signal.SIGKILL)
     check_success(http, long, LONG_RESULTS)
 
 
@@ -140,7 +140,9 @@ def test_a_killed_service_leaves_nobody_behind_and_starts_again(tmp_path: Path, 
         long = submit_long(http, rain)
         family = family_of(running.pid)
         helpers = family_of(child_named(running.pid, "api"))  # where uploads are looked at
-        assert len(set(family) - set(helpers)) == 4  # the queue's server, the worker, its pool process, the API
+        assert (
+            len(set(family) - set(helpers)) == 6
+        )  # the queue's server, two workers with their pool processes, the API
         os.kill(running.pid, signal.SIGKILL)
         until(lambda: True if not any(map(is_running, family)) else None)
     with serving(tmp_path / "data", models_dir) as (_, http):

@@ -15,6 +15,7 @@ from service.settings import Settings
 from tests.support.media import make_noise, make_photo, make_tone, write_jpeg, write_ogg
 from tests.support.running_service import ROOT, RunningService, running_service
 from tests.support.tiny_bundle import write_tiny_bundle
+from tests.support.video import Clip, noise_track, write_video
 
 README = re.sub(r"<!--.*?-->", "", (ROOT / "README.md").read_text(), flags=re.DOTALL)
 WRITTEN_ADDRESS = "http://127.0.0.1:8000"
@@ -43,11 +44,12 @@ def desk(tmp_path: Path) -> Path:
     write_jpeg(tmp_path / "photo.jpg", make_photo(*SIZE))
     write_ogg(tmp_path / "rain.ogg", make_noise(5.0))
     write_ogg(tmp_path / "birds.ogg", make_tone(4.0, hertz=3000))
+    write_video(tmp_path / "clip.mp4", Clip(), noise_track(2.0))
     return tmp_path
 
 
-def test_there_are_five_lines_of_curl() -> None:
-    assert len(CURL_LINES) == 5
+def test_there_are_five_lines_of_curl_for_pictures_and_one_for_videos() -> None:
+    assert len(CURL_LINES) == 6
 
 
 @pytest.mark.parametrize("line", CURL_LINES, ids=range(1, len(CURL_LINES) + 1))

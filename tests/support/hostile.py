@@ -42,11 +42,11 @@ def mp3_with_cover(mp3: bytes, cover: bytes, media_type: bytes = b"image/png") -
 
 
 def write_video_with_foreign_sound(path: Path) -> Path:
-    """A Matroska file whose only sound track is of a codec (AC-3) that is not taken."""
+    """A Matroska file whose only sound track is of a codec (TTA) that is not taken."""
     with av.open(str(path), "w", format="matroska") as container:
-        stream = container.add_stream("ac3", rate=48_000, layout="stereo")
+        stream = container.add_stream("tta", rate=48_000, layout="stereo")
         assert isinstance(stream, av.AudioStream)
-        frame = av.AudioFrame(format="fltp", layout="stereo", samples=1536)
+        frame = av.AudioFrame(format="s16", layout="stereo", samples=1536)
         for plane in frame.planes:
             plane.update(bytes(plane.buffer_size))
         frame.sample_rate = 48_000

@@ -95,14 +95,16 @@ def somebody_at_work(url: str) -> Iterator[None]:
     """A worker that is there, and does nothing."""
     with connect(url) as client:
         presence = Presence(client, "w")
-        presence.enter([MODEL])
+        presence.enter([MODEL], ["pictures", "videos"])
         presence.announce_runtime(Runtime(provider="cpu", runtime="onnxruntime 1"))
         with repeated(presence.beat, BEAT_SECONDS):
             yield
         presence.leave()
 
 
-def finish(url: str, data_dir: Path, job_id: str, problem: dict[str, Any] | None = None) -> None:
+def finish(
+    url: str, data_dir: Path, job_id: str, problem: dict[str, Any] | None = None, results: int | None = None
+) -> None:
     """End the job as a worker would: with a problem, or with `RESULT` for each of its results."""
     with connect(url) as client:
         lease = claim(client, job_id, Owner("elsewhere", 1, "1", "w"), TERMS)
@@ -121,7 +123,7 @@ def finish(url: str, data_dir: Path, job_id: str, problem: dict[str, Any] | None
             heard=HEARD,
             receipt={"model": "demo", "gain_db": 0.0},
         )
-        lease.succeed([stored] * lease.record.total, {"decode": 0.25})
+        lease.succeed([stored] * (results or lease.record.total), {"decode": 0.25})
 
 
 @contextmanager

@@ -52,7 +52,7 @@ def test_accept_says_whether_a_picture_is_wanted_and_which(
     accept: str | None, picture: bool, format: str | None
 ) -> None:
     preferences = read_preferences(None, accept, 60)
-    assert (preferences.picture, preferences.format) == (picture, format)
+    assert (preferences.result, preferences.format) == (picture, format)
 
 
 def test_one_who_wants_a_picture_waits_for_it() -> None:

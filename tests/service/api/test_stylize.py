@@ -11,7 +11,7 @@ from redis.exceptions import TimeoutError as RedisTimeoutError
 
 from service.jobs.connection import Client
 from service.jobs.intake import Intake
-from service.jobs.queue import MESSAGES
+from service.jobs.queue import messages
 from tests.service.api.desk import GOOD, PHOTO, SOUND, api, somebody_at_work, sound_bytes, stored_files
 from tests.support.hostile import png_bomb
 
@@ -37,7 +37,7 @@ def test_a_good_request_is_stored_recorded_and_queued_before_it_is_answered(
     assert int(answer.headers["Retry-After"]) > 0
     assert (job["state"], job["progress"]) == ("queued", {"done": 0, "total": 1, "unit": "results"})
     assert stored_files(data_dir) == {hashlib.sha256(content).hexdigest() for content in (PHOTO, SOUND)}
-    (message,) = client.lrange(MESSAGES, 0, -1)
+    (message,) = client.lrange(messages("picture"), 0, -1)
     assert json.loads(message)["headers"]["argsrepr"] == f"['{job['id']}']"
     assert client.zcard("adis:due") == 0  # nobody has to send it again
 
@@ -209,7 +209,7 @@ def test_an_idempotency_key_makes_a_repetition_safe(http: TestClient, client: Cl
     assert first.json()["id"] == again.json()["id"]
     assert ("Idempotency-Replayed" in first.headers, again.headers["Idempotency-Replayed"]) == (False, "true")
     assert len(list((data_dir / "jobs").iterdir())) == 1
-    assert client.llen(MESSAGES) == 1
+    assert client.llen(messages("picture")) == 1
     other = http.post("/stylize", files=GOOD, data={"gain_db": "1"}, headers=headers)
     assert (other.status_code, other.json()["type"]) == (422, "/problems/idempotency-mismatch")
     assert http.post("/stylize", files=GOOD, headers={"Idempotency-Key": "k" * 300}).status_code == 422

@@ -29,7 +29,7 @@ def test_nobody_is_there_at_first(redis_url: str) -> None:
 
 def test_a_worker_tells_its_models_and_later_what_runs_them(redis_url: str, client: Client) -> None:
     presence = Presence(client, "w")
-    presence.enter([MODEL])
+    presence.enter([MODEL], ["pictures", "videos"])
     (loading,) = workers(redis_url)
     assert (loading.models, loading.runtime) == ((MODEL,), None)
     presence.announce_runtime(CPU)
@@ -39,7 +39,7 @@ def test_a_worker_tells_its_models_and_later_what_runs_them(redis_url: str, clie
 
 def test_a_silent_worker_is_gone_and_comes_back_with_its_next_beat(redis_url: str, client: Client) -> None:
     presence = Presence(client, "w")
-    presence.enter([MODEL])
+    presence.enter([MODEL], ["pictures", "videos"])
     presence.announce_runtime(CPU)
     assert 0 < client.ttl("adis:pulse:w") <= 15
     client.delete("adis:pulse:w")
@@ -50,13 +50,13 @@ def test_a_silent_worker_is_gone_and_comes_back_with_its_next_beat(redis_url: st
 
 def test_a_worker_that_leaves_is_gone_at_once(redis_url: str, client: Client) -> None:
     presence = Presence(client, "w")
-    presence.enter([MODEL])
+    presence.enter([MODEL], ["pictures", "videos"])
     presence.leave()
     assert workers(redis_url) == []
 
 
 def test_a_worker_learns_that_redis_has_forgotten_it(client: Client) -> None:
     presence = Presence(client, "w")
-    presence.enter([MODEL])
+    presence.enter([MODEL], ["pictures", "videos"])
     client.flushall()
     assert not presence.beat()

@@ -9,7 +9,7 @@ from service.jobs import intake, rescue
 from service.jobs.connection import Client
 from service.jobs.lease import LeaseTerms
 from service.jobs.owner import Owner, this_process
-from service.jobs.queue import MESSAGES, make_queue, send
+from service.jobs.queue import make_queue, messages, send
 from service.jobs.record import JobState
 from service.jobs.rescue import rescue_overdue
 from tests.service.jobs.desk import TERMS, claimed, owner, read, submitted, with_client
@@ -22,17 +22,17 @@ def app(redis_url: str) -> Iterator[Celery]:
         yield made
 
 
-def messages(client: Client) -> int:
-    count: int = client.llen(MESSAGES)
+def waiting(client: Client) -> int:
+    count: int = client.llen(messages("picture"))
     return count
 
 
 def test_a_sent_job_is_not_sent_again(redis_url: str, client: Client, app: Celery) -> None:
     job_id = submitted(redis_url)
-    send(app, job_id)
+    send(app, job_id, "picture")
     with_client(redis_url, lambda other: intake.Intake(other, 100, 100).note_sent(job_id))
     assert rescue_overdue(client, app, TERMS) == 0
-    assert (messages(client), client.zcard("adis:due")) == (1, 0)
+    assert (waiting(client), client.zcard("adis:due")) == (1, 0)
 
 
 def test_a_message_that_never_went_out_is_sent_after_a_while(
@@ -44,20 +44,20 @@ def test_a_message_that_never_went_out_is_sent_after_a_while(
     submitted(redis_url)
     assert rescue_overdue(client, app, TERMS) == 1
     assert rescue_overdue(client, app, TERMS) == 0
-    assert messages(client) == 1
+    assert waiting(client) == 1
 
 
 def test_a_message_that_died_with_its_worker_is_sent_again(
     redis_url: str, client: Client, app: Celery, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     job_id = submitted(redis_url)
-    send(app, job_id)
+    send(app, job_id, "picture")
     with_client(redis_url, lambda other: intake.Intake(other, 100, 100).note_sent(job_id))
     monkeypatch.setattr(rescue, "SEND_GRACE_SECONDS", 0.0)
     assert rescue_overdue(client, app, TERMS) == 0  # its message waits like everybody's
-    client.delete(MESSAGES)  # taken by a worker that was killed before it began
+    client.delete(messages("picture"))  # taken by a worker that was killed before it began
     assert rescue_overdue(client, app, TERMS) == 1
-    assert messages(client) == 1
+    assert waiting(client) == 1
 
 
 def test_a_job_of_a_silent_worker_is_queued_again(redis_url: str, client: Client, app: Celery) -> None:
@@ -67,7 +67,7 @@ def test_a_job_of_a_silent_worker_is_queued_again(redis_url: str, client: Client
     assert rescue_overdue(client, app, TERMS) == 1
     record = read(redis_url, job_id)
     assert (record.state, record.owner, record.lost) == (JobState.QUEUED, None, 1)
-    assert messages(client) == 1
+    assert waiting(client) == 1
     assert claimed(client, job_id, owner("second")).record.attempt == 2
 
 
@@ -89,7 +89,7 @@ def test_a_job_that_was_lost_too_often_fails_instead(redis_url: str, client: Cli
     wait(0.1)
     assert rescue_overdue(client, app, LeaseTerms(30, 1, 100)) == 0
     assert read(redis_url, job_id).state is JobState.FAILED
-    assert messages(client) == 0
+    assert waiting(client) == 0
 
 
 def test_messages_survive_what_kills_a_worker(app: Celery) -> None:

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from celery.exceptions import SoftTimeLimitExceeded
 from PIL import Image
 
 from service.errors import ModelNotFound
@@ -15,7 +16,7 @@ from service.jobs.intake import NewJob
 from service.jobs.record import JobRecord, JobState, StoredInput
 from service.jobs.storage import Storage
 from service.settings import Settings
-from service.work import workshop as workshop_module
+from service.work import picture_job
 from service.work.engines import Engines
 from service.work.requests import PictureRequest
 from service.work.workshop import Workshop
@@ -193,7 +194,7 @@ def test_a_job_that_is_cancelled_on_the_way_stops_and_leaves_nothing(
         delete(redis_url, job_id)  # as the client would, between two results
         return b"picture"
 
-    monkeypatch.setattr(workshop_module, "encode_image", cancel_then_encode)
+    monkeypatch.setattr(picture_job, "encode_image", cancel_then_encode)
     job_id = queued(gains_db=tuple(range(-10, 0)))
     workshop.run(job_id)
     assert len(encoded) == 1
@@ -214,7 +215,7 @@ def test_a_job_whose_files_went_with_its_cancellation_is_no_fault(
         storage.erase(job_id)
         raise FileNotFoundError
 
-    monkeypatch.setattr(workshop_module, "decode_image", erase_then_decode)
+    monkeypatch.setattr(picture_job, "decode_image", erase_then_decode)
     job_id = queued()
     workshop.run(job_id)
     assert read(redis_url, job_id).state is JobState.CANCELLED
@@ -231,7 +232,7 @@ def test_a_fault_of_ours_ends_the_job_and_tells_no_secrets(
     def fail(*_: Any) -> None:
         raise RuntimeError("a secret")
 
-    monkeypatch.setattr(workshop_module, "decode_image", fail)
+    monkeypatch.setattr(picture_job, "decode_image", fail)
     job_id = queued()
     workshop.run(job_id)
     record = read(redis_url, job_id)
@@ -241,7 +242,7 @@ def test_a_fault_of_ours_ends_the_job_and_tells_no_secrets(
     assert "a secret" in caplog.text
 
 
-@pytest.mark.parametrize("kind", [MemoryError, workshop_module.SoftTimeLimitExceeded])
+@pytest.mark.parametrize("kind", [MemoryError, SoftTimeLimitExceeded])
 def test_a_job_that_takes_too_much_fails_with_what_to_do(
     workshop: Workshop,
     redis_url: str,
@@ -252,7 +253,7 @@ def test_a_job_that_takes_too_much_fails_with_what_to_do(
     def fail(*_: Any) -> None:
         raise kind
 
-    monkeypatch.setattr(workshop_module, "decode_image", fail)
+    monkeypatch.setattr(picture_job, "decode_image", fail)
     job_id = queued()
     workshop.run(job_id)
     record = read(redis_url, job_id)

@@ -1,0 +1,50 @@
+"""What every kind of job is worked on with, and what comes of it."""
+
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from service.jobs.record import JobRecord, StoredResult
+from service.jobs.storage import Storage
+from service.settings import Settings
+from service.work.engines import Engines
+
+
+@dataclass(frozen=True)
+class Desk:
+    """The files, the models and the settings of one worker process."""
+
+    storage: Storage
+    engines: Engines
+    settings: Settings
+
+    def inputs(self, record: JobRecord, field: str) -> list[Path]:
+        """Where the job's uploads of that field lie, in their order."""
+        return [self.storage.input_path(record.id, one.sha256) for one in record.inputs if one.field == field]
+
+
+@dataclass(frozen=True)
+class Made:
+    """The results, stored; the seconds that each part of the work took; how much was done, None for as announced."""
+
+    results: list[StoredResult]
+    seconds: dict[str, float]
+    done: int | None = None
+
+
+@dataclass
+class Stopwatch:
+    """Seconds spent in each part of a job."""
+
+    seconds: dict[str, float] = field(default_factory=dict)
+
+    @contextmanager
+    def measure(self, part: str) -> Iterator[None]:
+        """Add the block's time to `part`."""
+        began = time.perf_counter()
+        try:
+            yield
+        finally:
+            self.seconds[part] = round(self.seconds.get(part, 0.0) + time.perf_counter() - began, 6)

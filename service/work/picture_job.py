@@ -1,0 +1,55 @@
+"""Make the results of a picture job from its stored uploads."""
+
+from service.jobs.lease import Lease
+from service.jobs.record import StoredResult
+from service.media.audio import decode_audio
+from service.media.image import MEDIA_TYPES, decode_image, encode_image
+from service.work.desk import Desk, Made, Stopwatch
+from service.work.picture import Stylization, stylize_picture
+from service.work.receipt import picture_receipt
+from service.work.requests import PictureRequest
+
+
+def make_picture(desk: Desk, lease: Lease) -> Made:
+    """Decode, stylize, encode and store. Raises what a bad file or request can raise, and LeaseLost."""
+    record, watch, settings = lease.record, Stopwatch(), desk.settings
+    request = PictureRequest.model_validate(record.parameters)
+    limits = settings.media_limits
+    max_side = min(request.max_side or settings.max_side, settings.max_side)
+    with watch.measure("model"):
+        engine = desk.engines.get(request.model)
+    with watch.measure("decode"):
+        pixels = decode_image(desk.inputs(record, "image")[0], limits, max_side)
+        sounds = desk.inputs(record, "audio")
+        waveforms = [decode_audio(path, limits, engine.manifest.sample_rate_hz) for path in sounds]
+    stylizations = stylize_picture(
+        engine,
+        pixels,
+        waveforms,
+        request,
+        lambda done, _total: lease.progress(done),
+        comfortable_side=settings.comfortable_side,
+    )
+    results: list[StoredResult] = []
+    while True:
+        with watch.measure("stylize"):
+            stylization = next(stylizations, None)
+        if stylization is None:
+            return Made(results, watch.seconds)
+        with watch.measure("encode"):
+            results.append(_store(desk, lease, request, stylization))
+
+
+def _store(desk: Desk, lease: Lease, request: PictureRequest, stylization: Stylization) -> StoredResult:
+    content = encode_image(stylization.pixels, request.format)
+    sha256 = desk.storage.write_result(lease.record.id, content)
+    return StoredResult(
+        sha256=sha256,
+        bytes=len(content),
+        media_type=MEDIA_TYPES[request.format],
+        width=stylization.pixels.shape[1],
+        height=stylization.pixels.shape[0],
+        gain_db=stylization.gain_db,
+        heard=stylization.heard.model_dump(mode="json"),
+        receipt=picture_receipt(stylization, request, lease.record.inputs, sha256),
+    )

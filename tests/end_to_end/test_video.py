@@ -1,0 +1,101 @@
+"""A video through the whole service: followed, cancelled, and carried on after its worker was killed."""
+
+import os
+import signal
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import httpx2 as httpx
+import pytest
+
+from service.media.limits import MediaLimits
+from service.media.video_file import read_timeline
+from tests.end_to_end.test_durability import check_success, serving, submit, wait_for
+from tests.support.processes import child_named, children_of, until
+from tests.support.running_service import RunningService
+from tests.support.video import Clip, noise_track, write_video
+
+pytestmark = pytest.mark.timeout(1200)
+
+Serving = tuple[RunningService, httpx.Client]
+
+
+@pytest.fixture(scope="module")
+def running(tmp_path_factory: pytest.TempPathFactory, models_dir: Path) -> Iterator[Serving]:
+    with serving(tmp_path_factory.mktemp("video") / "data", models_dir) as both:
+        yield both
+
+
+@pytest.fixture(scope="module")
+def long_clip(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Half a minute: some ten seconds of work in four parts."""
+    clip = Clip(width=640, height=360, fps=30, frames=900, key_every=60)
+    return write_video(tmp_path_factory.mktemp("clips") / "long.mp4", clip, noise_track(30.0))
+
+
+def submit_video(http: httpx.Client, video: Path, **form: str) -> str:
+    answer = http.post("/stylize/video", files={"video": video.read_bytes()}, data=form)
+    assert answer.status_code == 202, answer.text
+    url: str = answer.headers["Location"]
+    return url
+
+
+def after_frames(http: httpx.Client, url: str, frames: int) -> dict[str, Any]:
+    def look() -> dict[str, Any] | None:
+        job: dict[str, Any] = http.get(url).json()
+        return job if job["progress"]["done"] >= frames or job["state"] not in ("queued", "running") else None
+
+    return until(look)
+
+
+def test_a_video_is_restyled_and_its_progress_counts_frames(running: Serving, tmp_path: Path) -> None:
+    _, http = running
+    source = write_video(tmp_path / "a.mp4", Clip(frames=40), noise_track(4.0))
+    url = submit_video(http, source, gain_db="6")
+    job = wait_for(http, url, "succeeded", "failed")
+    assert job["state"] == "succeeded", job
+    assert job["progress"] == {"done": 40, "total": 40, "unit": "frames"}
+    answer = http.get(job["results"][0]["url"])
+    assert (answer.headers["Content-Type"], len(answer.content)) == ("video/mp4", job["results"][0]["bytes"])
+    (tmp_path / "b.mp4").write_bytes(answer.content)
+    limits = MediaLimits()
+    assert read_timeline(tmp_path / "b.mp4", limits).pts == read_timeline(source, limits).pts
+    middle = http.get(job["results"][0]["url"], headers={"Range": "bytes=100-199"})
+    assert (middle.status_code, middle.content) == (206, answer.content[100:200])
+
+
+def test_pictures_do_not_wait_for_a_video(running: Serving, long_clip: Path, photo: bytes, rain: bytes) -> None:
+    _, http = running
+    url = submit_video(http, long_clip)
+    after_frames(http, url, 1)
+    check_success(http, submit(http, photo, rain))
+    assert http.get(url).json()["state"] == "running"
+    assert http.delete(url).status_code == 204
+
+
+def test_a_cancelled_video_makes_room_for_the_next_and_its_files_go(running: Serving, long_clip: Path) -> None:
+    service, http = running
+    url = submit_video(http, long_clip)
+    after_frames(http, url, 1)
+    assert http.delete(url).status_code == 204
+    short = submit_video(http, long_clip)
+    after_frames(http, short, 1)  # the worker has taken the next one
+    assert http.delete(short).status_code == 204
+    jobs = service.log.with_suffix("") / "jobs"
+    until(lambda: True if not any(jobs.glob(f"{url.rpartition('/')[2]}*")) else None)
+
+
+def test_a_killed_worker_costs_the_part_it_was_at(running: Serving, long_clip: Path) -> None:
+    service, http = running
+    url = submit_video(http, long_clip)
+    after_frames(http, url, 300)  # the first part of four is finished
+    work = service.log.with_suffix("") / "jobs" / url.rpartition("/")[2] / "work"
+    finished = {path: path.stat().st_mtime_ns for path in work.glob("[0-9]*.mp4")}
+    assert finished
+    (pool_process,) = children_of(child_named(service.pid, "videos"))
+    os.kill(pool_process, signal.SIGKILL)
+    after_frames(http, url, 600)
+    assert {path: path.stat().st_mtime_ns for path in finished} == finished
+    job = wait_for(http, url, "succeeded", "failed")
+    assert (job["state"], job["progress"]["done"]) == ("succeeded", 900), job

@@ -1,0 +1,129 @@
+"""The soundtrack's loudness is edited sample by sample, and a boost never clips."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import av
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from service.errors import MediaError
+from service.media.limits import MediaLimits
+from service.media.soundtrack import (
+    CEILING_DBTP,
+    GainCurve,
+    Limiter,
+    PeakMeter,
+    SoundtrackReader,
+    TrackForm,
+    mixed_in,
+    silent_blocks,
+)
+from tests.support.video import Clip, noise_track, write_video
+
+RATE = 48_000
+FORM = TrackForm(RATE, 2, 0.0, "aac", 0)
+
+
+def in_blocks(sound: NDArray[np.float32], samples: int = RATE) -> Iterator[NDArray[np.float32]]:
+    for begin in range(0, sound.shape[1], samples):
+        yield sound[:, begin : begin + samples]
+
+
+def tone(seconds: float, amplitude: float, hertz: float = 440.0) -> NDArray[np.float32]:
+    wave = amplitude * np.sin(2 * np.pi * hertz * np.arange(round(seconds * RATE)) / RATE)
+    return np.stack([wave, wave]).astype(np.float32)
+
+
+def test_a_curve_is_linear_between_its_points_and_held_at_its_ends() -> None:
+    curve = GainCurve(((1.0, -10.0), (2.0, 10.0)))
+    assert curve.gain_db(np.array([0.0, 1.0, 1.5, 2.0, 9.0])).tolist() == [-10, -10, 0, 10, 10]
+    assert not curve.is_neutral
+    assert curve.boosts
+    assert GainCurve(((0.0, 0.0), (5.0, 0.0))).is_neutral
+    assert not GainCurve(((0.0, -3.0),)).boosts
+
+
+def test_blocks_are_made_louder_by_their_own_time() -> None:
+    flat = np.full((2, RATE), 0.1, np.float32)
+    made = GainCurve(((0.0, 0.0), (10.0, 20.0))).apply(flat, 5.0, RATE)
+    assert made[:, 0] == pytest.approx(0.1 * 10**0.5, rel=1e-4)
+    assert made[:, -1] == pytest.approx(0.1 * 10 ** (12 / 20), rel=1e-3)
+
+
+@pytest.mark.parametrize("amplitude", [1.5, 8.0])
+def test_a_boost_never_passes_the_ceiling(amplitude: float) -> None:
+    sound = tone(2.0, amplitude)
+    limited = np.concatenate(list(Limiter(FORM).blocks(in_blocks(sound))), axis=1)
+    meter = PeakMeter(FORM)
+    for block in in_blocks(limited):
+        meter.push(block)
+    assert limited.shape == sound.shape
+    assert 20 * np.log10(meter.peak) <= CEILING_DBTP + 0.05
+    assert np.sqrt(np.mean(limited[:, RATE:] ** 2)) > 0.5  # it is held down, not muted
+
+
+def test_noise_far_over_full_scale_stays_below_it() -> None:
+    sound = noise_track(2.0, rms=0.2) * 10
+    limited = np.concatenate(list(Limiter(FORM).blocks(in_blocks(sound, 10_000))), axis=1)
+    assert np.abs(limited).max() < 1.0
+
+
+def test_what_is_not_loud_passes_the_limiter_in_step() -> None:
+    sound = tone(2.0, 0.1)
+    limited = np.concatenate(list(Limiter(FORM).blocks(in_blocks(sound))), axis=1)
+    assert np.abs(limited[:, 1000:-1000] - sound[:, 1000:-1000]).max() < 2e-3
+
+
+def test_a_true_peak_lies_between_the_samples() -> None:
+    phase = np.pi / 4  # samples at 45 degrees of a tone of a quarter of the rate: 3 dB below its true peak
+    wave = np.sin(np.pi / 2 * np.arange(RATE) + phase).astype(np.float32)
+    meter = PeakMeter(TrackForm(RATE, 1, 0.0, "", 0))
+    meter.push(wave[None])
+    assert np.abs(wave).max() == pytest.approx(0.707, abs=0.01)
+    assert meter.peak == pytest.approx(1.0, abs=0.1)
+
+
+def test_a_second_sound_is_repeated_to_the_end_and_reaches_the_front_channels() -> None:
+    form = TrackForm(RATE, 6, 0.0, "", 0)
+    second = np.arange(30_000, dtype=np.float32) / 30_000
+    mixed = np.concatenate(list(mixed_in(silent_blocks(form, 2.0), second, -6.0206)), axis=1)
+    assert mixed.shape == (6, 2 * RATE)
+    assert np.allclose(mixed[0], 0.5 * np.resize(second, 2 * RATE), atol=1e-4)
+    assert np.array_equal(mixed[0], mixed[1])
+    assert not mixed[2:].any()
+
+
+def test_the_track_is_read_at_its_own_rate_and_level(tmp_path: Path) -> None:
+    path = write_video(tmp_path / "a.mp4", Clip(layout="mono", sample_rate_hz=44_100), noise_track(2.0, 0.1, 1, 44_100))
+    with SoundtrackReader(path, MediaLimits()) as reader:
+        sound = np.concatenate(list(reader.blocks()), axis=1)
+    assert (reader.form.sample_rate_hz, reader.form.channels, reader.form.codec) == (44_100, 1, "aac")
+    assert sound.shape[1] == pytest.approx(2 * 44_100, abs=1024)
+    assert np.sqrt(np.mean(sound**2)) == pytest.approx(0.1, rel=0.2)  # AAC thins noise out
+
+
+def test_a_gap_in_the_track_is_silence_of_its_length(tmp_path: Path) -> None:
+    whole = write_video(tmp_path / "a.mkv", Clip(frames=30, audio_codec="libopus"), noise_track(3.0))
+    gapped = tmp_path / "b.mkv"
+    with av.open(str(whole)) as source, av.open(str(gapped), "w", format="matroska") as target:
+        streams = [target.add_stream_from_template(stream) for stream in source.streams]
+        for packet in source.demux():
+            if not packet.size or (packet.stream.type == "audio" and 1.0 <= float(packet.pts * packet.time_base) < 2.0):
+                continue
+            packet.stream = streams[packet.stream.index]
+            target.mux(packet)
+    lengths = []
+    for path in (whole, gapped):
+        with SoundtrackReader(path, MediaLimits()) as reader:
+            sound = np.concatenate(list(reader.blocks()), axis=1)
+        lengths.append(sound.shape[1])
+    assert lengths[1] == pytest.approx(lengths[0], abs=2000)
+    assert np.abs(sound[:, int(1.2 * RATE) : int(1.8 * RATE)]).max() < 1e-3
+
+
+def test_seven_channels_are_refused_in_words(tmp_path: Path) -> None:
+    path = write_video(tmp_path / "a.mkv", Clip(audio_codec="flac", layout="7.1"), noise_track(2.0, channels=8))
+    with pytest.raises(MediaError, match="8 channels; mix it down"), SoundtrackReader(path, MediaLimits()):
+        pass

@@ -1,0 +1,153 @@
+"""Videos: what goes in comes out with every time, size and colour tag it had; pictures alone are touched."""
+
+from dataclasses import replace
+from fractions import Fraction
+from pathlib import Path
+from typing import Any
+
+import av
+import numpy as np
+import pytest
+
+from service.media.frames import Look, PartWriter, read_frames, read_look
+from service.media.join import Part, join
+from service.media.limits import MediaLimits
+from service.media.sound_writer import SoundWriter
+from service.media.soundtrack import SoundtrackReader
+from service.media.times import drift_seconds, read_times
+from service.media.video_file import Timeline, probe_video, read_timeline
+from tests.support.video import Clip, noise_track, write_video
+
+LIMITS = MediaLimits()
+UNEVEN = tuple(int(tick) for tick in np.cumsum(np.random.default_rng(1).integers(900, 6000, 30)))
+
+CLIPS: dict[str, tuple[str, Clip]] = {
+    "plain": ("mp4", Clip()),
+    "high definition colours, turned, with wide pixels": (
+        "mp4",
+        Clip(bt709=True, pixel_aspect=Fraction(4, 3), rotation=-90, frames=30, fps=30, width=160, height=90),
+    ),
+    "variable rate, full range": (
+        "mp4",
+        Clip(ticks=UNEVEN, time_base=Fraction(1, 90_000), frames=30, full_range=True),
+    ),
+    "29.97 a second": ("mov", Clip(fps=30, ticks=[1001 * n for n in range(20)], time_base=Fraction(1, 30_000))),
+    "begins late": ("mkv", Clip(ticks=[100 * n + 1000 for n in range(20)], time_base=Fraction(1, 1000))),
+    "odd size": ("mp4", Clip(width=131, height=97, pix_fmt="yuv444p")),
+    "webm": ("webm", Clip(video_codec="libvpx-vp9", audio_codec="libopus")),
+    "one key frame": ("mp4", Clip(key_every=1000)),
+}
+
+
+def remade(source: Path, target: Path, cuts: tuple[int, ...]) -> tuple[Timeline, Look]:
+    """Decode and encode again in parts that begin at `cuts`, with the soundtrack; what the source was like."""
+    info, timeline, look = probe_video(source, LIMITS), read_timeline(source, LIMITS), read_look(source, LIMITS)
+    size, parts = (look.width, look.height), []
+    for first, stop in zip(cuts, [*cuts[1:], len(timeline.pts)], strict=True):
+        part = Part(target.with_name(f"part{first}"), first, stop)
+        writer = PartWriter(part.path, info.container, look, timeline, first, size)
+        for index, pixels in read_frames(source, LIMITS, timeline, look, first, stop, size):
+            writer.write(index, pixels)
+        writer.close()
+        parts.append(part)
+    sound = None
+    if info.has_sound:
+        sound = target.with_name("sound")
+        with SoundtrackReader(source, LIMITS) as reader:
+            track = SoundWriter(sound, info.container, reader.form)
+            for block in reader.blocks():
+                track.write(block)
+            track.close()
+    join(target, info.container, parts, timeline, look, sound)
+    return timeline, look
+
+
+@pytest.mark.parametrize("name", CLIPS)
+def test_times_sizes_and_colours_stay_and_the_parts_meet(name: str, tmp_path: Path) -> None:
+    suffix, clip = CLIPS[name]
+    source = write_video(tmp_path / f"source.{suffix}", clip, noise_track(clip.frames / clip.fps))
+    target = tmp_path / "target"
+    timeline, look = remade(source, target, cuts=(0, 7, 15))
+    result, result_look = read_timeline(target, LIMITS), read_look(target, LIMITS)
+    assert (result.time_base, result.pts) == (timeline.time_base, timeline.pts)
+    assert replace(result_look, fps=look.fps) == look
+    size = (look.width, look.height)
+    before = dict(read_frames(source, LIMITS, timeline, look, 0, len(timeline.pts), size))
+    after = dict(read_frames(target, LIMITS, result, result_look, 0, len(timeline.pts), size))
+    for index, pixels in before.items():
+        difference = after[index].astype(int) - pixels
+        assert np.abs(difference).mean() < 6
+        assert np.abs(difference.mean(axis=(0, 1))).max() < 1.6  # no shift of colour or range
+    drift = drift_seconds(read_times(source), read_times(target))
+    assert drift is not None
+    assert drift < 1 / timeline.fps
+
+
+def test_the_soundtrack_keeps_its_length_rate_channels_and_place(tmp_path: Path) -> None:
+    sound = noise_track(3.0, channels=6)
+    sound[:, 48_000:49_000] = 0.9  # something to find again
+    source = write_video(tmp_path / "a.mp4", Clip(frames=30, layout="5.1"), sound)
+    remade(source, tmp_path / "b.mp4", cuts=(0,))
+    heard = []
+    for path in (source, tmp_path / "b.mp4"):
+        with SoundtrackReader(path, LIMITS) as reader:
+            assert (reader.form.sample_rate_hz, reader.form.channels) == (48_000, 6)
+            heard.append(np.concatenate(list(reader.blocks()), axis=1))
+    first, second = heard
+    assert second.shape[1] == first.shape[1]
+    clicks = [int(np.argmax(np.convolve(np.abs(one[0]), np.ones(1000), "same"))) for one in heard]
+    assert abs(clicks[1] - clicks[0]) < 20
+
+
+def test_the_index_of_the_result_is_at_its_front(tmp_path: Path) -> None:
+    source = write_video(tmp_path / "a.mp4", Clip(), noise_track(2.0))
+    remade(source, tmp_path / "b.mp4", cuts=(0,))
+    content = (tmp_path / "b.mp4").read_bytes()
+    assert content.index(b"moov") < content.index(b"mdat")
+
+
+def test_a_frame_can_be_reached_without_those_before(tmp_path: Path) -> None:
+    source = write_video(tmp_path / "a.mp4", Clip(frames=40, key_every=10))
+    timeline, look = read_timeline(source, LIMITS), read_look(source, LIMITS)
+    assert timeline.key_frames == (0, 10, 20, 30)
+    size = (look.width, look.height)
+    whole = dict(read_frames(source, LIMITS, timeline, look, 0, 40, size))
+    some = dict(read_frames(source, LIMITS, timeline, look, 23, 27, size))
+    assert list(some) == [23, 24, 25, 26]
+    assert all(np.array_equal(some[index], whole[index]) for index in some)
+
+
+def test_frames_may_be_asked_for_at_another_size(tmp_path: Path) -> None:
+    source = write_video(tmp_path / "a.mp4", Clip())
+    timeline, look = read_timeline(source, LIMITS), read_look(source, LIMITS)
+    (_, pixels), *_ = read_frames(source, LIMITS, timeline, look, 0, 1, (64, 48))
+    assert pixels.shape == (48, 64, 3)
+
+
+def test_parts_of_different_encoders_are_not_joined(tmp_path: Path) -> None:
+    source = write_video(tmp_path / "a.mp4", Clip())
+    other = write_video(tmp_path / "b.mp4", Clip(width=64, height=64, frames=10))
+    timeline, look = read_timeline(source, LIMITS), read_look(source, LIMITS)
+    parts = [Part(source, 0, 10), Part(other, 10, 20)]
+    with pytest.raises(ValueError, match=r"frames|settings"):
+        join(tmp_path / "c.mp4", "mp4", parts, timeline, look, None)
+
+
+def test_more_than_eight_bits_are_read(tmp_path: Path) -> None:
+    source = write_video(tmp_path / "a.mp4", Clip(video_codec="libx265", pix_fmt="yuv420p10le", frames=6))
+    assert read_look(source, LIMITS).bits == 10
+    remade(source, tmp_path / "b.mp4", cuts=(0,))
+    assert read_look(tmp_path / "b.mp4", LIMITS).bits == 8
+
+
+def test_packets_can_be_copied_untouched(tmp_path: Path) -> None:
+    source = write_video(tmp_path / "a.mp4", Clip(), noise_track(2.0))
+    timeline, look = read_timeline(source, LIMITS), read_look(source, LIMITS)
+    pictures = write_video(tmp_path / "p.mp4", Clip(b_frames=False))
+    join(tmp_path / "b.mp4", "mp4", [Part(pictures, 0, 20)], timeline, look, source)
+
+    def packets(path: Path) -> list[tuple[Any, bytes]]:
+        with av.open(str(path)) as container:
+            return [(p.pts, bytes(p)) for p in container.demux(container.streams.audio[0]) if p.size]
+
+    assert packets(source) == packets(tmp_path / "b.mp4")

@@ -1,0 +1,205 @@
+"""The frames of a video are restyled in step with its sound, in parts that show no seam."""
+
+from dataclasses import replace
+from fractions import Fraction
+from itertools import pairwise
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from service.media.frames import read_frames, read_look
+from service.media.join import Part, join
+from service.media.limits import MediaLimits
+from service.media.soundtrack import GainCurve
+from service.media.video_file import Timeline, read_timeline
+from service.model.bundle import load_bundle
+from service.model.engine import Engine
+from service.work.ahead import ahead
+from service.work.soundtrack import edit_soundtrack
+from service.work.video import VideoPlan, correlation, cut, render, result_size
+from tests.support.media import make_photo
+from tests.support.tiny_bundle import write_tiny_bundle
+from tests.support.video import Clip, noise_track, write_video
+
+LIMITS = MediaLimits()
+
+
+@pytest.fixture(scope="module")
+def engine(tmp_path_factory: pytest.TempPathFactory) -> Engine:
+    return Engine(load_bundle(write_tiny_bundle(tmp_path_factory.mktemp("models") / "tiny")))
+
+
+def plan_of(engine: Engine, source: Path, points: tuple[tuple[float, float], ...] = ((0.0, 0.0),)) -> VideoPlan:
+    timeline, look = read_timeline(source, LIMITS), read_look(source, LIMITS)
+    sound = edit_soundtrack(
+        engine, source, None, GainCurve(points), 0.0, source.with_name("sound.mp4"), "mp4", True,
+        timeline.end_seconds, LIMITS,
+    )  # fmt: skip
+    return VideoPlan(
+        source=source, container="mp4", limits=LIMITS, timeline=timeline, look=look, size=result_size(look, None),
+        track=sound.track, strength=1.0, smoothing_seconds=0.5, comfortable_side=384,
+    )  # fmt: skip
+
+
+def rendered(engine: Engine, plan: VideoPlan, cuts: tuple[int, ...] = (0,)) -> list[NDArray[np.uint8]]:
+    """The frames of the joined result."""
+    count = len(plan.timeline.pts)
+    parts = [
+        Part(plan.source.with_name(f"part{first}.mp4"), first, stop)
+        for first, stop in zip(cuts, [*cuts[1:], count], strict=True)
+    ]
+    for part in parts:
+        render(engine, plan, part, lambda _: None)
+    target = plan.source.with_name("result.mp4")
+    join(target, "mp4", parts, plan.timeline, plan.look, None)
+    timeline, look = read_timeline(target, LIMITS), read_look(target, LIMITS)
+    assert timeline.pts == plan.timeline.pts
+    return [pixels for _, pixels in read_frames(target, LIMITS, timeline, look, 0, count, plan.size)]
+
+
+def originals(plan: VideoPlan) -> list[NDArray[np.uint8]]:
+    frames = read_frames(plan.source, LIMITS, plan.timeline, plan.look, 0, len(plan.timeline.pts), plan.size)
+    return [pixels for _, pixels in frames]
+
+
+def blue_gain(plan: VideoPlan, frames: list[NDArray[np.uint8]]) -> NDArray[np.float64]:
+    """How much bluer each frame has become: what noise does to the tiny model's pictures."""
+    return np.array(
+        [
+            float(made[..., 2].mean()) - float(given[..., 2].mean())
+            for made, given in zip(frames, originals(plan), strict=True)
+        ]
+    )
+
+
+def test_louder_means_more_in_step(engine: Engine, tmp_path: Path) -> None:
+    source = write_video(tmp_path / "a.mp4", Clip(frames=80, brightness=0.5), noise_track(8.0, rms=0.05))
+    plan = plan_of(engine, source, ((2.0, -40.0), (6.0, 6.0)))
+    gained = blue_gain(plan, rendered(engine, plan))
+    assert gained[-1] > gained[0] + 10
+    seconds = np.array([plan.timeline.seconds(index) for index in range(80)])
+    follows = correlation(plan.track.loudness_at(seconds).tolist(), gained.tolist())
+    assert follows is not None
+    assert follows > 0.8
+
+
+def test_parts_join_to_the_same_video_without_a_seam(engine: Engine, tmp_path: Path) -> None:
+    source = write_video(tmp_path / "a.mp4", Clip(frames=60, brightness=0.5), noise_track(6.0))
+    plan = plan_of(engine, source, ((0.0, -20.0), (6.0, 6.0)))
+    whole, parts = rendered(engine, plan), rendered(engine, plan, cuts=(0, 20, 37))
+    assert len(whole) == len(parts) == 60
+    differences = [np.abs(a.astype(int) - b).mean() for a, b in zip(whole, parts, strict=True)]
+    assert max(differences) < 3  # the encoders', which begin anew
+    steps = [np.abs(a.astype(int) - b).mean() for a, b in pairwise(parts)]
+    for seam in (19, 36):
+        assert steps[seam] < 1.5 * np.median(steps)
+
+
+def edges_alike(first: NDArray[np.uint8], second: NDArray[np.uint8]) -> float:
+    """Correlation of the horizontal steps in green, which the tiny model hardly touches."""
+    return float(
+        np.corrcoef(*(np.diff(frame[..., 1].astype(float), axis=1).ravel() for frame in (first, second)))[0, 1]
+    )
+
+
+@pytest.mark.parametrize("rotation", [0, 90, -90, 180])
+def test_the_model_sees_turned_frames_upright(engine: Engine, tmp_path: Path, rotation: int) -> None:
+    seen = []
+
+    class Looking:
+        manifest = engine.manifest
+        embed = staticmethod(engine.embed)
+        decode = staticmethod(engine.decode)
+
+        @staticmethod
+        def encode(images: NDArray[np.float32]) -> NDArray[np.float32]:
+            seen.append(images)
+            return engine.encode(images)
+
+    picture = np.zeros((384, 512, 3), np.uint8)
+    picture[:192] = 255  # light above, as stored
+    source = write_video(tmp_path / "a.mp4", Clip(frames=3, rotation=rotation), noise_track(1.0), picture=picture)
+    plan = plan_of(engine, source)
+    render(Looking, plan, Part(tmp_path / "part.mp4", 0, 3), lambda _: None)  # type: ignore[arg-type]
+    image = seen[0][0].mean(axis=0)
+    sides = {
+        0: image[: len(image) // 3], 180: image[-(len(image) // 3) :],
+        90: image[:, : image.shape[1] // 3], -90: image[:, -(image.shape[1] // 3) :],
+    }  # fmt: skip
+    assert sides[rotation].mean() > 0.8
+    assert image.mean() < 0.8
+
+
+def test_strength_0_leaves_the_pictures_alone(engine: Engine, tmp_path: Path) -> None:
+    source = write_video(tmp_path / "a.mp4", Clip(frames=6, brightness=0.5), noise_track(1.0))
+    plan = replace(plan_of(engine, source), strength=0.0)
+    assert np.abs(blue_gain(plan, rendered(engine, plan))).max() < 1.5
+
+
+def test_a_large_frame_keeps_its_detail(engine: Engine, tmp_path: Path) -> None:
+    clip = Clip(frames=4, width=320, height=240, brightness=0.7)
+    source = write_video(tmp_path / "a.mp4", clip, noise_track(1.0), picture=make_photo(640, 480))
+    plan = replace(plan_of(engine, source), comfortable_side=64)
+    made, given = rendered(engine, plan), originals(plan)
+    for result, source_frame in zip(made, given, strict=True):
+        blurred = cv2.resize(cv2.resize(source_frame, (64, 48), interpolation=cv2.INTER_AREA), (320, 240))
+        kept, lost = (edges_alike(frame, source_frame) for frame in (result, blurred))
+        assert kept > 0.75
+        assert lost < kept - 0.1
+    assert blue_gain(plan, made).min() > 5
+
+
+def test_what_progress_raises_stops_the_work_and_leaves_no_half_file(engine: Engine, tmp_path: Path) -> None:
+    plan = plan_of(engine, write_video(tmp_path / "a.mp4", Clip(frames=40), noise_track(4.0)))
+
+    class Stop(Exception):
+        pass
+
+    def stop(_: int) -> None:
+        raise Stop
+
+    with pytest.raises(Stop):
+        render(engine, plan, Part(tmp_path / "x.mp4", 0, 40), stop)
+    assert not [path for path in tmp_path.iterdir() if "x.mp4" in path.name]
+
+
+def timeline(frames: int, key_every: int, fps: int = 10) -> Timeline:
+    return Timeline(Fraction(1, fps), tuple(range(frames)), tuple(range(0, frames, key_every)), 1)
+
+
+@pytest.mark.parametrize(("frames", "key_every"), [(20, 5), (300, 7), (1000, 10_000), (95, 1), (1, 1)])
+def test_parts_cover_every_frame_once_and_none_is_long(frames: int, key_every: int, tmp_path: Path) -> None:
+    parts = cut(timeline(frames, key_every), tmp_path, "mp4")
+    assert parts[0].first == 0
+    assert parts[-1].stop == frames
+    assert all(one.stop == other.first for one, other in pairwise(parts))
+    assert all(0 < part.stop - part.first <= 130 for part in parts)
+    if key_every == 7:
+        assert all(part.first % 7 == 0 for part in parts)
+
+
+def test_a_stage_that_runs_ahead_hands_over_items_and_errors_in_turn() -> None:
+    def items():  # type: ignore[no-untyped-def]
+        yield from range(3)
+        raise ValueError("broken")
+
+    with ahead(items(), 2) as made:
+        assert [next(made) for _ in range(3)] == [0, 1, 2]
+        with pytest.raises(ValueError, match="broken"):
+            next(made)
+
+
+def test_a_stage_that_runs_ahead_ends_with_its_block() -> None:
+    made_so_far = []
+
+    def items():  # type: ignore[no-untyped-def]
+        for number in range(1000):
+            made_so_far.append(number)
+            yield number
+
+    with ahead(items(), 2) as made:
+        assert next(made) == 0
+    assert len(made_so_far) < 10
