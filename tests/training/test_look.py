@@ -53,6 +53,11 @@ def test_no_head_can_paint_a_black_hole() -> None:
     assert made.mean().item() == pytest.approx(-torch.tanh(torch.tensor(bounds.DARKEN_BOUND)).item(), abs=0.01)
 
 
+def test_a_dark_thicket_does_not_fall_into_black() -> None:
+    shade = torch.tanh(torch.atanh(torch.tensor(-0.6)) - bounds.DARKEN_BOUND).item()
+    assert shade + 0.05 < drawn(plain(-0.6, -0.6, -0.6), -50, -50, -50).mean().item() < -0.6
+
+
 def test_snow_may_cover_what_is_dark() -> None:
     assert drawn(plain(-0.8, -0.8, -0.8), 50, 50, 50).min().item() > 0.9
 

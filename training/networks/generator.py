@@ -255,10 +255,13 @@ class Decoder(nn.Module):
         falling = 3 * torch.sigmoid(change[:, 4:] - 3) * streaks
         # Snow may cover the dark; hue and darkening are bounded: networks would else draw vivid blots and black holes.
         grey = change[:, :3].mean(dim=1, keepdim=True)
-        # a bright place of the source brightens less: a sky would else burst into a white blob
-        ceiling = BRIGHTEN_BOUND * (1 - source.mean(dim=1, keepdim=True).clamp(0, 0.9)) ** 2
+        # A bright place of the source brightens less and a dark one darkens less: a sky would else burst into a white
+        # blob, and a thicket fall into a black one.
+        own = source.mean(dim=1, keepdim=True)
+        ceiling = BRIGHTEN_BOUND * (1 - own.clamp(0, 0.9)) ** 2
+        floor = DARKEN_BOUND * (1 + own.clamp(-0.9, 0)) ** 2
         brighter = ceiling * torch.tanh(grey.clamp(min=0) / ceiling)
-        lightness = brighter + DARKEN_BOUND * torch.tanh(grey.clamp(max=0) / DARKEN_BOUND)
+        lightness = brighter + floor * torch.tanh(grey.clamp(max=0) / floor)
         hue = change[:, :3] - grey
         shift = lightness + HUE_BOUND * torch.tanh(hue / HUE_BOUND)
         look = torch.tanh(0.5 * torch.log((1 + tone) / (1 - tone)) + shift + falling)
