@@ -8,6 +8,7 @@ from service.jobs.connection import broker_url
 from service.jobs.record import Kind
 
 TASKS: Final[dict[Kind, str]] = {"picture": "stylize-picture", "video": "stylize-video"}
+HELP_WITH_VIDEO: Final = "help-with-video"
 QUEUES: Final[dict[Kind, str]] = {"picture": "pictures", "video": "videos"}  # of their own: pictures wait for no video
 KEY_PREFIX: Final = "adis:celery:"
 
@@ -75,3 +76,8 @@ def send(app: Celery, job_id: str, kind: Kind) -> None:
     """Put the job's message into its queue; raises kombu.exceptions.OperationalError if the broker is away."""
     policy = {"max_retries": 2, "interval_step": 0.1}
     app.send_task(TASKS[kind], args=[job_id], queue=QUEUES[kind], retry=True, retry_policy=policy)
+
+
+def send_help(app: Celery, job_id: str) -> None:
+    """Ask one more worker to make parts of a video; raises kombu.exceptions.OperationalError if the broker is away."""
+    app.send_task(HELP_WITH_VIDEO, args=[job_id], queue=QUEUES["video"], retry=False)

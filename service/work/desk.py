@@ -1,12 +1,15 @@
 """What every kind of job is worked on with, and what comes of it."""
 
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from service.jobs.connection import Client
+from service.jobs.owner import Owner
 from service.jobs.record import JobRecord, StoredResult
+from service.jobs.shares import Shares
 from service.jobs.storage import Storage
 from service.settings import Settings
 from service.work.engines import Engines
@@ -14,11 +17,21 @@ from service.work.engines import Engines
 
 @dataclass(frozen=True)
 class Desk:
-    """The files, the models and the settings of one worker process."""
+    """The files, the models and the settings of one worker process.
+
+    call_for_help: asks as many others to work on the parts of a video as are given with its id, if they have time.
+    """
 
     storage: Storage
     engines: Engines
     settings: Settings
+    client: Client
+    owner: Owner
+    call_for_help: Callable[[str, int], None]
+
+    def shares(self, job_id: str) -> Shares:
+        """The parts of a video, to be shared with other workers."""
+        return Shares(self.client, job_id, self.owner, self.settings.lease_seconds)
 
     def inputs(self, record: JobRecord, field: str) -> list[Path]:
         """Where the job's uploads of that field lie, in their order."""

@@ -1,6 +1,7 @@
 """What drives a video's look: the embedding of the edited soundtrack around every moment."""
 
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Final
 
 import av
@@ -45,6 +46,31 @@ class DrivingTrack:
         share = (place - low)[:, None]
         between: NDArray[np.float64] = (1 - share) * self.embeddings[low] + share * self.embeddings[high]
         return between
+
+
+def write_track(path: Path, track: DrivingTrack) -> None:
+    """Keep a track for other workers; a reader sees all of it or nothing."""
+    partial = path.with_name(f".{path.name}")
+    with partial.open("wb") as file:
+        np.savez(
+            file,
+            seconds=track.seconds,
+            embeddings=track.embeddings,
+            loudness_dbfs=track.loudness_dbfs,
+            heard=np.array(track.heard.model_dump_json()),
+        )
+    partial.replace(path)
+
+
+def read_track(path: Path) -> DrivingTrack:
+    """What `write_track` wrote."""
+    with np.load(path, allow_pickle=False) as arrays:
+        return DrivingTrack(
+            seconds=arrays["seconds"],
+            embeddings=arrays["embeddings"],
+            loudness_dbfs=arrays["loudness_dbfs"],
+            heard=Heard.model_validate_json(str(arrays["heard"])),
+        )
 
 
 class Listener:

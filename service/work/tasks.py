@@ -7,14 +7,16 @@ ONNX Runtime is imported there.
 import logging
 import os
 import signal
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from celery import Celery
+from kombu.exceptions import OperationalError
+from redis.exceptions import RedisError
 
 from service.errors import StylizationError
 from service.jobs.connection import connect
 from service.jobs.presence import Presence, Runtime
-from service.jobs.queue import TASKS, hard_limit
+from service.jobs.queue import HELP_WITH_VIDEO, TASKS, hard_limit, send_help
 from service.jobs.storage import Storage
 from service.settings import Settings
 
@@ -23,11 +25,14 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
+_MOST_HELPERS: Final = 64
+
 
 class PoolProcess:
     """One pool process of the worker `worker`; empty until `open` is called in it."""
 
-    def __init__(self, settings: Settings, redis_url: str, worker: str) -> None:
+    def __init__(self, app: Celery, settings: Settings, redis_url: str, worker: str) -> None:
+        self._app = app
         self._settings = settings
         self._redis_url = redis_url
         self._worker = worker
@@ -46,13 +51,29 @@ class PoolProcess:
             os.kill(os.getppid(), signal.SIGTERM)
             return
         Presence(client, self._worker).announce_runtime(Runtime(provider=engine.provider, runtime=engine.runtime))
-        self._workshop = Workshop(client, Storage(self._settings.data_dir), engines, self._settings, self._worker)
+        storage = Storage(self._settings.data_dir)
+        self._workshop = Workshop(client, storage, engines, self._settings, self._worker, self._call_for_help)
 
     def stylize(self, job_id: str) -> None:
         """Work on one job."""
+        self._opened().run(job_id)
+
+    def help(self, job_id: str) -> None:
+        """Work on the parts of a video that another worker holds."""
+        self._opened().help(job_id)
+
+    def _opened(self) -> "Workshop":
         if self._workshop is None:
             raise RuntimeError("this process has no model; its worker is stopping")
-        self._workshop.run(job_id)
+        return self._workshop
+
+    def _call_for_help(self, job_id: str, count: int) -> None:
+        """A broker that is away costs the help, and not the job."""
+        try:
+            for _ in range(min(count, _MOST_HELPERS)):
+                send_help(self._app, job_id)
+        except (OperationalError, RedisError) as exc:
+            logger.warning("job %s goes on without help: %s", job_id, exc)
 
 
 def register_tasks(app: Celery, process: PoolProcess, settings: Settings) -> None:
@@ -60,3 +81,8 @@ def register_tasks(app: Celery, process: PoolProcess, settings: Settings) -> Non
     for kind, name in TASKS.items():
         seconds = settings.max_seconds(kind)
         app.task(process.stylize, name=name, soft_time_limit=seconds, time_limit=hard_limit(seconds))
+    seconds = settings.max_seconds("video")
+    # a helper that dies is not called again: its part goes to the next who asks, the job's holder at the last
+    app.task(
+        process.help, name=HELP_WITH_VIDEO, acks_late=False, soft_time_limit=seconds, time_limit=hard_limit(seconds)
+    )

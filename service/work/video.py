@@ -5,8 +5,9 @@ full frame (`service.work.detail`). A part of the video begins a few frames earl
 steady as the others: parts can be made by different workers, and no seam is seen.
 """
 
+import os
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
 from typing import Final
@@ -23,6 +24,7 @@ from service.model.engine import Engine
 from service.work.ahead import ahead
 from service.work.detail import transfer_detail
 from service.work.driving import DrivingTrack
+from service.work.part_report import PartReport
 from service.work.picture import padded_for
 from service.work.steadiness import FlickerMeter, Steadier
 
@@ -47,18 +49,11 @@ class VideoPlan:
     look: Look
     size: tuple[int, int]
     track: DrivingTrack
+    model: str | None
     strength: float
     smoothing_seconds: float
     comfortable_side: int
     steady: bool = True
-
-
-@dataclass
-class PartReport:
-    """Of the frames of one part: their mean change in 0..255, and pairs of warping errors (input, output)."""
-
-    effect: list[float] = field(default_factory=list)
-    warping_errors: list[tuple[float, float]] = field(default_factory=list)
 
 
 @dataclass(frozen=True)
@@ -96,7 +91,7 @@ def render(engine: Engine, plan: VideoPlan, part: Part, progress: Callable[[int]
         first -= 1
     steadier, meter, report = Steadier(), FlickerMeter(), PartReport()
     batches = _read(plan, first, part.stop)
-    partial = part.path.with_name(f".{part.path.name}")
+    partial = part.path.with_name(f".{os.getpid()}.{part.path.name}")
     writer = PartWriter(partial, plan.container, plan.look, plan.timeline, part.first, plan.size)
     try:
         with ahead(batches, _BATCHES_AHEAD) as read, ahead(_restyle(engine, plan, read), _BATCHES_AHEAD) as restyled:

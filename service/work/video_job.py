@@ -1,18 +1,19 @@
 """Make the result of a video job: the edited soundtrack, the parts of the pictures, and both joined.
 
-Parts that are finished stay in the job's folder, so that a worker that takes the job over goes on where the one before
-was stopped.
+The worker that holds the job prepares it, calls others for help, makes parts like them, and joins what all have made.
+Finished parts stay in the job's folder, so that no part is made twice, whoever was stopped on the way.
 """
 
-import json
-from dataclasses import asdict
-from pathlib import Path
+import logging
+import time
+from collections.abc import Callable
 from typing import Any, Final
 
 import numpy as np
 
 from service.jobs.lease import Lease
-from service.jobs.record import StoredResult
+from service.jobs.record import JobRecord, StoredResult
+from service.jobs.shares import Shares
 from service.media.frames import read_look
 from service.media.join import MEDIA_TYPES, Part, join
 from service.media.soundtrack import GainCurve
@@ -20,19 +21,25 @@ from service.media.times import drift_seconds, read_times
 from service.media.video_file import probe_video, read_timeline
 from service.model.engine import Engine
 from service.work.desk import Desk, Made, Stopwatch
+from service.work.driving import DrivingTrack, read_track, write_track
+from service.work.part_report import PartReport, read_report, write_report
 from service.work.receipt import video_receipt
 from service.work.requests import VideoRequest
 from service.work.soundtrack import edit_soundtrack
-from service.work.video import PartReport, VideoPlan, correlation, cut, render, result_size
+from service.work.video import VideoPlan, correlation, cut, render, result_size
+
+logger = logging.getLogger(__name__)
 
 _VARIED_DB: Final = 3.0  # below it the loudness says nothing about the effect's course
+_LOOK_AGAIN_SECONDS: Final = 0.2
+_TRACK: Final = "track.npz"
 
 
 def make_video(desk: Desk, lease: Lease) -> Made:
     """Edit, stylize, join and store. Raises what a bad file or request can raise, and LeaseLost."""
-    record, watch, settings = lease.record, Stopwatch(), desk.settings
+    record, watch = lease.record, Stopwatch()
     request = VideoRequest.model_validate(record.parameters)
-    limits = settings.media_limits
+    limits = desk.settings.media_limits
     source, second = desk.inputs(record, "video")[0], next(iter(desk.inputs(record, "audio")), None)
     work = desk.storage.work_dir(record.id)
     with watch.measure("model"):
@@ -40,7 +47,6 @@ def make_video(desk: Desk, lease: Lease) -> Made:
     with watch.measure("look"):
         info = probe_video(source, limits)
         timeline = read_timeline(source, limits, request.allow_partial)
-        look = read_look(source, limits)
     lease.progress(0, total=len(timeline.pts))
     with watch.measure("sound"):
         sound = edit_soundtrack(
@@ -55,24 +61,17 @@ def make_video(desk: Desk, lease: Lease) -> Made:
             timeline.end_seconds,
             limits,
         )
-    plan = VideoPlan(
-        source=source,
-        container=info.container,
-        limits=limits,
-        timeline=timeline,
-        look=look,
-        size=result_size(look, request.max_side),
-        track=sound.track,
-        strength=request.strength,
-        smoothing_seconds=request.smoothing_seconds,
-        comfortable_side=settings.video_side,
-    )
-    parts = cut(timeline, work, info.container)
+        write_track(work / _TRACK, sound.track)
+    plan, parts = _plan(desk, record, sound.track)
     with watch.measure("stylize"):
-        report = _render_all(engine, plan, parts, lease)
+        shares = desk.shares(record.id)
+        desk.call_for_help(record.id, len(parts) - 1)
+        _make_all(engine, plan, parts, shares, lease)
+        report = _joined_reports(parts)
+        shares.forget()
     with watch.measure("join"):
         target = work / f"whole.{info.container}"
-        join(target, info.container, parts, timeline, look, sound.path)
+        join(target, info.container, parts, timeline, plan.look, sound.path)
         drift = drift_seconds(read_times(source), read_times(target))
         size = target.stat().st_size
         sha256 = desk.storage.adopt_result(record.id, target)
@@ -95,39 +94,100 @@ def make_video(desk: Desk, lease: Lease) -> Made:
     return Made([result], watch.seconds, done=len(timeline.pts))
 
 
-def _render_all(engine: Engine, plan: VideoPlan, parts: list[Part], lease: Lease) -> PartReport:
-    """Every part that is not there yet; the reports of all, joined."""
-    done, whole = 0, PartReport()
+def help_with_video(desk: Desk, record: JobRecord) -> int:
+    """Make parts of a job that another worker holds, until none is left to be taken; returns how many."""
+    shares = desk.shares(record.id)
+    track = desk.storage.work_dir(record.id) / _TRACK
+    if not shares.is_wanted() or not track.exists():
+        return 0
+    plan, parts = _plan(desk, record, read_track(track))
+    engine, made = desk.engines.get(plan.model), 0
+    while (part := _take_one(parts, shares)) is not None:
+        _make(engine, plan, part, shares, lambda: _check_wanted(shares))
+        made += 1
+    return made
+
+
+class NotWanted(Exception):
+    """The job has ended while a helper worked on it."""
+
+
+def _check_wanted(shares: Shares) -> None:
+    if not shares.is_wanted():
+        raise NotWanted
+
+
+def _plan(desk: Desk, record: JobRecord, track: DrivingTrack) -> tuple[VideoPlan, list[Part]]:
+    """What every worker on the job comes to by itself, from the same files."""
+    request, limits = VideoRequest.model_validate(record.parameters), desk.settings.media_limits
+    source = desk.inputs(record, "video")[0]
+    look = read_look(source, limits)
+    plan = VideoPlan(
+        source=source,
+        container=probe_video(source, limits).container,
+        limits=limits,
+        timeline=read_timeline(source, limits, request.allow_partial),
+        look=look,
+        size=result_size(look, request.max_side),
+        track=track,
+        model=request.model,
+        strength=request.strength,
+        smoothing_seconds=request.smoothing_seconds,
+        comfortable_side=desk.settings.video_side,
+    )
+    return plan, cut(plan.timeline, desk.storage.work_dir(record.id), plan.container)
+
+
+def _make_all(engine: Engine, plan: VideoPlan, parts: list[Part], shares: Shares, lease: Lease) -> None:
+    """Make parts as long as there are any to be taken, then wait for those that others have."""
+
+    def tell() -> None:
+        lease.progress(min(shares.frames(), len(plan.timeline.pts)))
+
     for part in parts:
-        report = _finished(part)
-        if report is None:
-
-            def progress(frames: int) -> None:
-                nonlocal done
-                done += frames
-                lease.progress(done)
-
-            lease.progress(done)
-            report = render(engine, plan, part, progress)
-            _report_path(part).write_text(json.dumps(asdict(report)))
+        shares.note(part.first, part.stop - part.first if read_report(part.path) else 0)
+    while any(read_report(part.path) is None for part in parts):
+        taken = _take_one(parts, shares)
+        if taken is not None:
+            _make(engine, plan, taken, shares, tell)
         else:
-            done += part.stop - part.first
+            tell()
+            time.sleep(_LOOK_AGAIN_SECONDS)
+    tell()
+
+
+def _take_one(parts: list[Part], shares: Shares) -> Part | None:
+    """The first part that is neither finished nor somebody else's."""
+    for part in parts:
+        if read_report(part.path) is None and shares.take(part.first):
+            return part
+    return None
+
+
+def _make(engine: Engine, plan: VideoPlan, part: Part, shares: Shares, tell: Callable[[], None]) -> None:
+    done = 0
+
+    def progress(frames: int) -> None:
+        nonlocal done
+        done += frames
+        shares.note(part.first, done)
+        tell()
+
+    with shares.held(part.first):
+        if read_report(part.path) is None:  # its last holder may just have finished it
+            tell()
+            logger.info("part %s of job %s begins", part.path.stem, shares.job_id)
+            write_report(part.path, render(engine, plan, part, progress))
+
+
+def _joined_reports(parts: list[Part]) -> PartReport:
+    whole = PartReport()
+    for part in parts:
+        report = read_report(part.path)
+        assert report is not None, "every part is finished"
         whole.effect += report.effect
         whole.warping_errors += report.warping_errors
     return whole
-
-
-def _finished(part: Part) -> PartReport | None:
-    """The report of a part that an earlier attempt has finished; it is written after the part's own file."""
-    try:
-        values: dict[str, Any] = json.loads(_report_path(part).read_text())
-    except (FileNotFoundError, ValueError):
-        return None
-    return PartReport(**values) if part.path.exists() else None
-
-
-def _report_path(part: Part) -> Path:
-    return part.path.with_suffix(".json")
 
 
 def _video_report(plan: VideoPlan, drift: float | None) -> dict[str, Any]:

@@ -86,7 +86,7 @@ def run_worker(settings: Settings, redis_url: str) -> int:
     kinds: list[Kind] = [kind for kind, queue in QUEUES.items() if queue in settings.worker_queues]
     presence.enter([_summary(bundle) for bundle in list_bundles(settings.models_dir)], settings.worker_queues)
     app = make_queue(redis_url, settings.longest_job_seconds)
-    process = PoolProcess(settings, redis_url, worker)
+    process = PoolProcess(app, settings, redis_url, worker)
     register_tasks(app, process, settings)
     terms = LeaseTerms(settings.lease_seconds, settings.max_attempts, settings.result_ttl_seconds)
     _beat_with(app, Pulse(client, app, presence, terms, kinds))

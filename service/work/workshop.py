@@ -11,13 +11,13 @@ from service.errors import StylizationError, TooLarge
 from service.jobs.connection import Client
 from service.jobs.lease import Lease, LeaseLost, LeaseTerms, claim
 from service.jobs.owner import this_process
-from service.jobs.record import Kind
+from service.jobs.record import Kind, record_from_hash
 from service.jobs.storage import Storage
 from service.settings import Settings
 from service.work.desk import Desk, Made
 from service.work.engines import Engines
 from service.work.picture_job import make_picture
-from service.work.video_job import make_video
+from service.work.video_job import NotWanted, help_with_video, make_video
 
 logger = logging.getLogger(__name__)
 
@@ -28,10 +28,19 @@ _FAULT: Final = StylizationError("the service failed on this job; the fault is l
 class Workshop:
     """What one worker process needs for its jobs: the records, the files and the models."""
 
-    def __init__(self, client: Client, storage: Storage, engines: Engines, settings: Settings, worker: str) -> None:
+    def __init__(
+        self,
+        client: Client,
+        storage: Storage,
+        engines: Engines,
+        settings: Settings,
+        worker: str,
+        call_for_help: Callable[[str, int], None] = lambda _job_id, _count: None,
+    ) -> None:
+        """call_for_help: asks that many other workers to `help` with the job, if they have time."""
         self._client = client
-        self._desk = Desk(storage, engines, settings)
         self._owner = this_process(worker)
+        self._desk = Desk(storage, engines, settings, client, self._owner, call_for_help)
         self._terms = LeaseTerms(settings.lease_seconds, settings.max_attempts, settings.result_ttl_seconds)
 
     def run(self, job_id: str) -> None:
@@ -49,6 +58,23 @@ class Workshop:
             logger.info("job %s is given up: %s", job_id, lost)
             if lost.erased:
                 self._desk.storage.erase(job_id)
+
+    def help(self, job_id: str) -> None:
+        """Make parts of a video that another worker holds, if there are any to be made.
+
+        A part that cannot be made is left to the holder, who meets the same problem and reports it. Raises RedisError.
+        """
+        fields = self._client.hgetall(f"adis:job:{job_id}")
+        if not fields:
+            return
+        try:
+            made = help_with_video(self._desk, record_from_hash(job_id, fields))
+        except (NotWanted, FileNotFoundError):
+            logger.info("job %s needs no more help", job_id)
+        except (StylizationError, SoftTimeLimitExceeded, MemoryError) as exc:
+            logger.warning("helping with job %s ended: %r", job_id, exc)
+        else:
+            logger.info("helped with %d parts of job %s", made, job_id)
 
     def _end(self, lease: Lease) -> None:
         """Make the results and end the job with them, or with the problem in the way."""

@@ -11,6 +11,8 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
+from service.media.limits import MediaLimits
+from service.media.video_file import probe_video
 from service.settings import Settings
 from tests.support.media import make_noise, make_photo, make_tone, write_jpeg, write_ogg
 from tests.support.running_service import ROOT, RunningService, running_service
@@ -65,6 +67,8 @@ def test_a_line_of_curl_does_what_it_says(service: RunningService, desk: Path, l
         job = json.loads(written.read_text())
         assert job["state"] == "succeeded"
         assert len(job["results"]) == 4
+    elif written.suffix == ".mp4":
+        assert probe_video(written, MediaLimits()).frames == Clip().frames
     else:
         with Image.open(written) as picture:
             assert picture.format == written.suffix[1:].upper()

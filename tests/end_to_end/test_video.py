@@ -1,8 +1,12 @@
 """A video through the whole service: followed, cancelled, and carried on after its worker was killed."""
 
 import os
+import re
 import signal
+import subprocess
+import sys
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -84,6 +88,44 @@ def test_a_cancelled_video_makes_room_for_the_next_and_its_files_go(running: Ser
     assert http.delete(short).status_code == 204
     jobs = service.log.with_suffix("") / "jobs"
     until(lambda: True if not any(jobs.glob(f"{url.rpartition('/')[2]}*")) else None)
+
+
+@contextmanager
+def another_worker(redis_url: str, data_dir: Path, models_dir: Path, log: Path) -> Iterator[subprocess.Popen[bytes]]:
+    """A second worker for videos, as on another host that shares Redis and the files."""
+    own = {"REDIS_URL": redis_url, "DATA_DIR": str(data_dir), "MODELS_DIR": str(models_dir), "DEFAULT_MODEL": "tiny"}
+    environment = os.environ | {f"ADIS_{name}": value for name, value in own.items()}
+    command = [sys.executable, "-m", "service", "worker", "--queues", "videos"]
+    with log.open("ab") as output, subprocess.Popen(command, env=environment, stdout=output, stderr=output) as worker:
+        until(lambda: True if "runs on cpu" in log.read_text() else None)
+        yield worker
+        worker.terminate()
+
+
+def test_a_worker_killed_on_a_shared_video_costs_its_part_alone(
+    tmp_path: Path, models_dir: Path, redis_url: str
+) -> None:
+    clip = Clip(width=480, height=270, fps=30, frames=1800, key_every=60)
+    source = write_video(tmp_path / "minute.mp4", clip, noise_track(60.0))
+    data, log = tmp_path / "data", tmp_path / "other.log"
+    with (
+        serving(data, models_dir, redis_url=redis_url) as (service, http),
+        another_worker(redis_url, data, models_dir, log),
+    ):
+        url = submit_video(http, source, gain_db="6")
+        logs = [service.log, log]
+        until(lambda: True if all("begins" in one.read_text() for one in logs) else None)  # both are at it
+        after_frames(http, url, 300)
+        (pool_process,) = children_of(child_named(service.pid, "videos"))
+        os.kill(pool_process, signal.SIGKILL)
+        job = wait_for(http, url, "succeeded", "failed")
+        assert (job["state"], job["progress"]["done"]) == ("succeeded", 1800), job
+        (tmp_path / "b.mp4").write_bytes(http.get(job["results"][0]["url"]).content)
+        begun = [number for one in logs for number in re.findall(r"part (\d+) of job \w+ begins", one.read_text())]
+    twice = len(begun) - len(set(begun))
+    assert twice <= 1
+    limits = MediaLimits()
+    assert read_timeline(tmp_path / "b.mp4", limits).pts == read_timeline(source, limits).pts
 
 
 def test_a_killed_worker_costs_the_part_it_was_at(running: Serving, long_clip: Path) -> None:

@@ -40,7 +40,7 @@ def plan_of(engine: Engine, source: Path, points: tuple[tuple[float, float], ...
     )  # fmt: skip
     return VideoPlan(
         source=source, container="mp4", limits=LIMITS, timeline=timeline, look=look, size=result_size(look, None),
-        track=sound.track, strength=1.0, smoothing_seconds=0.5, comfortable_side=384,
+        track=sound.track, model=None, strength=1.0, smoothing_seconds=0.5, comfortable_side=384,
     )  # fmt: skip
 
 

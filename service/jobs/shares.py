@@ -1,0 +1,89 @@
+"""Share the parts of one video among workers: each part is taken by one of them at a time, with a lease of its own.
+
+Kept in Redis, beside the job's record:
+  part:ID:FIRST    string  the process that works on the part which begins with frame FIRST; it expires with its lease
+  frames:ID        hash    frames that are done, by part
+
+A part is finished when its report lies on storage. Two workers on one part, should that ever happen, write the same
+bytes, each to a file of its own that is renamed at the end: the lease saves work, and nothing depends on it.
+"""
+
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Final
+
+from redis.exceptions import RedisError
+
+from service.jobs.connection import Client
+from service.jobs.owner import Owner, is_dead
+from service.jobs.record import JobState
+
+_LIFETIME_SECONDS: Final = 86_400
+_RENEWALS_PER_LEASE: Final = 3
+
+
+class Shares:
+    """The parts of one job, as one process sees them. first: number of a part's first frame, by which it is known."""
+
+    def __init__(self, client: Client, job_id: str, owner: Owner, lease_seconds: float) -> None:
+        self._client = client
+        self.job_id = job_id
+        self._owner = str(owner)
+        self._lease_ms = round(1000 * lease_seconds)
+
+    def take(self, first: int) -> bool:
+        """Take the part if nobody has it, or if its holder is known to be dead."""
+        key = self._key(first)
+        for _ in range(2):
+            if self._client.set(key, self._owner, nx=True, px=self._lease_ms):
+                return True
+            holder = self._client.get(key)
+            if holder is not None and (holder == self._owner or not is_dead(holder)):
+                return False
+            if holder is not None:
+                self._client.delete(key)
+        return False
+
+    @contextmanager
+    def held(self, first: int) -> Iterator[None]:
+        """Keep a part that was taken until the block ends, and give it back then."""
+        ended = threading.Event()
+
+        def renew() -> None:
+            while not ended.wait(self._lease_ms / 1000 / _RENEWALS_PER_LEASE):
+                try:
+                    self._client.set(self._key(first), self._owner, px=self._lease_ms)
+                except RedisError:
+                    continue  # the next time; until then the lease runs on
+
+        thread = threading.Thread(target=renew, name="part", daemon=True)
+        thread.start()
+        try:
+            yield
+        finally:
+            ended.set()
+            thread.join()
+            self._client.delete(self._key(first))
+
+    def note(self, first: int, frames: int) -> None:
+        """So many frames of the part are done."""
+        key = f"adis:frames:{self.job_id}"
+        self._client.hset(key, str(first), frames)
+        self._client.expire(key, _LIFETIME_SECONDS)
+
+    def frames(self) -> int:
+        """Frames of all parts that are done."""
+        return sum(int(frames) for frames in self._client.hvals(f"adis:frames:{self.job_id}"))
+
+    def is_wanted(self) -> bool:
+        """Whether the job still waits for its parts: it has neither ended nor been erased."""
+        state = self._client.hget(f"adis:job:{self.job_id}", "state")
+        return state is not None and not JobState(state).ended
+
+    def forget(self) -> None:
+        """The job has its result."""
+        self._client.delete(f"adis:frames:{self.job_id}")
+
+    def _key(self, first: int) -> str:
+        return f"adis:part:{self.job_id}:{first}"
