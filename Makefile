@@ -18,6 +18,7 @@ test: check $(VENV)/.chromium ## install everything, then formatting, lint, type
 
 bench: $(VENV)/.everything ## measure the service: a table on the screen, JSON beside it
 	$(BIN)/python -m tests.bench
+	$(BIN)/python -m tests.bench.video
 
 demo-model: $(VENV)/.everything ## train models/demo anew from DATA=dir, a folder of photographs and sounds
 	@test -n "$(DATA)" || { echo "say where the photographs and sounds are: make demo-model DATA=dir" >&2; exit 2; }

@@ -27,8 +27,10 @@ _FULL_RANGE, _LIMITED_RANGE = 2, 1
 _HD_ROWS: Final = 720  # a video that does not name its matrix has 709 from here on, 601 below
 _BT2020_MATRICES: Final = {9, 10}
 _UNSPECIFIED: Final = 2
-# without these libswscale darkens everything by one level on the way there and back
-_EXACT: Final = int(Interpolation.BICUBIC | Interpolation.ACCURATE_RND | Interpolation.FULL_CHR_H_INT)
+# without these two libswscale darkens everything by one level on the way there and back
+_EXACT: Final = Interpolation.ACCURATE_RND | Interpolation.FULL_CHR_H_INT
+_SAME_SIZE: Final = int(Interpolation.BILINEAR | _EXACT)
+_OTHER_SIZE: Final = int(Interpolation.BICUBIC | _EXACT)
 _ENCODERS: Final = {"mp4": "libx264", "webm": "libvpx-vp9"}
 
 
@@ -123,7 +125,7 @@ def read_frames(
                     dst_colorspace=matrix,
                     src_color_range=color_range,
                     dst_color_range=_FULL_RANGE,
-                    interpolation=_EXACT,
+                    interpolation=_SAME_SIZE if size == (look.width, look.height) else _OTHER_SIZE,
                     threads=1,
                 )
                 yield index, np.asarray(rgb.to_ndarray())
@@ -168,7 +170,7 @@ class PartWriter:
             dst_colorspace=matrix,
             src_color_range=_FULL_RANGE,
             dst_color_range=color_range,
-            interpolation=_EXACT,
+            interpolation=_SAME_SIZE,
             threads=1,
         )
         frame.colorspace, frame.color_range = self._look.matrix, color_range

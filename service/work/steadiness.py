@@ -20,7 +20,7 @@ FloatArray = NDArray[np.float32]
 
 MEMORY_SECONDS: Final = 0.25  # after which a change's share in what is shown has fallen to 1/e
 _SAME: Final = 0.06  # difference of two frames (0..1) along the flow at which they are half taken for the same thing
-_MEASURE_EVERY: Final = 4  # frames
+_MEASURE_EVERY: Final = 8  # frames
 
 
 class Flow:
@@ -79,7 +79,7 @@ class Steadier:
             flow = self._flow.between(shade, before.grey)
             moved = warp(np.concatenate([before.change, before.small], axis=2), flow)  # [h, w, 6]
             differs = np.abs(moved[:, :, 3:] - small).mean(axis=2, keepdims=True)
-            same = 1 / (1 + (differs / _SAME) ** 4)
+            same = 1 / (1 + np.square(np.square(differs * np.float32(1 / _SAME))))
             memory = np.float32(np.exp(-max(0.0, seconds - before.seconds) / MEMORY_SECONDS))
             change = change + (memory * same) * (moved[:, :, :3] - change)
         self._before = _Moment(seconds, small, shade, change)
@@ -87,7 +87,7 @@ class Steadier:
 
 
 class FlickerMeter:
-    """Warping errors of a video and of its result, both along the video's flow, on every fourth pair of frames."""
+    """Warping errors of a video and of its result, both along the video's flow, on every eighth pair of frames."""
 
     def __init__(self) -> None:
         self._flow = Flow()

@@ -1,6 +1,6 @@
 """Make videos for tests and benchmarks: a pan and zoom over a photograph, with or without a soundtrack."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
@@ -52,8 +52,17 @@ def pan(picture: NDArray[np.uint8], width: int, height: int, share: float) -> ND
 def write_video(
     path: Path, clip: Clip, sound: NDArray[np.float32] | None = None, picture: NDArray[np.uint8] | None = None
 ) -> Path:
-    """Write the clip as MP4, or WebM where the path says so. sound: [channels, N] at the clip's rate."""
+    """Write a pan over the picture as MP4, or as the path's suffix says. sound: [channels, N] at the clip's rate."""
     picture = make_photo(4 * clip.width, 4 * clip.height) if picture is None else picture
+    shares = (index / max(1, clip.frames - 1) for index in range(clip.frames))
+    frames = (pan(picture, clip.width, clip.height, share) for share in shares)
+    return write_frames(path, clip, frames, sound)
+
+
+def write_frames(
+    path: Path, clip: Clip, frames: Iterable[NDArray[np.uint8]], sound: NDArray[np.float32] | None = None
+) -> Path:
+    """Write these frames, [height, width, 3] each."""
     container = "webm" if path.suffix == ".webm" else path.suffix[1:]
     time_base = clip.time_base or Fraction(1, clip.fps)
     options = {"video_track_timescale": str(time_base.denominator)} if container in ("mp4", "mov") else {}
@@ -75,8 +84,7 @@ def write_video(
         track: Any = None
         if sound is not None:
             track = output.add_stream(clip.audio_codec, rate=clip.sample_rate_hz, layout=clip.layout)
-        for index in range(clip.frames):
-            pixels = pan(picture, clip.width, clip.height, index / max(1, clip.frames - 1))
+        for index, pixels in enumerate(frames):
             pixels = np.clip(pixels * clip.brightness, 0, 255).astype(np.uint8)
             frame = av.VideoFrame.from_ndarray(pixels, format="rgb24").reformat(
                 format=clip.pix_fmt,

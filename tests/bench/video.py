@@ -1,0 +1,255 @@
+"""`python -m tests.bench.video`: flicker, speed, memory and sharing of videos; a table, and JSON beside it."""
+
+import argparse
+import json
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import replace
+from pathlib import Path
+from statistics import median
+from typing import Any
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from service.media.frames import read_look
+from service.media.join import Part
+from service.media.limits import MediaLimits
+from service.media.soundtrack import GainCurve
+from service.media.video_file import probe_video, read_timeline
+from service.model.bundle import load_bundle
+from service.model.engine import Engine
+from service.work.soundtrack import edit_soundtrack
+from service.work.video import VideoPlan, correlation, render
+from tests.support.media import make_photo
+from tests.support.running_service import ROOT
+from tests.support.tiny_bundle import write_tiny_bundle
+from tests.support.valkey import running_valkey
+from tests.support.video import Clip, pan, write_frames
+
+LIMITS = MediaLimits()
+RATE_HZ = 48_000
+
+
+def rainy_clip(path: Path, clip: Clip, picture: NDArray[np.uint8], seed: int = 0) -> Path:
+    """A pan over a photograph through falling streaks; both they and the noise that they make swell and fade."""
+    rng = np.random.default_rng(seed)
+    seconds = clip.frames / clip.fps
+    level_db = -40 + 28 * np.sin(np.pi * np.arange(round(seconds * RATE_HZ)) / (seconds * RATE_HZ)) ** 2
+    noise = np.cumsum(rng.normal(0, 1, len(level_db)))
+    hiss = np.diff(noise - np.convolve(noise, np.ones(64) / 64, "same"), prepend=0)
+    sound = (hiss / np.std(hiss) * 10 ** (level_db / 20)).astype(np.float32)
+
+    def frames() -> Iterator[NDArray[np.uint8]]:
+        for index in range(clip.frames):
+            frame = pan(picture, clip.width, clip.height, index / max(1, clip.frames - 1)).copy()
+            loudness = level_db[min(len(level_db) - 1, index * RATE_HZ // clip.fps)]
+            for _ in range(round(60 * (loudness + 40) / 28)):
+                x, y = rng.integers(clip.width), rng.integers(clip.height)
+                cv2.line(frame, (int(x), int(y)), (int(x) - 3, int(y) + 14), (205, 205, 210), 1, cv2.LINE_AA)
+            yield frame
+
+    return write_frames(path, clip, frames(), np.stack([sound, sound]).clip(-1, 1))
+
+
+def plan_of(engine: Engine, source: Path, work: Path, side: int) -> VideoPlan:
+    """The source with its sound as it is."""
+    timeline, look, info = read_timeline(source, LIMITS), read_look(source, LIMITS), probe_video(source, LIMITS)
+    sound = edit_soundtrack(
+        engine, source, None, GainCurve(((0.0, 0.0),)), 0.0, work / "sound.mp4", "mp4", info.has_sound,
+        timeline.end_seconds, LIMITS,
+    )  # fmt: skip
+    return VideoPlan(
+        source, "mp4", LIMITS, timeline, look, (look.width, look.height), sound.track, None, 1.0, 0.5, side
+    )
+
+
+def measure_flicker(engine: Engine, source: Path, work: Path, side: int) -> dict[str, Any]:
+    """Warping errors (0..255) of the input, of frames made one by one, and of the steadied result."""
+    plan = plan_of(engine, source, work, side)
+    part = Part(work / "part.mp4", 0, len(plan.timeline.pts))
+    naive = render(engine, replace(plan, steady=False, smoothing_seconds=0.0), part, lambda _: None)
+    steady = render(engine, plan, part, lambda _: None)
+    given, one_by_one = np.mean(naive.warping_errors, axis=0)
+    shown = float(np.mean([pair[1] for pair in steady.warping_errors]))
+    seconds = np.array([plan.timeline.seconds(index) for index in range(len(plan.timeline.pts))])
+    return {
+        "input": float(given),
+        "one_by_one": float(one_by_one),
+        "steadied": shown,
+        "ratio_to_input": shown / float(given),
+        "added_share_of_one_by_one": (shown - float(given)) / max(1e-9, float(one_by_one) - float(given)),
+        "effect_follows_loudness": correlation(plan.track.loudness_at(seconds).tolist(), steady.effect),
+    }
+
+
+def measure_speed(engine: Engine, source: Path, work: Path, side: int, rounds: int) -> dict[str, float]:
+    """Frames a second of the whole work and of the bare graphs on batches of the same size, in turns."""
+    plan = plan_of(engine, source, work, side)
+    stop = min(len(plan.timeline.pts), 48)
+    part = Part(work / "part.mp4", 0, stop)
+    scale = min(1.0, side / max(plan.size))
+    width, height = (-(-round(length * scale) // 8) * 8 for length in plan.size)
+    count = max(1, min(8, 400 * 400 // (width * height)))
+    images = np.random.default_rng(0).random((count, 3, height, width), np.float32)
+    embedding = np.repeat(plan.track.embeddings[:1], count, axis=0)
+    whole, graphs = [], []
+    for _ in range(rounds + 1):
+        began = time.perf_counter()
+        render(engine, plan, part, lambda _: None)
+        whole.append(stop / (time.perf_counter() - began))
+        began = time.perf_counter()
+        for _ in range(max(1, stop // count)):
+            engine.decode(engine.encode(images), embedding)
+        graphs.append(max(1, stop // count) * count / (time.perf_counter() - began))
+    ratio = median(one / bare for one, bare in zip(whole[1:], graphs[1:], strict=True))
+    return {"frames_per_second": median(whole[1:]), "graphs_alone": median(graphs[1:]), "ratio": ratio}
+
+
+def measure_memory(seconds: tuple[int, int], work: Path) -> dict[str, Any]:
+    """The peak of a process that makes all parts of a short and of a long video, in 10^6 bytes; the null model."""
+    bundle, found = write_tiny_bundle(work / "null"), {}
+    for length in seconds:
+        clip = Clip(width=320, height=180, fps=10, frames=10 * length, key_every=40)
+        source = rainy_clip(work / f"{length}.mp4", clip, make_photo(800, 500))
+        command = [sys.executable, "-m", "tests.bench.video", "--peak-of", str(source), "--bundle", str(bundle)]
+        peaks = [float(subprocess.run(command, capture_output=True, check=True, text=True).stdout) for _ in range(2)]
+        found[f"{length} s"] = min(peaks)
+    short, long = found.values()
+    return {**found, "ratio": long / short}
+
+
+def print_peak(source: Path, bundle: Path) -> int:
+    """In a process of its own: make the whole video, and say how much memory that took."""
+    engine = Engine(load_bundle(bundle))
+    with tempfile.TemporaryDirectory() as folder:
+        plan = plan_of(engine, source, Path(folder), 256)
+        for first in range(0, len(plan.timeline.pts), 80):
+            stop = min(first + 80, len(plan.timeline.pts))
+            render(engine, plan, Part(Path(folder) / f"{first}.mp4", first, stop), lambda _: None)
+    lines = Path("/proc/self/status").read_text().splitlines()
+    print(next(int(line.split()[1]) * 1024 / 1e6 for line in lines if line.startswith("VmHWM:")))
+    return 0
+
+
+def measure_sharing(bundle: Path, work: Path, frames: int, rounds: int) -> dict[str, Any]:
+    """A minute of video by one worker and by two, each on a core of its own, in turns."""
+    cores = sorted(os.sched_getaffinity(0))[:2]
+    clip = Clip(width=256, height=144, fps=max(1, frames // 60), frames=frames, key_every=max(1, frames // 30))
+    source = rainy_clip(work / "minute.mp4", clip, make_photo(640, 400))
+    taken: dict[int, list[float]] = {1: [], 2: []}
+    with running_valkey(work / "valkey") as url:
+        for turn in range(rounds):
+            for workers in (1, 2):
+                data = work / f"shared-{turn}-{workers}"
+                with ExitStack() as stack:
+                    for core in cores[:workers]:
+                        stack.enter_context(pinned_worker(url, data, bundle, core))
+                    taken[workers].append(stylize_seconds(url, data, source))
+    speedup = median(one / two for one, two in zip(taken[1], taken[2], strict=True))
+    return {"one_seconds": median(taken[1]), "two_seconds": median(taken[2]), "speedup": speedup}
+
+
+@contextmanager
+def pinned_worker(url: str, data: Path, bundle: Path, core: int) -> Iterator[None]:
+    """A real worker for videos on one core, ready for work."""
+    from tests.support.processes import until
+
+    data.mkdir(exist_ok=True)
+    log = data / f"{core}.log"
+    own = {"REDIS_URL": url, "DATA_DIR": data, "MODELS_DIR": bundle.parent, "DEFAULT_MODEL": bundle.name, "THREADS": 1}
+    environment = os.environ | {f"ADIS_{name}": str(value) for name, value in own.items()}
+    command = ["taskset", "-c", str(core), sys.executable, "-m", "service", "worker", "--queues", "videos"]
+    with log.open("wb") as output, subprocess.Popen(command, env=environment, stdout=output, stderr=output) as worker:
+        until(lambda: True if "runs on" in log.read_text() else None)
+        yield
+        worker.terminate()
+
+
+def stylize_seconds(url: str, data: Path, source: Path) -> float:
+    """Hand a job in as the API does; how long its pictures took."""
+    import uuid
+
+    from service.jobs.intake import NewJob
+    from service.jobs.queue import make_queue, send
+    from service.jobs.record import JobState, StoredInput
+    from service.jobs.storage import Storage
+    from service.settings import Settings
+    from service.work.requests import VideoRequest
+    from tests.service.jobs.desk import read, submit
+    from tests.support.processes import until
+
+    storage, job_id = Storage(data), uuid.uuid4().hex
+    storage.prepare()
+    (storage.begin(job_id) / "source").write_bytes(source.read_bytes())
+    stored = (StoredInput(field="video", sha256="source", bytes=1),)
+    parameters = VideoRequest(gain_db=6.0).model_dump(mode="json")
+    submit(url, NewJob(job_id, parameters, stored, job_id, 1, kind="video"))
+    with make_queue(url, Settings().longest_job_seconds) as app:
+        send(app, job_id, "video")
+    until(lambda: True if read(url, job_id).state.ended else None)
+    record = read(url, job_id)
+    if record.state is not JobState.SUCCEEDED:
+        raise RuntimeError(f"the video failed: {record.error}")
+    return record.seconds["stylize"]
+
+
+def main() -> int:
+    """Run what is asked for; 2 for bad arguments."""
+    parser = argparse.ArgumentParser(prog="python -m tests.bench.video", description=__doc__)
+    parser.add_argument("--bundle", type=Path, default=ROOT / "models" / "demo", help="bundle (default: models/demo)")
+    parser.add_argument("--clip", type=Path, action="append", default=[], help="a video of yours, with sound")
+    parser.add_argument("--photo", type=Path, action="append", default=[], help="a photograph to pan over")
+    parser.add_argument("--side", type=int, default=384, help="longest side that the model sees (default: 384)")
+    parser.add_argument("--rounds", type=int, default=3, help="turns of what is compared (default: 3)")
+    parser.add_argument("--shared-frames", type=int, default=360, help="frames of the shared minute (default: 360)")
+    parser.add_argument("--only", choices=("flicker", "speed", "memory", "sharing"), help="one part alone")
+    parser.add_argument("--output", type=Path, default=ROOT / "bench-video.json", help="JSON (default: %(default)s)")
+    parser.add_argument("--peak-of", type=Path, help=argparse.SUPPRESS)
+    options = parser.parse_args()
+    if options.peak_of:
+        return print_peak(options.peak_of, options.bundle)
+    if missing := [path for path in (*options.clip, *options.photo) if not path.is_file()]:
+        parser.error(f"{missing[0]} is no file")
+    report: dict[str, Any] = {"cores": os.cpu_count(), "load_before": round(os.getloadavg()[0], 2)}
+    with tempfile.TemporaryDirectory() as folder:
+        measure(report, Path(folder), options)
+    for name, figures in report.items():
+        if isinstance(figures, dict):
+            for figure, value in figures.items():
+                print(f"{name:24}  {figure:28}  {value if value is None else round(value, 3)}")
+    options.output.write_text(json.dumps(report, indent=2) + "\n")
+    return 0
+
+
+def measure(report: dict[str, Any], work: Path, options: argparse.Namespace) -> None:
+    """Fill the report."""
+    wanted = {options.only} if options.only else {"flicker", "speed", "memory", "sharing"}
+    engine = Engine(load_bundle(options.bundle))
+    pictures = [np.asarray(Image.open(path).convert("RGB")) for path in options.photo] or [make_photo(1600, 1000)]
+    clips = {path.name: path for path in options.clip}
+    if wanted & {"flicker", "speed"} and not clips:
+        for number, picture in enumerate(pictures):
+            clip = Clip(width=1280, height=720, fps=24, frames=144, key_every=48)
+            large = np.asarray(Image.fromarray(picture).resize((1920, 1200), Image.Resampling.BICUBIC))
+            clips[f"pan {number}"] = rainy_clip(work / f"pan{number}.mp4", clip, large, seed=number)
+    for name, path in clips.items():
+        if "flicker" in wanted:
+            report[f"flicker, {name}"] = measure_flicker(engine, path, work, options.side)
+    if "speed" in wanted:
+        report["speed"] = measure_speed(engine, next(iter(clips.values())), work, options.side, options.rounds)
+    if "memory" in wanted:
+        report["memory"] = measure_memory((30, 600), work)
+    if "sharing" in wanted:
+        report["sharing"] = measure_sharing(options.bundle, work, options.shared_frames, max(1, options.rounds - 1))
+
+
+if __name__ == "__main__":
+    sys.exit(main())
