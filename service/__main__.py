@@ -17,6 +17,10 @@ from service.settings import Settings, get_settings
 
 _DESCRIPTION = "Serve audio-driven image stylization: a photograph and a driving sound in, the restyled photograph out."
 _EPILOG = "Settings are environment variables (ADIS_PORT=8001) or lines of a .env file; `settings` lists them."
+_CLIENTS = {
+    "stylize": "send a photograph and sounds to a running service, and save the results",
+    "stylize-video": "send a video whose soundtrack's volume is to be edited",
+}
 _PARTS = {
     "all": "the queue's server, a worker and the API, started and stopped together (the default)",
     "api": "the API alone; needs ADIS_REDIS_URL",
@@ -27,17 +31,22 @@ _PARTS = {
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command; returns the exit code, which is 2 if arguments or settings are bad."""
+    given = list(sys.argv[1:] if arguments is None else arguments)
+    if given[:1] and given[0] in _CLIENTS:
+        return _run_client(given[0], given[1:])
+    parts = [f"  {name:13} {text}" for name, text in (_PARTS | _CLIENTS).items()]
     parser = argparse.ArgumentParser(
         prog="python -m service",
+        usage="%(prog)s [PART] [options]",
         description=_DESCRIPTION,
-        epilog="\n".join([*(f"  {name:9} {text}" for name, text in _PARTS.items()), "", _EPILOG]),
+        epilog="\n".join([*parts, "", "Each of the last two has a --help of its own.", "", _EPILOG]),
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("part", nargs="?", default="all", choices=_PARTS, help="what to run, see below")
     parser.add_argument("--version", action="version", version=__version__)
     parser.add_argument("--queues", help="what a worker takes: pictures,videos (ADIS_WORKER_QUEUES)")
     parser.add_argument("--fd", type=int, help=argparse.SUPPRESS)  # a listening socket, from the supervisor
-    options = parser.parse_args(arguments)
+    options = parser.parse_args(given)
     if options.queues:
         os.environ["ADIS_WORKER_QUEUES"] = options.queues
     try:
@@ -52,6 +61,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 0
     _set_up_logging(settings.log_level)
     return _run(options.part, settings, options.fd)
+
+
+def _run_client(command: str, arguments: Sequence[str]) -> int:
+    try:
+        from service.client.commands import main as run
+    except ModuleNotFoundError as exc:
+        return _refuse(f"{command} needs the package {exc.name}: pip install '.[client]'", 2)
+    return run(command, arguments)
 
 
 def _run(part: str, settings: Settings, fd: int | None) -> int:

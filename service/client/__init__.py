@@ -1,0 +1,1 @@
+"""The commands that send files to a service and save what comes of them."""
