@@ -117,7 +117,7 @@ class Settings(BaseSettings):
 
     def max_seconds(self, kind: Kind) -> int:
         """Longest that one job of that kind may run."""
-        return self.max_job_seconds if kind == "picture" else self.max_video_job_seconds
+        return self.max_video_job_seconds if kind == "video" else self.max_job_seconds
 
     @property
     def longest_job_seconds(self) -> int:

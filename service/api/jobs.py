@@ -1,10 +1,10 @@
 """Routes of the jobs: hand one in, look at it, follow it, fetch its results, delete it."""
 
 import re
-from collections.abc import AsyncIterator
-from typing import Annotated, Final
+from collections.abc import AsyncIterator, Mapping
+from typing import Annotated, Any, Final
 
-from fastapi import APIRouter, Header, Path, Request, Response
+from fastapi import APIRouter, Header, Path, Query, Request, Response
 from fastapi.responses import JSONResponse, StreamingResponse
 from starlette.concurrency import run_in_threadpool
 
@@ -14,7 +14,7 @@ from service.api.preferences import read_preferences
 from service.api.problems import stored_problem_response
 from service.api.results import send_result
 from service.api.schemas import Job, job_document
-from service.api.submission import PICTURE, VIDEO, Form, submit
+from service.api.submission import PICTURE, PREVIEW, VIDEO, Form, submit
 from service.errors import Conflict
 from service.jobs.events import JobEvent
 from service.jobs.intake import job_not_found
@@ -36,23 +36,35 @@ async def stylize(request: Request, context: Using) -> Response:
 
 
 @router.post("/stylize/video", status_code=202, response_model=Job, **STYLIZE_VIDEO)
-async def stylize_video(request: Request, context: Using) -> Response:
+async def stylize_video(
+    request: Request,
+    context: Using,
+    preview: Annotated[bool, Query(description="one frame at five gains instead, within seconds")] = False,
+    at_seconds: Annotated[float | None, Query(ge=0, allow_inf_nan=False, description="of the preview's frame")] = None,
+) -> Response:
     """Hand in a video whose soundtrack's volume is to be edited: the answer is a job, or (if ready in time) the video.
 
-    The soundtrack is made louder or softer, and the pictures follow what is then heard.
+    The soundtrack is made louder or softer, and the pictures follow what is then heard. A preview's results are a
+    contact sheet, then its five frames; each receipt estimates how long the whole video would take.
     """
-    return await _hand_in(request, context, VIDEO)
+    if not preview:
+        return await _hand_in(request, context, VIDEO)
+    return await _hand_in(request, context, PREVIEW, {} if at_seconds is None else {"at_seconds": at_seconds})
 
 
-async def _hand_in(request: Request, context: Context, form: Form) -> Response:
+async def _hand_in(
+    request: Request, context: Context, form: Form, defaults: Mapping[str, Any] | None = None
+) -> Response:
     preferences = read_preferences(
         ",".join(request.headers.getlist("Prefer")),
         ",".join(request.headers.getlist("Accept")),
         context.settings.max_wait_seconds,
-        "image" if form.kind == "picture" else "video",
+        "video" if form.kind == "video" else "image",
     )
-    named = preferences.format if form.kind == "picture" else None
-    job_id, is_new = await submit(request, context, form, {"format": named} if named else {})
+    values = dict(defaults or {})
+    if form.kind == "picture" and preferences.format:
+        values["format"] = preferences.format
+    job_id, is_new = await submit(request, context, form, values)
     if preferences.patience_seconds > 0:
         await context.newsroom.wait_until_ended(job_id, preferences.patience_seconds)
     record = await context.intake.read(job_id)

@@ -28,7 +28,7 @@ from service.media.audio import AudioInfo
 from service.media.image import ImageInfo
 from service.media.video_file import VideoInfo
 from service.settings import Settings
-from service.work.requests import PictureRequest, VideoRequest
+from service.work.requests import PREVIEW_STEPS_DB, PictureRequest, PreviewRequest, VideoRequest
 
 _MAX_KEY_LENGTH: Final = 255
 _RETRY_AFTER_SECONDS: Final = 60
@@ -60,6 +60,7 @@ class Form:
 
 
 PICTURE: Final = Form("picture", PictureRequest, {"image": True, "audio": True}, frozenset({"gains_db", "weights"}))
+PREVIEW: Final = Form("preview", PreviewRequest, {"video": True, "audio": False}, frozenset({"automation"}))
 VIDEO: Final = Form("video", VideoRequest, {"video": True, "audio": False}, frozenset({"automation"}))
 
 
@@ -130,6 +131,8 @@ def _total(parameters: PictureRequest | VideoRequest, looks: Sequence[Look], rec
         raise MediaError(
             "the video has no soundtrack, so nothing can drive its look; send a sound as `audio`", field="video"
         )
+    if isinstance(parameters, PreviewRequest):
+        return 1 + len(PREVIEW_STEPS_DB)
     return max(1, video.frames or round((video.seconds or 0) * (video.fps or 0)))
 
 

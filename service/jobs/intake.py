@@ -50,7 +50,7 @@ class Intake:
             inputs=[stored.model_dump() for stored in job.inputs],
             fingerprint=job.fingerprint,
             total=job.total,
-            unit="results" if job.kind == "picture" else "frames",
+            unit="frames" if job.kind == "video" else "results",
         )
         pairs = [part for pair in fields.items() for part in pair]
         verdict, detail = await self._submit(args=[job.id, job.key, self._max_queue_length, SEND_GRACE_SECONDS, *pairs])

@@ -7,9 +7,10 @@ from celery import Celery
 from service.jobs.connection import broker_url
 from service.jobs.record import Kind
 
-TASKS: Final[dict[Kind, str]] = {"picture": "stylize-picture", "video": "stylize-video"}
+TASKS: Final[dict[Kind, str]] = {"picture": "stylize-picture", "video": "stylize-video", "preview": "preview-video"}
 HELP_WITH_VIDEO: Final = "help-with-video"
-QUEUES: Final[dict[Kind, str]] = {"picture": "pictures", "video": "videos"}  # of their own: pictures wait for no video
+# pictures and previews wait for no video
+QUEUES: Final[dict[Kind, str]] = {"picture": "pictures", "preview": "pictures", "video": "videos"}
 KEY_PREFIX: Final = "adis:celery:"
 
 _HARD_LIMIT_MARGIN_SECONDS: Final = 30  # a soft limit does not fire inside a native call

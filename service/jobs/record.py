@@ -7,7 +7,7 @@ from typing import Any, Final, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-Kind = Literal["picture", "video"]
+Kind = Literal["picture", "video", "preview"]  # a preview is of a video, and quick
 
 
 class JobState(StrEnum):

@@ -10,6 +10,8 @@ MIN_GAIN_DB, MAX_GAIN_DB = -60.0, 24.0
 MODEL_NAME: Final = r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$"
 
 GainDb = Annotated[float, Field(ge=MIN_GAIN_DB, le=MAX_GAIN_DB, allow_inf_nan=False)]
+PREVIEW_STEPS_DB: Final = (-12.0, -6.0, 0.0, 6.0, 12.0)  # around the gain that a video is to have
+
 Seconds = Annotated[float, Field(ge=0.0, allow_inf_nan=False)]
 
 
@@ -92,3 +94,9 @@ class VideoRequest(BaseModel):
     def gain_points(self) -> tuple[tuple[float, float], ...]:
         """The soundtrack's gain over time: (seconds, dB)."""
         return self.automation if self.automation is not None else ((0.0, self.gain_db),)
+
+
+class PreviewRequest(VideoRequest):
+    """The same for one frame of it. at_seconds: which one; None takes the middle of the video."""
+
+    at_seconds: Seconds | None = None

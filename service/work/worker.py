@@ -54,7 +54,7 @@ class Pulse:
         try:
             known = self._presence.beat()
             rescue_overdue(self._client, self._app, self._terms)
-            waiting = sum(self._client.llen(messages(kind)) for kind in self._kinds)
+            waiting = sum(self._client.llen(name) for name in {messages(kind) for kind in self._kinds})
         except (RedisError, OperationalError) as exc:
             logger.warning("Redis does not answer: %s", exc)
             return

@@ -17,11 +17,16 @@ from service.settings import Settings
 from service.work.desk import Desk, Made
 from service.work.engines import Engines
 from service.work.picture_job import make_picture
+from service.work.preview_job import make_preview
 from service.work.video_job import NotWanted, help_with_video, make_video
 
 logger = logging.getLogger(__name__)
 
-_MAKERS: Final[dict[Kind, Callable[[Desk, Lease], Made]]] = {"picture": make_picture, "video": make_video}
+_MAKERS: Final[dict[Kind, Callable[[Desk, Lease], Made]]] = {
+    "picture": make_picture,
+    "video": make_video,
+    "preview": make_preview,
+}
 _FAULT: Final = StylizationError("the service failed on this job; the fault is logged, and is not the request's")
 
 
@@ -90,7 +95,7 @@ class Workshop:
         except MemoryError:
             kind = lease.record.kind
             field = "image" if kind == "picture" else "video"
-            lease.fail(TooLarge(f"it does not fit in memory; send a smaller {kind}", field=field).problem())
+            lease.fail(TooLarge(f"the {field} does not fit in memory; send a smaller one", field=field).problem())
         except (LeaseLost, RedisError):
             raise
         except Exception:

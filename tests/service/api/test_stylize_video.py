@@ -156,3 +156,16 @@ def test_one_who_accepts_a_video_gets_its_bytes(redis_url: str, tmp_path: Path, 
         answer = post(http, clip, headers={"Accept": "video/*"})
         worker.join()
         assert (answer.status_code, answer.content) == (200, RESULT)
+
+
+def test_a_preview_is_a_job_in_the_queue_of_pictures(http: TestClient, client: Client, clip: bytes) -> None:
+    answer = http.post("/stylize/video?preview=true&at_seconds=1.2", files=[("video", ("v", clip))])
+    assert answer.status_code == 202
+    assert answer.json()["progress"] == {"done": 0, "total": 6, "unit": "results"}
+    assert (client.llen(messages("picture")), client.llen(messages("video"))) == (1, 0)
+
+
+def test_a_previews_moment_is_a_number_of_seconds(http: TestClient, clip: bytes) -> None:
+    for moment in ("-1", "soon", "nan"):
+        answer = http.post(f"/stylize/video?preview=true&at_seconds={moment}", files=[("video", ("v", clip))])
+        assert (answer.status_code, answer.json()["field"]) == (422, "at_seconds")

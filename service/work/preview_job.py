@@ -1,0 +1,178 @@
+"""Make the preview of a video job: one frame at five gains around the one that was asked for, and a contact sheet."""
+
+import time
+from typing import Any, Final
+
+import av
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image, ImageDraw, ImageFont
+
+from service.errors import InvalidValue
+from service.jobs.lease import Lease
+from service.jobs.record import StoredResult
+from service.media.audio import decode_audio
+from service.media.frames import read_frames, read_look
+from service.media.image import MEDIA_TYPES, encode_image
+from service.media.limits import MediaLimits
+from service.media.soundtrack import GainCurve, SoundtrackReader
+from service.media.video_file import Timeline, probe_video, read_timeline
+from service.model.engine import Engine
+from service.model.sound import Waveform, Window, apply_gain_db, heard
+from service.model.speech import speech_share
+from service.work.desk import Desk, Made, Stopwatch
+from service.work.detail import transfer_detail
+from service.work.picture import padded_for
+from service.work.receipt import video_receipt
+from service.work.requests import PREVIEW_STEPS_DB, PreviewRequest
+from service.work.video import result_size
+
+Pixels = NDArray[np.uint8]
+
+_TILE_SIDE: Final = 480
+_MARGIN: Final = 8
+_CAPTION_ROWS: Final = 26
+_COLUMNS: Final = 3
+
+
+def make_preview(desk: Desk, lease: Lease) -> Made:
+    """The contact sheet and the frames on it, in the order of their gains. Raises as `make_video` does."""
+    record, watch, settings = lease.record, Stopwatch(), desk.settings
+    request, limits = PreviewRequest.model_validate(record.parameters), settings.media_limits
+    source, second = desk.inputs(record, "video")[0], next(iter(desk.inputs(record, "audio")), None)
+    with watch.measure("model"):
+        engine = desk.engines.get(request.model)
+    with watch.measure("look"):
+        has_sound = probe_video(source, limits).has_sound
+        timeline, look = read_timeline(source, limits, request.allow_partial), read_look(source, limits)
+        index = _frame_at(timeline, request.at_seconds)
+        size = result_size(look, request.max_side)
+        ((_, frame),) = read_frames(source, limits, timeline, look, index, index + 1, size)
+    upright = np.ascontiguousarray(np.rot90(frame, look.quarter_turns))
+    at = timeline.seconds(index)
+    with watch.measure("sound"):
+        rate, clip = engine.manifest.sample_rate_hz, engine.manifest.clip_samples
+        window = np.zeros(clip, np.float32)
+        if has_sound:
+            window = _window_around(source, at, rate, clip, limits)
+        extra = np.zeros(clip, np.float32)
+        if second is not None:
+            sound = apply_gain_db(decode_audio(second, limits, rate), request.audio_gain_db)
+            extra = np.take(sound, np.arange(clip) + max(0, round(at * rate) - clip // 2), mode="wrap")
+        wanted = float(GainCurve(request.gain_points).gain_db(np.array([at]))[0])
+        gains = preview_gains(wanted)
+        waveforms = np.stack([apply_gain_db(window, gain) + extra for gain in gains])
+    began = time.perf_counter()
+    embeddings = engine.embed(waveforms)
+    shown = _stylize(engine, upright, embeddings, request.strength, settings.video_side)
+    per_frame = (time.perf_counter() - began) / len(gains)
+    watch.seconds["stylize"] = round(time.perf_counter() - began, 6)
+    speech = speech_share(waveforms[len(gains) // 2], rate)
+    start = max(0.0, at - clip / 2 / rate)
+    report = {
+        "at_seconds": at,
+        "estimate": {
+            "frames": len(timeline.pts),
+            "seconds_on_one_worker": round(per_frame * len(timeline.pts), 1),
+        },
+    }
+    pictures = [(_contact_sheet(upright, shown, gains, wanted), wanted, len(gains) // 2)]
+    pictures += [(picture, gain, number) for number, (picture, gain) in enumerate(zip(shown, gains, strict=True))]
+    results: list[StoredResult] = []
+    for picture, gain, number in pictures:
+        with watch.measure("encode"):
+            content = encode_image(picture, "jpeg")
+            sha256 = desk.storage.write_result(record.id, content)
+        said = heard(
+            [Window(window, start, clip / rate)], waveforms[number], embeddings[number], engine.manifest.sounds, speech
+        )
+        results.append(
+            StoredResult(
+                sha256=sha256,
+                bytes=len(content),
+                media_type=MEDIA_TYPES["jpeg"],
+                width=picture.shape[1],
+                height=picture.shape[0],
+                gain_db=gain,
+                heard=said.model_dump(mode="json"),
+                receipt=video_receipt(engine, said, request, record.inputs, sha256, report),
+            )
+        )
+        lease.progress(len(results))
+    return Made(results, watch.seconds, done=len(results))
+
+
+def preview_gains(wanted_db: float) -> list[float]:
+    """The five gains around the wanted one, moved where they would leave what a request may ask for."""
+    middle = min(max(wanted_db, -60.0 - PREVIEW_STEPS_DB[0]), 24.0 - PREVIEW_STEPS_DB[-1])
+    return [middle + step for step in PREVIEW_STEPS_DB]
+
+
+def _frame_at(timeline: Timeline, seconds: float | None) -> int:
+    """The frame that is shown then; without a moment, the middle one."""
+    if seconds is None:
+        return len(timeline.pts) // 2
+    if seconds > timeline.end_seconds:
+        raise InvalidValue(
+            f"at_seconds lies behind the video's end at {timeline.end_seconds:.2f} s", field="at_seconds"
+        )
+    return max(0, int(np.searchsorted(timeline.pts, seconds / float(timeline.time_base), side="right")) - 1)
+
+
+def _window_around(source: Any, at: float, rate: int, clip: int, limits: MediaLimits) -> Waveform:
+    """[clip] of the soundtrack, mono at `rate`, centred on `at`; mirrored where it does not reach."""
+    half = clip / 2 / rate
+    with SoundtrackReader(source, limits) as reader:
+        form = reader.form
+        resampler = av.AudioResampler("flt", "mono", rate)
+        first, stop = (round((at + side * half - form.start_seconds) * form.sample_rate_hz) for side in (-1, 1))
+        kept, position = [], 0
+        for block in reader.blocks():
+            low, high = max(first - position, 0), min(stop - position, block.shape[1])
+            if high > low:
+                kept.append(block[:, low:high].mean(axis=0))
+            position += block.shape[1]
+            if position >= stop:
+                break
+    samples = np.concatenate(kept) if kept else np.zeros(2, np.float32)
+    frame = av.AudioFrame.from_ndarray(np.ascontiguousarray(samples[None], np.float32), format="flt", layout="mono")
+    frame.sample_rate = form.sample_rate_hz
+    frames = resampler.resample(frame) + (resampler.resample(None) if form.sample_rate_hz != rate else [])
+    mono = np.concatenate([one.to_ndarray()[0] for one in frames])[:clip]
+    before = min(clip - len(mono), round(max(0, -first) / form.sample_rate_hz * rate))
+    return np.asarray(np.pad(mono, (before, clip - len(mono) - before), mode="reflect"), np.float32)
+
+
+def _stylize(
+    engine: Engine, frame: Pixels, embeddings: NDArray[np.float32], strength: float, side: int
+) -> list[Pixels]:
+    """The upright frame [H, W, 3] for each of [G, E]; encoded once."""
+    scale = min(1.0, side / max(frame.shape[:2]))
+    size = (max(1, round(frame.shape[1] * scale)), max(1, round(frame.shape[0] * scale)))
+    small = cv2.resize(frame, size, interpolation=cv2.INTER_AREA).astype(np.float32) / np.float32(255)
+    height, width = small.shape[:2]
+    padded = np.pad(small, padded_for(engine, height, width), mode="reflect")
+    content = engine.encode(padded.transpose(2, 0, 1)[None])
+    made = []
+    for embedding in embeddings:
+        stylized = engine.decode(content, embedding[None])[0][:, :height, :width].transpose(1, 2, 0)
+        made.append(transfer_detail(frame, small, np.ascontiguousarray(stylized), strength))
+    return made
+
+
+def _contact_sheet(frame: Pixels, shown: list[Pixels], gains: list[float], wanted_db: float) -> Pixels:
+    """The frame as given and at every gain, each with its caption, in rows of three."""
+    captions = ["as given", *(f"{gain:+g} dB{' (asked for)' if gain == wanted_db else ''}" for gain in gains)]
+    tiles = [Image.fromarray(picture) for picture in (frame, *shown)]
+    for tile in tiles:
+        tile.thumbnail((_TILE_SIDE, _TILE_SIDE), Image.Resampling.LANCZOS)
+    width, height = tiles[0].width + _MARGIN, tiles[0].height + _MARGIN + _CAPTION_ROWS
+    rows = -(-len(tiles) // _COLUMNS)
+    sheet = Image.new("RGB", (_COLUMNS * width + _MARGIN, rows * height + _MARGIN), "white")
+    draw, font = ImageDraw.Draw(sheet), ImageFont.load_default(16)
+    for number, (tile, caption) in enumerate(zip(tiles, captions, strict=True)):
+        left, top = _MARGIN + number % _COLUMNS * width, _MARGIN + number // _COLUMNS * height
+        sheet.paste(tile, (left, top))
+        draw.text((left, top + tile.height + 3), caption, fill="black", font=font)
+    return np.asarray(sheet)
