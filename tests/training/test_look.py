@@ -74,7 +74,7 @@ def test_no_head_can_paint_a_vivid_blot() -> None:
 
 
 def test_colour_is_bounded_and_keeps_its_hue_and_lightness() -> None:
-    source, look = plain(-0.2, -0.2, -0.2), plain(0.9, -0.5, -0.4)
+    source, look = plain(0, 0, 0), plain(0.9, -0.5, -0.4)
     held = natural_colour(look, source)
     assert from_grey(held).max().item() == pytest.approx(bounds.COLOUR_GAIN, abs=TOLERANCE)
     assert torch.allclose(held.mean(dim=1), look.mean(dim=1), atol=1e-5)
@@ -96,8 +96,11 @@ def test_blue_may_fade_to_grey_and_not_become_pink() -> None:
     assert from_grey(natural_colour(plain(0.7, 0.0, 0.4), blue)).max().item() < 0.35  # the look's own is 0.5
 
 
-def test_white_gains_no_colour() -> None:
-    gained = [from_grey(natural_colour(plain(0.9, 0.2, 0.9), plain(x, x, x))).max().item() for x in (0.0, 0.5, 1.0)]
+@pytest.mark.parametrize("sign", [1, -1])
+def test_white_and_black_gain_no_colour(sign: int) -> None:
+    gained = [
+        from_grey(natural_colour(plain(0.9, 0.2, 0.9), plain(*[sign * x] * 3))).max().item() for x in (0.0, 0.5, 1.0)
+    ]
     assert gained[0] > gained[1] > gained[2]
     assert gained[2] < TOLERANCE
 

@@ -14,7 +14,7 @@ from training.networks.streaks import FIELD_SIZE, streak_field
 
 FIELD_CELLS = FIELD_SIZE // 4  # the field of streaks repeats every 64 content cells
 SOURCE_CHANNELS = 4 * 4 * 3  # the source's pixels, 4 x 4 of them folded into each content cell
-COLOUR_GAIN = 0.2  # of a pixel in [-1, 1] up to middle grey; none for white: clouds must not turn pink
+COLOUR_GAIN = 0.2  # of a pixel in [-1, 1] up to middle grey; none for white and black: clouds must not turn pink
 SPIKE = 4.0  # standard deviations
 HUE_BOUND = 0.5  # of a colour's shift against the others', in the logit domain
 BRIGHTEN_BOUND, DARKEN_BOUND = 3.0, 0.8  # of a pixel's shift in lightness, in the logit domain
@@ -181,13 +181,14 @@ def natural_colour(look: Tensor, source: Tensor) -> Tensor:
 
     Colour is what is left of a pixel without its grey. Along the source's hue it may grow by COLOUR_GAIN at most; what
     is not along it, or is of the opposite hue, is kept up to COLOUR_GAIN: blue may fade to grey, and not become pink.
-    Pixels of the source that are brighter than middle grey may gain less, white ones nothing. Lightness stays.
+    The further a pixel of the source is from middle grey the less it may gain: white and black gain nothing. Lightness
+    stays.
     """
     grey, source_grey = look.mean(dim=1, keepdim=True), source.mean(dim=1, keepdim=True)
     colour, own = look - grey, source - source_grey
     saturation = own.square().sum(dim=1, keepdim=True).add(1e-6).sqrt()
     hue = own / saturation
-    gain = COLOUR_GAIN * (1 - source_grey.clamp(min=0))
+    gain = COLOUR_GAIN * (1 - source_grey.abs().clamp(max=1))
     along = (colour * hue).sum(dim=1, keepdim=True)
     along = torch.minimum(along.clamp(min=0), saturation + gain)
     across = colour - along * hue
