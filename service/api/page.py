@@ -1,4 +1,4 @@
-"""The web page at `/` and its files: read once, sent with headers that forbid everything from outside."""
+"""The web pages `/` and `/video` and their files: read once, sent with headers that forbid everything from outside."""
 
 import hashlib
 from dataclasses import dataclass
@@ -58,6 +58,12 @@ router = APIRouter(include_in_schema=False)
 def index(request: Request) -> Response:
     """The page itself."""
     return _send("index.html", request)
+
+
+@router.get("/video")
+def video(request: Request) -> Response:
+    """The page for videos."""
+    return _send("video.html", request)
 
 
 @router.get("/static/{name}")

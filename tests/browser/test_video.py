@@ -1,11 +1,14 @@
-"""What the service makes of a video plays in a real browser."""
+"""Videos in a real browser: the page, and what the service makes."""
 
+import re
 from pathlib import Path
 
 import httpx2 as httpx
-from playwright.sync_api import Browser
+import pytest
+from playwright.sync_api import Browser, expect
 
-from tests.browser.test_page import PATIENCE_MS, browser, service  # noqa: F401  # fixtures
+from tests.browser.test_page import PATIENCE_MS, _Visit, browser, service  # noqa: F401  # fixtures
+from tests.support.processes import until
 from tests.support.running_service import RunningService
 from tests.support.video import Clip, noise_track, write_video
 
@@ -46,3 +49,74 @@ def test_the_result_plays_to_its_end(service: RunningService, browser: Browser, 
     assert played["frames"] >= 25
     assert played["heard"] > 0
     page.context.close()
+
+
+@pytest.fixture
+def clip(tmp_path: Path) -> Path:
+    return write_video(tmp_path / "walk.mp4", Clip(width=320, height=180, fps=20, frames=80), noise_track(4.0))
+
+
+def test_a_curve_is_drawn_and_the_result_plays_beside_the_original(
+    service: RunningService,  # noqa: F811
+    browser: Browser,  # noqa: F811
+    clip: Path,
+) -> None:
+    context = browser.new_context(viewport={"width": 1280, "height": 1000})
+    context.set_default_timeout(PATIENCE_MS)
+    visit = _Visit(context.new_page(), f"{service.address}/")
+    page = visit.page
+    page.get_by_role("link", name="Video").click()
+    expect(page.locator("#go")).to_be_disabled()
+    page.set_input_files("#video-input", clip)
+    expect(page.locator("#status")).to_contain_text("320 × 180, 4.0 s")
+    box = page.locator("#curve").bounding_box()
+    assert box
+    page.mouse.click(box["x"] + 0.25 * box["width"], box["y"] + 0.7 * box["height"])
+    page.mouse.click(box["x"] + 0.75 * box["width"], box["y"] + 0.2 * box["height"])
+    points = page.locator("#curve .point")
+    expect(points).to_have_count(2)
+    points.last.press("ArrowUp")
+    expect(points.last).to_have_attribute("aria-label", re.compile(r"Point: \+8 dB at 3\.0 s"))
+
+    page.locator("#go").click()
+    expect(page.locator("#download")).to_be_visible(timeout=PATIENCE_MS)
+
+    job = page.request.get(page.evaluate("document.querySelector('#download').href.replace(/.results.*/, '')")).json()
+    (first, second) = job["receipt"]["parameters"]["automation"]
+    assert abs(first[0] - 1.0) < 0.05
+    assert abs(second[0] - 3.0) < 0.05
+    assert first[1] < -20 < 0 < second[1]
+    expect(page.locator("#after-figure")).to_be_visible()
+    page.locator("#play").click()
+    until(lambda: page.evaluate("document.querySelector('#after').currentTime > 1.5") or None)
+    apart = page.evaluate(
+        "Math.abs(document.querySelector('#after').currentTime - document.querySelector('#before').currentTime)"
+    )
+    assert apart < 0.5
+    points.last.focus()
+    points.last.press("Delete")
+    expect(points).to_have_count(1)
+    assert visit.complaints == []
+    context.close()
+
+
+def test_a_preview_shows_five_volumes_and_an_estimate(service: RunningService, browser: Browser, clip: Path) -> None:  # noqa: F811
+    context = browser.new_context()
+    context.set_default_timeout(PATIENCE_MS)
+    visit = _Visit(context.new_page(), f"{service.address}/video")
+    page = visit.page
+    page.set_input_files("#video-input", clip)
+    expect(page.locator("#status")).to_contain_text("4.0 s")
+    page.locator("#gain").fill("6")
+    page.locator("#go-preview").click()
+    expect(page.locator("#sweep button")).to_have_count(5, timeout=PATIENCE_MS)
+    expect(page.locator("#sweep button").nth(2)).to_have_text("+6 dB")
+    expect(page.locator("#status")).to_contain_text("80 frames")
+    for width in (1280, 360):
+        page.set_viewport_size({"width": width, "height": 900})
+        assert page.evaluate("document.documentElement.scrollWidth") <= width
+        assert page.evaluate(
+            "document.querySelector('#settings').scrollWidth <= document.querySelector('#settings').clientWidth"
+        )
+    assert visit.complaints == []
+    context.close()

@@ -25,13 +25,13 @@ async function call(address, options) {
 }
 
 /** fields: [name, value] pairs; a value is a string or a File. Returns the job as it was queued. */
-export function submit(fields, signal) {
+export function submit(fields, signal, route = "stylize") {
   const form = new FormData();
   for (const [name, value] of fields) {
     if (value instanceof Blob) form.append(name, value, value.name);
     else form.append(name, value);
   }
-  return call("stylize", { method: "POST", body: form, headers: { Accept: "application/json" }, signal });
+  return call(route, { method: "POST", body: form, headers: { Accept: "application/json" }, signal });
 }
 
 export const fetchModels = () => call("models");

@@ -27,8 +27,21 @@ class _Tags(HTMLParser):
         self.tags.append((tag, dict(attrs)))
 
 
-def test_the_page_is_html_that_only_takes_from_its_own_origin(client: TestClient) -> None:
-    answer = client.get("/")
+PAGES = {"/": "app.js", "/video": "video.js"}
+
+
+def scripts_of(page_address: str) -> list[str]:
+    """The text of a page's script and of all that it imports."""
+    names, texts = [PAGES[page_address]], []
+    for name in names:
+        texts.append((page.STATIC_DIR / name).read_text())
+        names += [other for other in re.findall(r'from "\./([^"]+)"', texts[-1]) if other not in names]
+    return texts
+
+
+@pytest.mark.parametrize("address", PAGES)
+def test_the_page_is_html_that_only_takes_from_its_own_origin(client: TestClient, address: str) -> None:
+    answer = client.get(address)
     assert answer.status_code == 200
     assert answer.headers["content-type"] == "text/html; charset=utf-8"
     policy = dict(part.strip().split(" ", 1) for part in answer.headers["content-security-policy"].split(";"))
@@ -37,8 +50,9 @@ def test_the_page_is_html_that_only_takes_from_its_own_origin(client: TestClient
     assert answer.headers["x-content-type-options"] == "nosniff"
 
 
-def test_every_file_that_the_page_names_is_served(client: TestClient) -> None:
-    tags = _Tags(client.get("/").text).tags
+@pytest.mark.parametrize("page_address", PAGES)
+def test_every_file_that_the_page_names_is_served(client: TestClient, page_address: str) -> None:
+    tags = _Tags(client.get(page_address).text).tags
     named = {
         address
         for tag, attributes in tags
@@ -46,13 +60,14 @@ def test_every_file_that_the_page_names_is_served(client: TestClient) -> None:
     }
     for script in page.STATIC_DIR.glob("*.js"):
         named |= {f"static/{name}" for name in re.findall(r'from "\./([^"]+)"', script.read_text())}
-    assert "static/app.js" in named
+    assert f"static/{PAGES[page_address]}" in named
     for address in named:
         assert client.get(f"/{address}").status_code == 200, address
 
 
-def test_the_page_has_no_inline_script_and_no_outside_address(client: TestClient) -> None:
-    for tag, attributes in _Tags(client.get("/").text).tags:
+@pytest.mark.parametrize("page_address", PAGES)
+def test_the_page_has_no_inline_script_and_no_outside_address(client: TestClient, page_address: str) -> None:
+    for tag, attributes in _Tags(client.get(page_address).text).tags:
         assert tag != "style"
         assert tag != "script" or attributes.get("src")
         assert not [name for name in attributes if name.startswith("on") or name == "style"]
@@ -61,13 +76,14 @@ def test_the_page_has_no_inline_script_and_no_outside_address(client: TestClient
         assert addresses <= {"http://www.w3.org/2000/svg"}, file.name
 
 
-def test_every_label_and_script_names_an_element_that_exists(client: TestClient) -> None:
-    tags = _Tags(client.get("/").text).tags
+@pytest.mark.parametrize("page_address", PAGES)
+def test_every_label_and_script_names_an_element_that_exists(client: TestClient, page_address: str) -> None:
+    tags = _Tags(client.get(page_address).text).tags
     identifiers = [attributes["id"] for _, attributes in tags if "id" in attributes]
     assert len(identifiers) == len(set(identifiers))
     wanted = {attributes["for"] for _, attributes in tags if "for" in attributes}
-    for script in page.STATIC_DIR.glob("*.js"):
-        wanted |= set(re.findall(r'(?:find|querySelector)\("#([\w-]+)', script.read_text()))
+    for script in scripts_of(page_address):
+        wanted |= set(re.findall(r'(?:find|querySelector)\("#([\w-]+)', script))
     assert wanted <= set(identifiers)
 
 
