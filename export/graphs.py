@@ -70,6 +70,12 @@ class Graphs:
         folded = encoder.streaks.shape[0] + 3 * 4 * 4 if encoder.masked else 0
         return 4 * self.config.generator.width + folded
 
+    @property
+    def falling_channels(self) -> int:
+        """The last channels of `content` that hold the field of streaks; 0 without one."""
+        encoder = self.content_encoder.encoder
+        return int(encoder.streaks.shape[0]) if encoder.masked else 0
+
     def folded(self) -> Graphs:
         """The same functions with the last layer rewritten for speed: what is written into the bundle."""
         decoder = copy.deepcopy(self.decoder)

@@ -8,10 +8,10 @@ from pathlib import Path
 
 @dataclass
 class PartReport:
-    """Of the frames of one part: their mean change in 0..255, and pairs of warping errors (input, output)."""
+    """Of the frames of one part: their mean change in 0..255, and the warping errors of `FlickerMeter`."""
 
     effect: list[float] = field(default_factory=list)
-    warping_errors: list[tuple[float, float]] = field(default_factory=list)
+    warping_errors: list[tuple[float, float, float]] = field(default_factory=list)
 
 
 def write_report(part: Path, report: PartReport) -> None:

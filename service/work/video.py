@@ -24,6 +24,7 @@ from service.model.engine import Engine
 from service.work.ahead import ahead
 from service.work.detail import transfer_detail
 from service.work.driving import DrivingTrack
+from service.work.falling import Falling
 from service.work.part_report import PartReport
 from service.work.picture import padded_for
 from service.work.steadiness import FlickerMeter, Steadier
@@ -35,6 +36,7 @@ _BATCH_PIXELS: Final = 400 * 400  # that the model sees at once; more brings not
 _MOST_FRAMES: Final = 8
 _BATCHES_AHEAD: Final = 2
 _LEAD_SECONDS: Final = 0.6  # more than twice the memory of `steadiness`
+_LEAST_SIDE: Final = 16  # the optical flow wants no less
 _PART_SECONDS: Final = 8.0
 
 
@@ -53,17 +55,22 @@ class VideoPlan:
     strength: float
     smoothing_seconds: float
     comfortable_side: int
+    falling: bool = True
     steady: bool = True
 
 
 @dataclass(frozen=True)
 class _Batch:
-    """Frames as stored, as the model saw them (upright, in 0..1), and how the model changed these."""
+    """Frames as stored, as the model saw them (upright, in 0..1), and how the model changed these.
+
+    drops: what falls over each, to be added to the steadied change; None where nothing does.
+    """
 
     numbers: list[int]
     frames: list[Pixels]
     small: list[FloatArray]
     change: list[FloatArray]
+    drops: list[FloatArray | None]
 
 
 def cut(timeline: Timeline, directory: Path, suffix: str) -> list[Part]:
@@ -96,15 +103,18 @@ def render(engine: Engine, plan: VideoPlan, part: Part, progress: Callable[[int]
     try:
         with ahead(batches, _BATCHES_AHEAD) as read, ahead(_restyle(engine, plan, read), _BATCHES_AHEAD) as restyled:
             for batch in restyled:
-                for number, frame, small, raw in zip(
-                    batch.numbers, batch.frames, batch.small, batch.change, strict=True
+                for number, frame, small, raw, drops in zip(
+                    batch.numbers, batch.frames, batch.small, batch.change, batch.drops, strict=True
                 ):
                     change = steadier.steady(plan.timeline.seconds(number), small, raw) if plan.steady else raw
                     if number < part.first:
                         continue
-                    shown = np.clip(small + np.float32(plan.strength) * change, 0, 1)
+                    still = shown = np.clip(small + np.float32(plan.strength) * change, 0, 1)
+                    if drops is not None:
+                        change = change + drops
+                        shown = np.clip(small + np.float32(plan.strength) * change, 0, 1)
                     report.effect.append(float(np.abs(shown - small).mean() * 255))
-                    meter.push(small, shown)
+                    meter.push(small, still, shown)
                     writer.write(number, _apply(plan, frame, small, change))
                 progress(sum(number >= part.first for number in batch.numbers))
         writer.close()
@@ -122,16 +132,16 @@ def result_size(look: Look, max_side: int | None) -> tuple[int, int]:
     longest = max(look.width, look.height)
     if max_side is None or longest <= max_side:
         return look.width, look.height
-    width, height = (max(2, round(side * max_side / longest / 2) * 2) for side in (look.width, look.height))
+    width, height = (max(_LEAST_SIDE, round(side * max_side / longest / 2) * 2) for side in (look.width, look.height))
     return width, height
 
 
 def _read(plan: VideoPlan, first: int, stop: int) -> Iterator[_Batch]:
     """Frames in batches, with what the model is to see of them."""
     scale = min(1.0, plan.comfortable_side / max(plan.size))
-    small_size = (max(1, round(plan.size[0] * scale)), max(1, round(plan.size[1] * scale)))
+    small_size = (max(_LEAST_SIDE, round(plan.size[0] * scale)), max(_LEAST_SIDE, round(plan.size[1] * scale)))
     most = max(1, min(_MOST_FRAMES, _BATCH_PIXELS // (small_size[0] * small_size[1])))
-    batch = _Batch([], [], [], [])
+    batch = _Batch([], [], [], [], [])
     frames = read_frames(plan.source, plan.limits, plan.timeline, plan.look, first, stop, plan.size)
     for number, frame in frames:
         reduced = frame if scale == 1 else cv2.resize(frame, small_size, interpolation=cv2.INTER_AREA)
@@ -141,25 +151,37 @@ def _read(plan: VideoPlan, first: int, stop: int) -> Iterator[_Batch]:
         batch.small.append(np.ascontiguousarray(upright, np.float32) / np.float32(255))
         if len(batch.numbers) == most:
             yield batch
-            batch = _Batch([], [], [], [])
+            batch = _Batch([], [], [], [], [])
     if batch.numbers:
         yield batch
 
 
 def _restyle(engine: Engine, plan: VideoPlan, batches: Iterator[_Batch]) -> Iterator[_Batch]:
     """The same batches with the model's changes."""
+    falling = Falling(engine) if plan.falling else None
     for batch in batches:
         seconds = np.array([plan.timeline.seconds(number) for number in batch.numbers])
         embeddings = plan.track.embedding_at(seconds, plan.smoothing_seconds)  # [B, E]
         height, width = batch.small[0].shape[:2]
         padding = padded_for(engine, height, width)
         images = np.stack([np.pad(small, padding, mode="reflect").transpose(2, 0, 1) for small in batch.small])
-        stylized = engine.decode(engine.encode(images), embeddings)[:, :, :height, :width]  # [B, 3, h, w]
-        batch.change.extend(
-            np.ascontiguousarray(one.transpose(1, 2, 0)) - small
-            for one, small in zip(stylized, batch.small, strict=True)
-        )
+        content = engine.encode(images)
+        if falling is not None and falling.is_there:
+            content = falling.without(content)
+        stylized = engine.decode(content, embeddings)  # [B, 3, h, w], padded
+        for index, (number, small) in enumerate(zip(batch.numbers, batch.small, strict=True)):
+            batch.change.append(_upright(stylized[index], height, width) - small)
+            drops = None
+            if falling is not None and falling.is_there:
+                reach = falling.reach(number, content[index], embeddings[index], stylized[index])
+                drops = _upright(reach, height, width) * falling.at(seconds[index], height, width)
+            batch.drops.append(drops)
         yield batch
+
+
+def _upright(planes: FloatArray, height: int, width: int) -> FloatArray:
+    """[3, h, w], padded -> [height, width, 3]."""
+    return np.ascontiguousarray(planes[:, :height, :width].transpose(1, 2, 0))
 
 
 def _apply(plan: VideoPlan, frame: Pixels, small: FloatArray, change: FloatArray) -> Pixels:

@@ -96,6 +96,16 @@ def test_a_gradient_out_of_bounds_stops_the_run() -> None:
         one_step(config, random_batch(config))
 
 
+def test_gradients_are_clipped() -> None:
+    moved = []
+    for bound in (1e-12, 1e6):  # far below Adam's epsilon a clipped gradient moves nothing
+        config = dataclasses.replace(shrunken(PRESETS["smoke"]), clip_gradient_norm=bound)
+        before, after, _ = one_step(config, random_batch(config))
+        pairs = zip(before.generator.parameters(), after.generator.parameters(), strict=True)
+        moved.append(max((new - old).abs().max().item() for old, new in pairs))
+    assert moved[0] < 0.01 * moved[1]
+
+
 def test_the_average_lies_between_its_past_and_the_present() -> None:
     config = shrunken(PRESETS["smoke"])
     networks = built(config)

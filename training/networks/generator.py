@@ -259,8 +259,8 @@ class Decoder(nn.Module):
         # A bright place of the source brightens less and a dark one darkens less: a sky would else burst into a white
         # blob, and a thicket fall into a black one.
         own = source.mean(dim=1, keepdim=True)
-        ceiling = BRIGHTEN_BOUND * (1 - own.clamp(0, 0.9)) ** 2
-        floor = DARKEN_BOUND * (1 + own.clamp(-0.9, 0)) ** 2
+        ceiling = BRIGHTEN_BOUND * (1 - own.clamp(0.0, 0.9)) ** 2
+        floor = DARKEN_BOUND * (1 + own.clamp(-0.9, 0.0)) ** 2
         brighter = ceiling * torch.tanh(grey.clamp(min=0) / ceiling)
         lightness = brighter + floor * torch.tanh(grey.clamp(max=0) / floor)
         hue = change[:, :3] - grey

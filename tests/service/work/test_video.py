@@ -4,6 +4,7 @@ from dataclasses import replace
 from fractions import Fraction
 from itertools import pairwise
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -98,6 +99,12 @@ def test_parts_join_to_the_same_video_without_a_seam(engine: Engine, tmp_path: P
         assert steps[seam] < 1.5 * np.median(steps)
 
 
+def test_a_narrow_strip_is_made_too(engine: Engine, tmp_path: Path) -> None:
+    source = write_video(tmp_path / "a.mp4", Clip(frames=4, width=640, height=16, brightness=0.5), noise_track(1.0))
+    plan = replace(plan_of(engine, source), comfortable_side=64)
+    assert blue_gain(plan, rendered(engine, plan)).min() > 5
+
+
 def edges_alike(first: NDArray[np.uint8], second: NDArray[np.uint8]) -> float:
     """Correlation of the horizontal steps in green, which the tiny model hardly touches."""
     return float(
@@ -131,6 +138,25 @@ def test_the_model_sees_turned_frames_upright(engine: Engine, tmp_path: Path, ro
     }  # fmt: skip
     assert sides[rotation].mean() > 0.8
     assert image.mean() < 0.8
+
+
+def test_a_part_begins_early_so_that_its_first_frame_is_steady(
+    engine: Engine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    plan = plan_of(engine, write_video(tmp_path / "a.mp4", Clip(frames=40), noise_track(4.0)))
+    read: list[int] = []
+
+    def noted(*arguments: Any) -> Any:
+        read.append(arguments[4])
+        return read_frames(*arguments)
+
+    monkeypatch.setattr("service.work.video.read_frames", noted)
+    report = render(engine, plan, Part(tmp_path / "part.mp4", 20, 30), lambda _: None)
+    assert read == [14]
+    assert len(report.effect) == 10
+    assert report.effect[0] > 1
+    still = render(engine, replace(plan, strength=0.0), Part(tmp_path / "part.mp4", 0, 10), lambda _: None)
+    assert max(still.effect) < 1e-3
 
 
 def test_strength_0_leaves_the_pictures_alone(engine: Engine, tmp_path: Path) -> None:
