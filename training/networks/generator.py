@@ -17,7 +17,7 @@ SOURCE_CHANNELS = 4 * 4 * 3  # the source's pixels, 4 x 4 of them folded into ea
 COLOUR_GAIN = 0.2  # of a pixel in [-1, 1] up to middle grey; none for white and black: clouds must not turn pink
 SPIKE = 4.0  # standard deviations
 HUE_BOUND = 0.5  # of a colour's shift against the others', in the logit domain
-BRIGHTEN_BOUND, DARKEN_BOUND = 3.0, 0.8  # of a pixel's shift in lightness, in the logit domain
+BRIGHTEN_BOUND, DARKEN_BOUND = 3.0, 0.2  # of a pixel's shift in lightness, in the logit domain
 EXTRA_CHANNELS = SOURCE_CHANNELS + 4 * 4  # and the field of streaks
 
 
@@ -177,9 +177,9 @@ class JoinedConvolution(nn.Conv2d):
 
 
 def natural_colour(look: Tensor, source: Tensor) -> Tensor:
-    """`look` with each pixel's colour faded or deepened along the source's own hue, and turned from it only a little.
+    """`look` with each pixel's colour faded along the source's own hue, and turned from it only a little.
 
-    Colour is what is left of a pixel without its grey. Along the source's hue it may grow by COLOUR_GAIN at most; what
+    Colour is what is left of a pixel without its grey. Along the source's hue it may not grow; what
     is not along it, or is of the opposite hue, is kept up to COLOUR_GAIN: blue may fade to grey, and not become pink.
     The further a pixel of the source is from middle grey the less it may gain: white and black gain nothing. Lightness
     stays.
@@ -190,7 +190,7 @@ def natural_colour(look: Tensor, source: Tensor) -> Tensor:
     hue = own / saturation
     gain = COLOUR_GAIN * (1 - source_grey.abs().clamp(max=1))
     along = (colour * hue).sum(dim=1, keepdim=True)
-    along = torch.minimum(along.clamp(min=0), saturation + gain)
+    along = torch.minimum(along.clamp(min=0), saturation)
     across = colour - along * hue
     length = across.square().sum(dim=1, keepdim=True).add(1e-6).sqrt()
     return grey + along * hue + across * (gain / length).clamp(max=1.0)
