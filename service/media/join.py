@@ -1,7 +1,7 @@
 """Join the parts of a video and its soundtrack into the result: packets are copied, nothing is encoded again."""
 
 from collections.abc import Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack
 from dataclasses import dataclass
 from fractions import Fraction
 from math import lcm
@@ -12,7 +12,7 @@ import av
 from av.container import InputContainer, OutputContainer
 
 from service.media.frames import Look
-from service.media.libav import DEMUXERS, Nameless, refuse_other_files
+from service.media.libav import open_known
 from service.media.video_file import Container, Timeline
 
 MEDIA_TYPES: Final[dict[Container, str]] = {"mp4": "video/mp4", "webm": "video/webm"}
@@ -43,7 +43,7 @@ def join(
     not hold the frames that it should.
     """
     with ExitStack() as stack:
-        source = None if sound is None else stack.enter_context(_open_sound(sound))
+        source = None if sound is None else stack.enter_context(open_known(sound))
         track = None if source is None else source.streams.audio[0]
         output = stack.enter_context(
             av.open(str(target), "w", format=container, options=_muxer_options(container, timeline, track))
@@ -58,13 +58,6 @@ def join(
         if source is not None and track is not None:
             heard = _sound_packets(source, track, output.add_stream_from_template(track))
         _mux(output, _picture_packets(parts, timeline, pictures, header), heard)
-
-
-@contextmanager
-def _open_sound(path: Path) -> Iterator[InputContainer]:
-    options = {"format_whitelist": DEMUXERS, "protocol_whitelist": "none"}
-    with path.open("rb") as file, av.open(Nameless(file), "r", options=options, io_open=refuse_other_files) as opened:
-        yield opened
 
 
 def _muxer_options(container: Container, timeline: Timeline, track: Any) -> dict[str, str]:

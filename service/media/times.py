@@ -3,9 +3,7 @@
 from dataclasses import dataclass
 from pathlib import Path
 
-import av
-
-from service.media.libav import DEMUXERS, Nameless, refuse_other_files
+from service.media.libav import open_known
 
 
 @dataclass(frozen=True)
@@ -28,20 +26,18 @@ def read_times(path: Path) -> Times:
     """Of a file that was opened before; nothing is decoded."""
     starts: dict[str, float] = {}
     ends: dict[str, float] = {}
-    with path.open("rb") as file:
-        options = {"format_whitelist": DEMUXERS, "protocol_whitelist": "none"}
-        with av.open(Nameless(file), "r", options=options, io_open=refuse_other_files) as container:
-            wanted = [*container.streams.video[:1], *container.streams.audio[:1]]
-            for packet in container.demux(*wanted):
-                if packet.pts is None or not packet.size or packet.is_discard:
-                    continue
-                kind = packet.stream.type
-                at = float(packet.pts * packet.time_base)
-                # WebM does not say how long its last frame is shown
-                length = 0 if kind == "video" else packet.duration or 0
-                end = at + float(length * packet.time_base)
-                starts[kind] = min(at, starts.get(kind, at))
-                ends[kind] = max(end, ends.get(kind, end))
+    with open_known(path) as container:
+        wanted = [*container.streams.video[:1], *container.streams.audio[:1]]
+        for packet in container.demux(*wanted):
+            if packet.pts is None or not packet.size or packet.is_discard:
+                continue
+            kind = packet.stream.type
+            at = float(packet.pts * packet.time_base)
+            # WebM does not say how long its last frame is shown
+            length = 0 if kind == "video" else packet.duration or 0
+            end = at + float(length * packet.time_base)
+            starts[kind] = min(at, starts.get(kind, at))
+            ends[kind] = max(end, ends.get(kind, end))
     return Times(starts["video"], ends["video"], starts.get("audio"), ends.get("audio"))
 
 

@@ -1,8 +1,5 @@
 """A worker process carries a queued video to its result: both tracks, both reports, and what an earlier try left."""
 
-import itertools
-import threading
-from collections.abc import Callable
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
@@ -10,83 +7,22 @@ from typing import Any
 import av
 import numpy as np
 import pytest
-from PIL import Image
 
-from service.jobs.connection import Client, connect
-from service.jobs.intake import NewJob
-from service.jobs.owner import Owner, this_process
-from service.jobs.record import JobRecord, JobState, Kind, StoredInput
-from service.jobs.shares import Shares
+from service.jobs.record import JobState
 from service.jobs.storage import Storage
 from service.media.frames import read_look
 from service.media.limits import MediaLimits
 from service.media.video_file import read_timeline
-from service.settings import Settings
 from service.work import video_job
-from service.work.engines import Engines
-from service.work.requests import PreviewRequest, VideoRequest
 from service.work.workshop import Workshop
-from tests.service.jobs.desk import delete, read, submit
+from tests.service.jobs.desk import delete, read
 from tests.service.media.test_video_refused import truncated
+from tests.service.work.conftest import Queue
+from tests.service.work.video_desk import failure, succeeded
 from tests.support.media import make_noise, write_wav
-from tests.support.tiny_bundle import write_tiny_bundle
 from tests.support.video import Clip, noise_track, write_video
 
 LIMITS = MediaLimits()
-_ids = itertools.count()
-
-Queue = Callable[..., str]
-
-
-@pytest.fixture
-def settings(tmp_path: Path) -> Settings:
-    models = write_tiny_bundle(tmp_path / "models" / "tiny").parent
-    return Settings(models_dir=models, default_model="tiny", data_dir=tmp_path / "data")
-
-
-@pytest.fixture
-def storage(settings: Settings) -> Storage:
-    storage = Storage(settings.data_dir)
-    storage.prepare()
-    return storage
-
-
-@pytest.fixture
-def workshop(client: Client, storage: Storage, settings: Settings) -> Workshop:
-    return Workshop(client, storage, Engines(settings), settings, worker="w")
-
-
-@pytest.fixture
-def queued(redis_url: str, storage: Storage) -> Queue:
-    """Queue a video job with these files and parameters; returns its id."""
-
-    def queue(video: Path, audio: Path | None = None, kind: Kind = "video", **parameters: Any) -> str:
-        request = PreviewRequest(**parameters) if kind == "preview" else VideoRequest(**parameters)
-        files = [("video", video)] + ([("audio", audio)] if audio else [])
-        stored = tuple(StoredInput(field=field, sha256=f"{n:064}", bytes=1) for n, (field, _) in enumerate(files))
-        job = NewJob(f"{next(_ids):032x}", request.model_dump(mode="json"), stored, "f", total=1, kind=kind)
-        folder = storage.begin(job.id)
-        for one, (_, path) in zip(stored, files, strict=True):
-            (folder / one.sha256).write_bytes(path.read_bytes())
-        submit(redis_url, job)
-        return job.id
-
-    return queue
-
-
-def succeeded(redis_url: str, storage: Storage, job_id: str) -> tuple[JobRecord, Path, dict[str, Any]]:
-    """The record, the result's file and its receipt."""
-    record = read(redis_url, job_id)
-    assert record.state is JobState.SUCCEEDED, record.error
-    (result,) = record.results
-    return record, storage.result_path(job_id, result.sha256), result.receipt
-
-
-def failure(redis_url: str, job_id: str) -> dict[str, Any]:
-    record = read(redis_url, job_id)
-    assert record.state is JobState.FAILED
-    assert record.error is not None
-    return record.error
 
 
 @pytest.mark.parametrize(("layout", "channels"), [("stereo", 2), ("5.1", 6)])
@@ -290,133 +226,3 @@ def test_a_video_that_is_cancelled_stops_and_leaves_nothing(
     workshop.run(job_id)
     assert read(redis_url, job_id).state is JobState.CANCELLED
     assert not storage.result_path(job_id, "x").parent.parent.exists()
-
-
-# the preview
-
-
-def picture(storage: Storage, record: JobRecord, index: int) -> np.ndarray:
-    with Image.open(storage.result_path(record.id, record.results[index].sha256)) as opened:
-        return np.asarray(opened)
-
-
-def test_a_preview_shows_one_frame_at_five_gains_and_on_one_sheet(
-    workshop: Workshop, storage: Storage, redis_url: str, queued: Queue, tmp_path: Path
-) -> None:
-    source = write_video(tmp_path / "a.mp4", Clip(frames=60, brightness=0.5, rotation=-90), noise_track(6.0, rms=0.01))
-    job_id = queued(source, kind="preview", automation=((0.0, 0.0), (6.0, 12.0)), at_seconds=3.05)
-    workshop.run(job_id)
-    record = read(redis_url, job_id)
-    assert record.state is JobState.SUCCEEDED, record.error
-    assert [round(result.gain_db) for result in record.results] == [6, -6, 0, 6, 12, 18]
-    frames = [picture(storage, record, index) for index in range(1, 6)]
-    assert {frame.shape for frame in frames} == {(128, 96, 3)}  # upright
-    assert (np.diff([frame[..., 2].mean() for frame in frames]) > 0.5).all()  # louder is bluer
-    sheet = picture(storage, record, 0)
-    assert sheet.shape[1] > 3 * 96
-    receipt = record.results[0].receipt
-    assert receipt["at_seconds"] == 3.0
-    assert receipt["estimate"]["frames"] == 60
-    assert receipt["estimate"]["seconds_on_one_worker"] > 0
-
-
-def test_a_preview_near_the_ends_and_at_the_limits_is_made(
-    workshop: Workshop, redis_url: str, queued: Queue, tmp_path: Path
-) -> None:
-    source = write_video(tmp_path / "a.mp4", Clip(), noise_track(1.0))
-    sound = write_wav(tmp_path / "s.wav", make_noise(1.0))
-    silent = write_video(tmp_path / "b.mp4", Clip())
-    ids = [
-        queued(source, kind="preview", at_seconds=0.0, gain_db=24.0),
-        queued(source, kind="preview", at_seconds=2.0, gain_db=-60.0),
-        queued(silent, sound, kind="preview"),
-    ]
-    for job_id in ids:
-        workshop.run(job_id)
-        record = read(redis_url, job_id)
-        assert record.state is JobState.SUCCEEDED, record.error
-        assert all(-60 <= result.gain_db <= 24 for result in record.results)
-    late = queued(source, kind="preview", at_seconds=99.0)
-    workshop.run(late)
-    assert failure(redis_url, late)["field"] == "at_seconds"
-
-
-# several workers on one video
-
-
-def test_a_helper_makes_parts_and_the_result_is_the_same_to_the_byte(
-    workshop: Workshop,
-    client: Client,
-    storage: Storage,
-    settings: Settings,
-    redis_url: str,
-    queued: Queue,
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    monkeypatch.setattr("service.work.video._PART_SECONDS", 1.0)
-    source = write_video(tmp_path / "a.mp4", Clip(frames=60), noise_track(6.0))
-    alone = queued(source, gain_db=6.0)
-    workshop.run(alone)
-    rendered: dict[str, list[int]] = {}
-    render = video_job.render
-
-    def counted(engine: Any, plan: Any, part: Any, progress: Any) -> Any:
-        rendered.setdefault(threading.current_thread().name, []).append(part.first)
-        return render(engine, plan, part, progress)
-
-    monkeypatch.setattr(video_job, "render", counted)
-    helpers: list[threading.Thread] = []
-
-    def call(job_id: str, count: int) -> None:
-        assert count == 5
-        other = Workshop(connect(redis_url), storage, Engines(settings), settings, worker="other")
-        helpers.append(threading.Thread(target=other.help, args=[job_id], name="helper"))
-        helpers[0].start()
-
-    together = queued(source, gain_db=6.0)
-    Workshop(client, storage, Engines(settings), settings, "w", call).run(together)
-    helpers[0].join()
-    made = [first for parts in rendered.values() for first in parts]
-    assert sorted(made) == [0, 10, 20, 30, 40, 50]  # none twice
-    assert len(rendered) == 2
-    results = [succeeded(redis_url, storage, job_id)[1].read_bytes() for job_id in (alone, together)]
-    assert results[0] == results[1]
-    assert not list(client.scan_iter("adis:part:*"))
-    assert not list(client.scan_iter("adis:frames:*"))
-
-
-def test_a_helper_leaves_jobs_alone_that_need_none(
-    workshop: Workshop, redis_url: str, queued: Queue, tmp_path: Path
-) -> None:
-    job_id = queued(write_video(tmp_path / "a.mp4", Clip(), noise_track(2.0)))
-    workshop.help("0" * 32)  # unknown
-    workshop.help(job_id)  # not begun
-    assert read(redis_url, job_id).state is JobState.QUEUED
-    workshop.run(job_id)
-    workshop.help(job_id)  # ended
-    assert read(redis_url, job_id).state is JobState.SUCCEEDED
-
-
-def test_a_part_is_one_workers_at_a_time_and_a_dead_ones_is_free(client: Client) -> None:
-    here, there = this_process("a"), Owner("another-machine", 1, "1", "b")
-    dead = Owner(here.scope, here.pid, "1", "c")  # the same number, born at another time
-    mine, others, ghosts = (Shares(client, "j", one, 30) for one in (here, there, dead))
-    assert mine.take(0)
-    assert not others.take(0)
-    with mine.held(0):
-        assert not others.take(0)
-    assert others.take(0)
-    assert not mine.take(0)
-    assert ghosts.take(7)
-    assert mine.take(7)
-
-
-def test_progress_counts_the_frames_of_all_parts(client: Client) -> None:
-    shares = Shares(client, "j", this_process("a"), 30)
-    shares.note(0, 10)
-    shares.note(100, 3)
-    shares.note(100, 5)
-    assert shares.frames() == 15
-    shares.forget()
-    assert shares.frames() == 0

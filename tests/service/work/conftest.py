@@ -1,0 +1,59 @@
+"""A worker process and its queue, for jobs with videos."""
+
+import itertools
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from service.jobs.connection import Client
+from service.jobs.intake import NewJob
+from service.jobs.record import Kind, StoredInput
+from service.jobs.storage import Storage
+from service.settings import Settings
+from service.work.engines import Engines
+from service.work.requests import PreviewRequest, VideoRequest
+from service.work.workshop import Workshop
+from tests.service.jobs.desk import submit
+from tests.support.tiny_bundle import write_tiny_bundle
+
+_ids = itertools.count()
+
+Queue = Callable[..., str]
+
+
+@pytest.fixture
+def settings(tmp_path: Path) -> Settings:
+    models = write_tiny_bundle(tmp_path / "models" / "tiny").parent
+    return Settings(models_dir=models, default_model="tiny", data_dir=tmp_path / "data")
+
+
+@pytest.fixture
+def storage(settings: Settings) -> Storage:
+    storage = Storage(settings.data_dir)
+    storage.prepare()
+    return storage
+
+
+@pytest.fixture
+def workshop(client: Client, storage: Storage, settings: Settings) -> Workshop:
+    return Workshop(client, storage, Engines(settings), settings, worker="w")
+
+
+@pytest.fixture
+def queued(redis_url: str, storage: Storage) -> Queue:
+    """Queue a video job with these files and parameters; returns its id."""
+
+    def queue(video: Path, audio: Path | None = None, kind: Kind = "video", **parameters: Any) -> str:
+        request = PreviewRequest(**parameters) if kind == "preview" else VideoRequest(**parameters)
+        files = [("video", video)] + ([("audio", audio)] if audio else [])
+        stored = tuple(StoredInput(field=field, sha256=f"{n:064}", bytes=1) for n, (field, _) in enumerate(files))
+        job = NewJob(f"{next(_ids):032x}", request.model_dump(mode="json"), stored, "f", total=1, kind=kind)
+        folder = storage.begin(job.id)
+        for one, (_, path) in zip(stored, files, strict=True):
+            (folder / one.sha256).write_bytes(path.read_bytes())
+        submit(redis_url, job)
+        return job.id
+
+    return queue

@@ -1,0 +1,99 @@
+"""Several workers on one video."""
+
+import threading
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from service.jobs.connection import Client, connect
+from service.jobs.owner import Owner, this_process
+from service.jobs.record import JobState
+from service.jobs.shares import Shares
+from service.jobs.storage import Storage
+from service.settings import Settings
+from service.work import video_job
+from service.work.engines import Engines
+from service.work.workshop import Workshop
+from tests.service.jobs.desk import read
+from tests.service.work.conftest import Queue
+from tests.service.work.video_desk import succeeded
+from tests.support.video import Clip, noise_track, write_video
+
+
+def test_a_helper_makes_parts_and_the_result_is_the_same_to_the_byte(
+    workshop: Workshop,
+    client: Client,
+    storage: Storage,
+    settings: Settings,
+    redis_url: str,
+    queued: Queue,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("service.work.video._PART_SECONDS", 1.0)
+    source = write_video(tmp_path / "a.mp4", Clip(frames=60), noise_track(6.0))
+    alone = queued(source, gain_db=6.0)
+    workshop.run(alone)
+    rendered: dict[str, list[int]] = {}
+    render = video_job.render
+
+    def counted(engine: Any, plan: Any, part: Any, progress: Any) -> Any:
+        rendered.setdefault(threading.current_thread().name, []).append(part.first)
+        return render(engine, plan, part, progress)
+
+    monkeypatch.setattr(video_job, "render", counted)
+    helpers: list[threading.Thread] = []
+
+    def call(job_id: str, count: int) -> None:
+        assert count == 5
+        other = Workshop(connect(redis_url), storage, Engines(settings), settings, worker="other")
+        helpers.append(threading.Thread(target=other.help, args=[job_id], name="helper"))
+        helpers[0].start()
+
+    together = queued(source, gain_db=6.0)
+    Workshop(client, storage, Engines(settings), settings, "w", call).run(together)
+    helpers[0].join()
+    made = [first for parts in rendered.values() for first in parts]
+    assert sorted(made) == [0, 10, 20, 30, 40, 50]  # none twice
+    assert len(rendered) == 2
+    results = [succeeded(redis_url, storage, job_id)[1].read_bytes() for job_id in (alone, together)]
+    assert results[0] == results[1]
+    assert not list(client.scan_iter("adis:part:*"))
+    assert not list(client.scan_iter("adis:frames:*"))
+
+
+def test_a_helper_leaves_jobs_alone_that_need_none(
+    workshop: Workshop, redis_url: str, queued: Queue, tmp_path: Path
+) -> None:
+    job_id = queued(write_video(tmp_path / "a.mp4", Clip(), noise_track(2.0)))
+    workshop.help("0" * 32)  # unknown
+    workshop.help(job_id)  # not begun
+    assert read(redis_url, job_id).state is JobState.QUEUED
+    workshop.run(job_id)
+    workshop.help(job_id)  # ended
+    assert read(redis_url, job_id).state is JobState.SUCCEEDED
+
+
+def test_a_part_is_one_workers_at_a_time_and_a_dead_ones_is_free(client: Client) -> None:
+    here, there = this_process("a"), Owner("another-machine", 1, "1", "b")
+    dead = Owner(here.scope, here.pid, "1", "c")  # the same number, born at another time
+    mine, others, ghosts = (Shares(client, "j", one, 30) for one in (here, there, dead))
+    assert mine.take(0)
+    assert not others.take(0)
+    with mine.held(0):
+        assert not others.take(0)
+    assert others.take(0)
+    assert not mine.take(0)
+    assert ghosts.take(7)
+    assert mine.take(7)
+
+
+def test_progress_counts_the_frames_of_all_parts(client: Client) -> None:
+    shares = Shares(client, "j", this_process("a"), 30)
+    shares.note(0, 10)
+    shares.note(100, 3)
+    shares.note(100, 5)
+    assert shares.frames() == 15
+    shares.forget()
+    assert shares.frames() == 0
