@@ -22,6 +22,17 @@ from service.jobs.record import JobState
 _LIFETIME_SECONDS: Final = 86_400
 _RENEWALS_PER_LEASE: Final = 3
 
+# Each looks and acts at once: two workers may find the same dead one's part in the same moment.
+# owner, an owner known to be dead or '', milliseconds -> 1 if the part is now the owner's
+_TAKE: Final = """
+local holder = redis.call('GET', KEYS[1])
+if holder and holder ~= ARGV[2] then return 0 end
+redis.call('SET', KEYS[1], ARGV[1], 'PX', ARGV[3])
+return 1
+"""
+_RENEW: Final = "if redis.call('GET', KEYS[1]) == ARGV[1] then redis.call('PEXPIRE', KEYS[1], ARGV[2]) end"
+_GIVE_BACK: Final = "if redis.call('GET', KEYS[1]) == ARGV[1] then redis.call('DEL', KEYS[1]) end"
+
 
 class Shares:
     """The parts of one job, as one process sees them. first: number of a part's first frame, by which it is known."""
@@ -31,19 +42,16 @@ class Shares:
         self.job_id = job_id
         self._owner = str(owner)
         self._lease_ms = round(1000 * lease_seconds)
+        self._take = client.register_script(_TAKE)
+        self._renew = client.register_script(_RENEW)
+        self._give_back = client.register_script(_GIVE_BACK)
 
     def take(self, first: int) -> bool:
         """Take the part if nobody has it, or if its holder is known to be dead."""
         key = self._key(first)
-        for _ in range(2):
-            if self._client.set(key, self._owner, nx=True, px=self._lease_ms):
-                return True
-            holder = self._client.get(key)
-            if holder is not None and (holder == self._owner or not is_dead(holder)):
-                return False
-            if holder is not None:
-                self._client.delete(key)
-        return False
+        holder = self._client.get(key)
+        dead = holder if holder and holder != self._owner and is_dead(holder) else ""
+        return bool(self._take(keys=[key], args=[self._owner, dead, self._lease_ms]))
 
     @contextmanager
     def held(self, first: int) -> Iterator[None]:
@@ -53,7 +61,7 @@ class Shares:
         def renew() -> None:
             while not ended.wait(self._lease_ms / 1000 / _RENEWALS_PER_LEASE):
                 try:
-                    self._client.set(self._key(first), self._owner, px=self._lease_ms)
+                    self._renew(keys=[self._key(first)], args=[self._owner, self._lease_ms])
                 except RedisError:
                     continue  # the next time; until then the lease runs on
 
@@ -64,7 +72,7 @@ class Shares:
         finally:
             ended.set()
             thread.join()
-            self._client.delete(self._key(first))
+            self._give_back(keys=[self._key(first)], args=[self._owner])
 
     def note(self, first: int, frames: int) -> None:
         """So many frames of the part are done."""

@@ -87,6 +87,9 @@ def test_a_part_is_one_workers_at_a_time_and_a_dead_ones_is_free(client: Client)
     assert not mine.take(0)
     assert ghosts.take(7)
     assert mine.take(7)
+    with ghosts.held(7):
+        pass
+    assert not others.take(7)  # what a ghost gives back was no longer its own
 
 
 def test_progress_counts_the_frames_of_all_parts(client: Client) -> None:
