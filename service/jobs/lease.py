@@ -5,23 +5,19 @@ A worker that was paused or cut off may find that its job was given to another: 
 
 import json
 import logging
-import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any, Final
-
-from redis.exceptions import RedisError
+from typing import Any
 
 from service.errors import LostTooOften
 from service.jobs import scripts
 from service.jobs.connection import Client
 from service.jobs.owner import Owner, belongs_to, is_dead
 from service.jobs.record import JobRecord, JobState, StoredResult, hash_fields, record_from_hash
+from service.jobs.renewal import renewed
 
 logger = logging.getLogger(__name__)
-
-_RENEWALS_PER_LEASE: Final = 3
 
 
 class LeaseLost(Exception):
@@ -82,26 +78,13 @@ class Lease:
 
     @contextmanager
     def renewed(self) -> Iterator[None]:
-        """Renew the lease from a thread as long as the block runs, however long one run of the model takes."""
-        ended = threading.Event()
+        """Renew the lease as long as the block runs; that it is lost, the worker learns from its next report."""
 
-        def renew() -> None:
-            while not ended.wait(self._terms.lease_seconds / _RENEWALS_PER_LEASE):
-                try:
-                    verdict = self._keep(args=[*self._held_by(), self._terms.lease_seconds, ""])
-                except RedisError as exc:
-                    logger.warning("job %s: the lease is not renewed: %s", self.record.id, exc)
-                else:
-                    if verdict != "held":
-                        return  # the worker learns it from its next report
+        def renew() -> bool:
+            return bool(self._keep(args=[*self._held_by(), self._terms.lease_seconds, ""]) == "held")
 
-        thread = threading.Thread(target=renew, name="lease", daemon=True)
-        thread.start()
-        try:
+        with renewed(renew, self._terms.lease_seconds, f"job {self.record.id}"):
             yield
-        finally:
-            ended.set()
-            thread.join()
 
     def _end(self, state: JobState, **values: Any) -> None:
         pairs = [part for pair in hash_fields(**values).items() for part in pair]

@@ -8,20 +8,16 @@ A part is finished when its report lies on storage. Two workers on one part, sho
 bytes, each to a file of its own that is renamed at the end: the lease saves work, and nothing depends on it.
 """
 
-import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Final
 
-from redis.exceptions import RedisError
-
 from service.jobs.connection import Client
 from service.jobs.owner import Owner, is_dead
 from service.jobs.record import JobState
+from service.jobs.renewal import renewed
 
 _LIFETIME_SECONDS: Final = 86_400
-_RENEWALS_PER_LEASE: Final = 3
-
 # Each looks and acts at once: two workers may find the same dead one's part in the same moment.
 # owner, an owner known to be dead or '', milliseconds -> 1 if the part is now the owner's
 _TAKE: Final = """
@@ -30,7 +26,7 @@ if holder and holder ~= ARGV[2] then return 0 end
 redis.call('SET', KEYS[1], ARGV[1], 'PX', ARGV[3])
 return 1
 """
-_RENEW: Final = "if redis.call('GET', KEYS[1]) == ARGV[1] then redis.call('PEXPIRE', KEYS[1], ARGV[2]) end"
+_RENEW: Final = "return redis.call('GET', KEYS[1]) == ARGV[1] and redis.call('PEXPIRE', KEYS[1], ARGV[2]) or 0"
 _GIVE_BACK: Final = "if redis.call('GET', KEYS[1]) == ARGV[1] then redis.call('DEL', KEYS[1]) end"
 
 
@@ -56,23 +52,16 @@ class Shares:
     @contextmanager
     def held(self, first: int) -> Iterator[None]:
         """Keep a part that was taken until the block ends, and give it back then."""
-        ended = threading.Event()
+        key = self._key(first)
 
-        def renew() -> None:
-            while not ended.wait(self._lease_ms / 1000 / _RENEWALS_PER_LEASE):
-                try:
-                    self._renew(keys=[self._key(first)], args=[self._owner, self._lease_ms])
-                except RedisError:
-                    continue  # the next time; until then the lease runs on
+        def renew() -> bool:
+            return bool(self._renew(keys=[key], args=[self._owner, self._lease_ms]))
 
-        thread = threading.Thread(target=renew, name="part", daemon=True)
-        thread.start()
         try:
-            yield
+            with renewed(renew, self._lease_ms / 1000, f"part {first} of job {self.job_id}"):
+                yield
         finally:
-            ended.set()
-            thread.join()
-            self._give_back(keys=[self._key(first)], args=[self._owner])
+            self._give_back(keys=[key], args=[self._owner])
 
     def note(self, first: int, frames: int) -> None:
         """So many frames of the part are done."""

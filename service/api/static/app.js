@@ -3,7 +3,7 @@
 import { cancelJob, fetchModels, follow, Problem, submit } from "./api.js";
 import { curlCommand, resultName } from "./command.js";
 import { Compare } from "./compare.js";
-import { decibels, sentence, showHeard, showSweep } from "./report.js";
+import { decibels, sentence, showHeard, showProgressBar, showSweep } from "./report.js";
 import { Sounds } from "./sounds.js";
 
 const SWEEP_DB = [-40, -30, -20, -10, 0, 10];
@@ -73,13 +73,7 @@ function showJob(job) {
 }
 
 function showProgress(progress, words) {
-  const bar = find("#progress");
-  const known = progress?.total > 0;
-  bar.hidden = false;
-  bar.classList.toggle("waiting", !known);
-  bar.style.setProperty("--done", known ? progress.done / progress.total : 0);
-  if (known) bar.setAttribute("aria-valuenow", Math.round((100 * progress.done) / progress.total));
-  else bar.removeAttribute("aria-valuenow");
+  showProgressBar(find("#progress"), progress);
   find("#status").textContent = words;
 }
 

@@ -1,4 +1,4 @@
-// What the model heard, and the strip of a volume sweep.
+// How far a job is, what the model heard, and the strip of a volume sweep.
 
 export function decibels(value) {
   return `${value > 0 ? "+" : value < 0 ? "−" : ""}${Math.abs(value)} dB`;
@@ -52,4 +52,14 @@ export function showSweep(section, results, onChoose) {
   });
   section.querySelector("ol").replaceChildren(...buttons.map((button) => element("li", {}, button)));
   return (chosen) => buttons.forEach((button, index) => button.setAttribute("aria-pressed", index === chosen));
+}
+
+/** bar: the progress bar. progress: {done, total} or null. wait: whether nothing done yet counts as not known. */
+export function showProgressBar(bar, progress, wait = false) {
+  const known = progress?.total > 0 && !(wait && progress.done === 0);
+  bar.hidden = false;
+  bar.classList.toggle("waiting", !known);
+  bar.style.setProperty("--done", known ? progress.done / progress.total : 0);
+  if (known) bar.setAttribute("aria-valuenow", Math.round((100 * progress.done) / progress.total));
+  else bar.removeAttribute("aria-valuenow");
 }

@@ -2,7 +2,7 @@
 
 import { cancelJob, fetchModels, follow, Problem, submit } from "./api.js";
 import { Curve } from "./curve.js";
-import { decibels, sentence, showHeard, showSweep } from "./report.js";
+import { decibels, sentence, showHeard, showProgressBar, showSweep } from "./report.js";
 import { Screens } from "./screens.js";
 import { decode } from "./waveform.js";
 
@@ -80,13 +80,7 @@ function showJob(job, began) {
 }
 
 function showProgress(progress, words) {
-  const bar = find("#progress");
-  const known = progress?.total > 0 && progress.done > 0;
-  bar.hidden = false;
-  bar.classList.toggle("waiting", !known);
-  bar.style.setProperty("--done", known ? progress.done / progress.total : 0);
-  if (known) bar.setAttribute("aria-valuenow", Math.round((100 * progress.done) / progress.total));
-  else bar.removeAttribute("aria-valuenow");
+  showProgressBar(find("#progress"), progress, true);
   find("#status").textContent = words;
 }
 

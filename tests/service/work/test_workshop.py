@@ -37,18 +37,6 @@ def settings(tmp_path: Path) -> Settings:
 
 
 @pytest.fixture
-def storage(settings: Settings) -> Storage:
-    storage = Storage(settings.data_dir)
-    storage.prepare()
-    return storage
-
-
-@pytest.fixture
-def workshop(client: Client, storage: Storage, settings: Settings) -> Workshop:
-    return Workshop(client, storage, Engines(settings), settings, worker="w")
-
-
-@pytest.fixture
 def queued(redis_url: str, storage: Storage, tmp_path: Path) -> Callable[..., str]:
     """Queue a job with these files and parameters; returns its id."""
 
