@@ -35,6 +35,21 @@ def main(arguments: list[str] | None = None) -> int:
     evaluate.add_argument("--pictures", type=int, default=64, help="held-out photographs (default: 64)")
     evaluate.add_argument("--size", type=int, default=256, help="side in pixels (default: 256)")
 
+    study = commands.add_parser("study", help="make a page on which people rank the results of several methods")
+    study.add_argument("output", type=Path, help="folder for study.html, its key.json and samples.jsonl")
+    study.add_argument("--index", type=Path, required=True, help="index whose held-out pairs are judged (JSON lines)")
+    study.add_argument(
+        "--method", action="append", required=True, metavar="NAME=PATH", help="a checkpoint, or a folder of pictures"
+    )
+    study.add_argument("--samples", type=int, default=20, help="sounds that every rater judges (default: 20)")
+    study.add_argument("--size", type=int, default=320, help="side of the pictures in pixels (default: 320)")
+    study.add_argument("--seed", type=int, default=0, help="seed of the choice (default: 0)")
+
+    study_report = commands.add_parser("study-report", help="means, intervals and agreement of the raters' rankings")
+    study_report.add_argument("key", type=Path, help="the study's key.json")
+    study_report.add_argument("rankings", type=Path, nargs="+", help="the files that the raters saved")
+    study_report.add_argument("--output", type=Path, required=True, help="report to write (JSON; Markdown beside it)")
+
     options = parser.parse_args(arguments)
     # Imported here, so that --help answers at once.
     from training.checkpoint import CheckpointError
@@ -56,6 +71,16 @@ def main(arguments: list[str] | None = None) -> int:
             from training.evaluate import evaluate as run_evaluation
 
             run_evaluation(options.checkpoints, options.index, options.output, options.pictures, options.size)
+        elif options.command == "study":
+            from training.study.page import read_methods, write_study
+
+            methods = read_methods(options.method)
+            page = write_study(options.output, options.index, methods, options.samples, options.size, options.seed)
+            print(f"send {page} to the raters; keep {page.with_name('key.json')} to yourself")
+        elif options.command == "study-report":
+            from training.study.report import report_study
+
+            print(report_study(options.key, options.rankings, options.output).table())
     except DivergedError as exc:
         print(f"diverged: {exc}", file=sys.stderr)
         return 1
