@@ -30,15 +30,21 @@ class ContentGraph(nn.Module):
 
 
 class DecoderGraph(nn.Module):
-    """Gdec: content [B, C, H/4, W/4] and embedding [B, E] -> stylized [B, 3, H, W] in 0..1."""
+    """Gdec: content [B, C, H/4, W/4] and embedding [B, E] -> stylized [B, 3, H, W] in 0..1.
+
+    Where the content carries streaks, also reach [B, 3, H, W]: how much brighter a full streak makes each pixel.
+    """
 
     def __init__(self, decoder: Decoder) -> None:
         super().__init__()
         self.decoder = decoder
 
-    def forward(self, content: Tensor, embedding: Tensor) -> Tensor:
-        stylized: Tensor = self.decoder(content, embedding)
-        return (stylized / 2 + 0.5).clamp(0, 1)
+    def forward(self, content: Tensor, embedding: Tensor) -> Tensor | tuple[Tensor, Tensor]:
+        if not self.decoder.masked:
+            stylized: Tensor = self.decoder(content, embedding)
+            return (stylized / 2 + 0.5).clamp(0, 1)
+        stylized, reach = self.decoder.with_reach(content, embedding)
+        return (stylized / 2 + 0.5).clamp(0, 1), reach / 2
 
 
 class AudioGraph(nn.Module):

@@ -23,20 +23,19 @@ def to_onnx(graphs: Graphs) -> dict[str, ModelProto]:
     batch, height, width = Dim("batch", min=1), Dim("height", min=2), Dim("width", min=2)
     content = torch.rand(2, graphs.content_channels, 16, 24)
     embedding = torch.rand(2, config.audio.embedding_dim)
+    waveform = torch.rand(2, config.audio.clip_samples)
     return {
-        AUDIO_ENCODER: _export(
-            graphs.audio_encoder, {"waveform": torch.rand(2, config.audio.clip_samples)}, "embedding", [{0: batch}]
-        ),
+        AUDIO_ENCODER: _export(graphs.audio_encoder, {"waveform": waveform}, ["embedding"], [{0: batch}]),
         CONTENT_ENCODER: _export(
             graphs.content_encoder,
             {"image": torch.rand(2, 3, 16 * CELL, 24 * CELL)},
-            "content",
+            ["content"],
             [{0: batch, 2: CELL * height, 3: CELL * width}],
         ),
         DECODER: _export(
             graphs.decoder,
             {"content": content, "embedding": embedding},
-            "stylized",
+            ["stylized", "reach"] if graphs.falling_channels else ["stylized"],
             [{0: batch, 2: height, 3: width}, {0: batch}],
         ),
     }
@@ -47,7 +46,9 @@ def opset_of(model: ModelProto) -> int:
     return next(int(entry.version) for entry in model.opset_import if entry.domain in ("", "ai.onnx"))
 
 
-def _export(module: nn.Module, inputs: dict[str, Tensor], output: str, dynamic: list[dict[int, Dim]]) -> ModelProto:
+def _export(
+    module: nn.Module, inputs: dict[str, Tensor], outputs: list[str], dynamic: list[dict[int, Dim]]
+) -> ModelProto:
     logging.getLogger("torch.onnx").setLevel(logging.ERROR)  # it lists operators of packages that are not installed
     with warnings.catch_warnings():
         # Two inputs share the batch on purpose.
@@ -56,7 +57,7 @@ def _export(module: nn.Module, inputs: dict[str, Tensor], output: str, dynamic: 
             module,
             tuple(inputs.values()),
             input_names=list(inputs),
-            output_names=[output],
+            output_names=outputs,
             dynamic_shapes=tuple(dynamic),
             dynamo=True,
             verbose=False,

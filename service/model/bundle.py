@@ -33,7 +33,10 @@ class KnownSound(BaseModel):
 
 
 class FallingField(BaseModel):
-    """A field of streaks in the last `channels` of `content`, which videos move. slant_degrees: from the vertical."""
+    """A field of streaks in the last `channels` of `content`, which videos move. slant_degrees: from the vertical.
+
+    The decoder then has a second output, `reach` [B, 3, H, W]: how much brighter a full streak makes each pixel.
+    """
 
     model_config = ConfigDict(frozen=True)
 

@@ -25,7 +25,7 @@ PROVIDERS: Final = {
     "openvino": "OpenVINOExecutionProvider",
     "cpu": "CPUExecutionProvider",
 }
-_SIGNATURES: Final = {
+_SIGNATURES: Final[dict[str, tuple[tuple[str, ...], tuple[str, ...]]]] = {
     AUDIO_ENCODER: (("waveform",), ("embedding",)),
     CONTENT_ENCODER: (("image",), ("content",)),
     DECODER: (("content", "embedding"), ("stylized",)),
@@ -64,6 +64,8 @@ class Engine:
         self._decoder = sessions[DECODER]
         self._keep_memory, self._free_memory = ort.RunOptions(), ort.RunOptions()
         device = "gpu:0" if self.provider in ("cuda", "tensorrt") else "cpu:0"
+        for options in (self._keep_memory, self._free_memory):
+            options.only_execute_path_to_fetches = True  # what is not asked for is not computed
         self._free_memory.add_run_config_entry("memory.enable_memory_arena_shrinkage", device)
         logger.info("%s %s runs on %s (%s)", self.manifest.name, self.manifest.version, self.provider, self.runtime)
 
@@ -71,21 +73,32 @@ class Engine:
         """waveforms: [B, N], N = clip_seconds * sample_rate_hz, full scale = 1 -> [B, E]."""
         if waveforms.ndim != 2 or waveforms.shape[1] != self.manifest.clip_samples:
             raise ValueError(f"waveforms are {waveforms.shape}, not [B, {self.manifest.clip_samples}]")
-        return self._run(self._audio_encoder, {"waveform": waveforms}, pixels=0)
+        return self._run(self._audio_encoder, {"waveform": waveforms}, pixels=0, outputs=["embedding"])[0]
 
     def encode(self, images: FloatArray) -> FloatArray:
         """images: [B, 3, H, W] in 0..1, H and W multiples of `size_multiple` -> content [B, C, H/4, W/4]."""
         multiple = self.manifest.size_multiple
         if images.ndim != 4 or images.shape[1] != 3 or images.shape[2] % multiple or images.shape[3] % multiple:
             raise ValueError(f"images are {images.shape}, not [B, 3, H, W] with H and W multiples of {multiple}")
-        return self._run(self._content_encoder, {"image": images}, pixels=images[:, 0].size)
+        return self._run(self._content_encoder, {"image": images}, pixels=images[:, 0].size, outputs=["content"])[0]
 
     def decode(self, content: FloatArray, embedding: FloatArray) -> FloatArray:
         """content: [B, C, H/4, W/4] from `encode`; embedding: [B, E] -> stylized [B, 3, H, W] in 0..1."""
+        return self._decode(content, embedding, ["stylized"])[0]
+
+    def decode_with_reach(self, content: FloatArray, embedding: FloatArray) -> tuple[FloatArray, FloatArray]:
+        """As `decode`, and how much brighter a full streak would make each pixel: [B, 3, H, W] both.
+
+        Only for a bundle whose manifest has `falling`.
+        """
+        stylized, reach = self._decode(content, embedding, ["stylized", "reach"])
+        return stylized, reach
+
+    def _decode(self, content: FloatArray, embedding: FloatArray, outputs: list[str]) -> list[FloatArray]:
         if embedding.shape != (content.shape[0], self.manifest.embedding_dim):
             raise ValueError(f"embedding is {embedding.shape}, not [{content.shape[0]}, {self.manifest.embedding_dim}]")
         pixels = content[:, 0].size * _CONTENT_CELL
-        return self._run(self._decoder, {"content": content, "embedding": embedding}, pixels)
+        return self._run(self._decoder, {"content": content, "embedding": embedding}, pixels, outputs)
 
     def warm_up(self) -> None:
         """Run everything once at the native size, so that the first job does not pay for it."""
@@ -93,13 +106,14 @@ class Engine:
         embedding = self.embed(np.zeros((1, self.manifest.clip_samples), np.float32))
         self.decode(self.encode(np.zeros((1, 3, side, side), np.float32)), embedding)
 
-    def _run(self, session: ort.InferenceSession, inputs: dict[str, FloatArray], pixels: int) -> FloatArray:
+    def _run(
+        self, session: ort.InferenceSession, inputs: dict[str, FloatArray], pixels: int, outputs: list[str]
+    ) -> list[FloatArray]:
         feeds = {name: np.ascontiguousarray(array, dtype=np.float32) for name, array in inputs.items()}
         # a large picture's activations go back to the system at once; a small one's are kept, which is faster
         options = self._free_memory if pixels > _LARGE_PICTURE_PIXELS else self._keep_memory
-        (output,) = session.run(None, feeds, options)
-        result: FloatArray = output
-        return result
+        results: list[FloatArray] = session.run(outputs, feeds, options)
+        return results
 
 
 def _load(
@@ -170,6 +184,8 @@ def _check_signature(bundle: Bundle, name: str, session: ort.InferenceSession) -
     inputs = {tensor.name: tensor for tensor in session.get_inputs()}
     outputs = {tensor.name: tensor for tensor in session.get_outputs()}
     expected = _SIGNATURES[name]
+    if name == DECODER and bundle.manifest.falling is not None:
+        expected = (expected[0], (*expected[1], "reach"))
     if (set(inputs), set(outputs)) != (set(expected[0]), set(expected[1])):
         raise BundleError(
             f"{bundle.directory / name} maps {', '.join(inputs)} to {', '.join(outputs)}; "

@@ -1,8 +1,8 @@
 """Let what falls, fall: a model may draw rain from a fixed field of streaks, which must move from frame to frame.
 
 Such a bundle says which channels of `content` hold the field (`falling` in its manifest). The pictures are then made
-without it, and steadied; from time to time the decoder is asked how much brighter a streak would make each pixel, and
-the field, moved down its own slant, is laid over the steadied picture that much.
+without it, and steadied; the decoder says how much brighter a streak would make each pixel, and the field, moved down
+its own slant, is laid over the steadied picture that much.
 """
 
 from math import isqrt, radians, tan
@@ -15,18 +15,15 @@ from service.model.engine import Engine
 
 FloatArray = NDArray[np.float32]
 
-ASK_EVERY: Final = 8  # frames
 _SPEED: Final = 900.0  # pixels a second, of the frames that the model sees
 _FIELD_SIDE: Final = 256
-_KEPT: Final = 0.5  # of the answer before, so that rain does not pulse
 
 
 class Falling:
     """The field of one engine's bundle; `is_there` is False where it has none."""
 
     def __init__(self, engine: Engine) -> None:
-        self._engine, self._falling = engine, engine.manifest.falling
-        self._reach: FloatArray | None = None
+        self._falling = engine.manifest.falling
         self.is_there = self._falling is not None
         if self._falling is not None:
             channels = self._falling.channels
@@ -37,19 +34,10 @@ class Falling:
 
     def without(self, content: FloatArray) -> FloatArray:
         """`content` [B, C, h, w] with no streak in it."""
-        return self._with(content, 0.0)
-
-    def reach(self, number: int, content: FloatArray, embedding: FloatArray, stylized: FloatArray) -> FloatArray:
-        """How much brighter, [3, H, W], streaks would make frame `number`.
-
-        content [C, h, w], embedding [E] and stylized [3, H, W] are that frame's; it is asked at every ASK_EVERY-th.
-        """
-        if self._reach is None or self._reach.shape != stylized.shape or number % ASK_EVERY == 0:
-            bright = self._engine.decode(self._with(content[None], 1.0), embedding[None])[0]
-            asked = np.clip(bright - stylized, 0, 1)
-            same = self._reach is not None and self._reach.shape == asked.shape
-            self._reach = asked if not same else _KEPT * self._reach + (1 - _KEPT) * asked  # type: ignore[operator]
-        return self._reach
+        assert self._falling is not None
+        dry = content.copy()
+        dry[:, -self._falling.channels :] = 0
+        return dry
 
     def at(self, seconds: float, height: int, width: int) -> FloatArray:
         """The field [height, width, 1] as it has fallen by then."""
@@ -59,9 +47,3 @@ class Falling:
         rows = (np.arange(height) - down) % self._field.shape[0]
         columns = (np.arange(width) + left) % self._field.shape[1]
         return np.asarray(self._field[np.ix_(rows, columns)][:, :, None], np.float32)
-
-    def _with(self, content: FloatArray, value: float) -> FloatArray:
-        assert self._falling is not None
-        changed = content.copy()
-        changed[:, -self._falling.channels :] = value
-        return changed

@@ -158,23 +158,24 @@ def _read(plan: VideoPlan, first: int, stop: int) -> Iterator[_Batch]:
 
 def _restyle(engine: Engine, plan: VideoPlan, batches: Iterator[_Batch]) -> Iterator[_Batch]:
     """The same batches with the model's changes."""
-    falling = Falling(engine) if plan.falling else None
+    field = Falling(engine) if plan.falling else None
+    falling = field if field is not None and field.is_there else None
     for batch in batches:
         seconds = np.array([plan.timeline.seconds(number) for number in batch.numbers])
         embeddings = plan.track.embedding_at(seconds, plan.smoothing_seconds)  # [B, E]
         height, width = batch.small[0].shape[:2]
         padding = padded_for(engine, height, width)
         images = np.stack([np.pad(small, padding, mode="reflect").transpose(2, 0, 1) for small in batch.small])
-        content = engine.encode(images)
-        if falling is not None and falling.is_there:
-            content = falling.without(content)
-        stylized = engine.decode(content, embeddings)  # [B, 3, h, w], padded
-        for index, (number, small) in enumerate(zip(batch.numbers, batch.small, strict=True)):
+        content, reach = engine.encode(images), None
+        if falling is None:
+            stylized = engine.decode(content, embeddings)  # [B, 3, h, w], padded
+        else:
+            stylized, reach = engine.decode_with_reach(falling.without(content), embeddings)
+        for index, small in enumerate(batch.small):
             batch.change.append(_upright(stylized[index], height, width) - small)
             drops = None
-            if falling is not None and falling.is_there:
-                reach = falling.reach(number, content[index], embeddings[index], stylized[index])
-                drops = _upright(reach, height, width) * falling.at(seconds[index], height, width)
+            if falling is not None and reach is not None:
+                drops = _upright(reach[index], height, width) * falling.at(seconds[index], height, width)
             batch.drops.append(drops)
         yield batch
 

@@ -43,9 +43,12 @@ def test_without_streaks_a_picture_has_none_and_the_reach_is_what_they_add(engin
     still = falling.without(content)
     assert not still[:, -16:].any()
     assert np.array_equal(still[:, :-16], content[:, :-16])
-    stylized = engine.decode(still, embedding)[0]
-    reach = falling.reach(0, still[0], embedding[0], stylized)
-    assert reach.shape == stylized.shape
-    assert 0 <= reach.min() <= reach.max() <= 1
+    dry = engine.decode(still, embedding)[0]
+    wet_content = still.copy()
+    wet_content[:, -16:] = 1
+    again, reach = engine.decode_with_reach(still, embedding)
+    assert np.array_equal(again[0], dry)
+    added = engine.decode(wet_content, embedding)[0] - dry
+    inside = (dry > 0.001) & (dry + reach[0] < 0.999)  # where neither end is cut off
+    assert np.abs(reach[0] - np.maximum(added, 0))[inside].max() < 1e-5
     assert reach.max() > 0.01
-    assert falling.reach(3, still[0], embedding[0], stylized) is reach  # asked at every eighth frame only

@@ -14,8 +14,9 @@ from tests.training.test_networks import noise
 from training.config import PRESETS, GeneratorConfig
 from training.dataset import CoOccurrences
 from training.losses import excess_saturation, tone_loss
-from training.networks import generator as bounds
-from training.networks.generator import ConvNorm, Decoder, Generator, natural_colour
+from training.networks import look as bounds
+from training.networks.generator import SPIKE, ConvNorm, Decoder, Generator
+from training.networks.look import natural_colour
 from training.networks.streaks import SLANT_DEGREES, streak_field
 from training.step import Networks
 from training.warmup import warm_up_discriminators
@@ -113,8 +114,8 @@ def test_a_spike_in_a_normed_map_is_clamped_where_the_sound_enters() -> None:
     spiked = torch.zeros(1, 1, 32, 32)
     spiked[..., 5, 7] = 100.0
     with torch.no_grad():
-        assert layer.norm(layer.conv(spiked)).abs().max().item() > 2 * bounds.SPIKE
-        assert layer(spiked, torch.ones(1, 4)).abs().max().item() <= bounds.SPIKE
+        assert layer.norm(layer.conv(spiked)).abs().max().item() > 2 * SPIKE
+        assert layer(spiked, torch.ones(1, 4)).abs().max().item() <= SPIKE
 
 
 # Streaks

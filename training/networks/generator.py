@@ -10,14 +10,12 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from training.config import GeneratorConfig
+from training.networks.look import draw_look
 from training.networks.streaks import FIELD_SIZE, streak_field
 
 FIELD_CELLS = FIELD_SIZE // 4  # the field of streaks repeats every 64 content cells
 SOURCE_CHANNELS = 4 * 4 * 3  # the source's pixels, 4 x 4 of them folded into each content cell
-COLOUR_GAIN = 0.2  # of a pixel in [-1, 1] up to middle grey; none for white and black: clouds must not turn pink
 SPIKE = 4.0  # standard deviations
-HUE_BOUND = 0.5  # of a colour's shift against the others', in the logit domain
-BRIGHTEN_BOUND, DARKEN_BOUND = 3.0, 0.2  # of a pixel's shift in lightness, in the logit domain
 EXTRA_CHANNELS = SOURCE_CHANNELS + 4 * 4  # and the field of streaks
 
 
@@ -176,26 +174,6 @@ class JoinedConvolution(nn.Conv2d):
         return super().forward(torch.cat(maps, dim=1) if len(maps) > 1 else maps[0])
 
 
-def natural_colour(look: Tensor, source: Tensor) -> Tensor:
-    """`look` with each pixel's colour faded along the source's own hue, and turned from it only a little.
-
-    Colour is what is left of a pixel without its grey. Along the source's hue it may not grow; what
-    is not along it, or is of the opposite hue, is kept up to COLOUR_GAIN: blue may fade to grey, and not become pink.
-    The further a pixel of the source is from middle grey the less it may gain: white and black gain nothing. Lightness
-    stays.
-    """
-    grey, source_grey = look.mean(dim=1, keepdim=True), source.mean(dim=1, keepdim=True)
-    colour, own = look - grey, source - source_grey
-    saturation = own.square().sum(dim=1, keepdim=True).add(1e-6).sqrt()
-    hue = own / saturation
-    gain = COLOUR_GAIN * (1 - source_grey.abs().clamp(max=1))
-    along = (colour * hue).sum(dim=1, keepdim=True)
-    along = torch.minimum(along.clamp(min=0), saturation)
-    across = colour - along * hue
-    length = across.square().sum(dim=1, keepdim=True).add(1e-6).sqrt()
-    return grey + along * hue + across * (gain / length).clamp(max=1.0)
-
-
 class Decoder(nn.Module):
     """Gdec: content and embedding [B, E] -> picture [B, 3, H, W] in [-1, 1].
 
@@ -237,6 +215,24 @@ class Decoder(nn.Module):
 
     def outputs(self, content: Tensor, embedding: Tensor) -> tuple[Tensor, Tensor | None]:
         """The picture, and the mask [B, 1, H, W] where there is one."""
+        change, length = self._change(content, embedding)
+        if not self.masked:
+            return torch.tanh(change), None
+        source, streaks = self._beneath(content)
+        mask = self._mask(change, length)
+        return source + mask * (draw_look(change, source, streaks) - source), mask
+
+    def with_reach(self, content: Tensor, embedding: Tensor) -> tuple[Tensor, Tensor]:
+        """The picture (masked output only), and how much brighter a full streak would make it: [B, 3, H, W] both."""
+        change, length = self._change(content, embedding)
+        source, streaks = self._beneath(content)
+        mask = self._mask(change, length)
+        dry, wet = (draw_look(change, source, torch.full_like(streaks, full)) for full in (0.0, 1.0))
+        picture = source + mask * (draw_look(change, source, streaks) - source)
+        return picture, (mask * (wet - dry)).clamp(min=0)
+
+    def _change(self, content: Tensor, embedding: Tensor) -> tuple[Tensor, Tensor]:
+        """What the head draws [B, outputs, H, W], and the embedding's length [B, 1]."""
         length = embedding.norm(dim=-1, keepdim=True)
         style = embedding
         if self.masked:  # sqrt(E) times the unit vector has entries around 1, like the normed features that it steers
@@ -248,29 +244,21 @@ class Decoder(nn.Module):
             x = block(x, style)
         x = self.up2(self.up1(x, style), style)
         if not self.masked:
-            return torch.tanh(self.head(x)), None
-        extra = F.pixel_shuffle(content[:, -EXTRA_CHANNELS:], 4)  # [B, 4, H, W]: the source's pixels and the streaks
-        change = self.head(x, extra[:, :3]).float()
-        source, streaks = extra.float().split((3, 1), dim=1)
-        tone = source.clamp(-0.97, 0.97)
-        falling = 3 * torch.sigmoid(change[:, 4:] - 3) * streaks
-        # Snow may cover the dark; hue and darkening are bounded: networks would else draw vivid blots and black holes.
-        grey = change[:, :3].mean(dim=1, keepdim=True)
-        # A bright place of the source brightens less and a dark one darkens less: a sky would else burst into a white
-        # blob, and a thicket fall into a black one.
-        own = source.mean(dim=1, keepdim=True)
-        ceiling = BRIGHTEN_BOUND * (1 - own.clamp(0.0, 0.9)) ** 2
-        floor = DARKEN_BOUND * (1 + own.clamp(-0.9, 0.0)) ** 2
-        brighter = ceiling * torch.tanh(grey.clamp(min=0) / ceiling)
-        lightness = brighter + floor * torch.tanh(grey.clamp(max=0) / floor)
-        hue = change[:, :3] - grey
-        shift = lightness + HUE_BOUND * torch.tanh(hue / HUE_BOUND)
-        look = torch.tanh(0.5 * torch.log((1 + tone) / (1 - tone)) + shift + falling)
-        look = natural_colour(look, source)
+            return self.head(x), length
+        return self.head(x, self._unfolded(content)[:, :3]).float(), length
+
+    def _unfolded(self, content: Tensor) -> Tensor:
+        """The source's pixels and the streaks that the content carries: [B, 4, H, W]."""
+        return F.pixel_shuffle(content[:, -EXTRA_CHANNELS:], 4)
+
+    def _beneath(self, content: Tensor) -> tuple[Tensor, Tensor]:
+        source, streaks = self._unfolded(content).float().split((3, 1), dim=1)
+        return source, streaks
+
+    def _mask(self, change: Tensor, length: Tensor) -> Tensor:
         strength = length.clamp(1e-6, 0.9995)[:, :, None, None]
         threshold = 3 * torch.tanh(change[:, 3:4])  # bounded: a mask that can close for good stops learning
-        mask = torch.sigmoid(threshold + torch.log(strength / (1 - strength)))
-        return source + mask * (look - source), mask
+        return torch.sigmoid(threshold + torch.log(strength / (1 - strength)))
 
 
 class Generator(nn.Module):
