@@ -22,7 +22,7 @@ FloatArray = NDArray[np.float32]
 _CELL: Final = 6  # pixels of the small picture between two slopes; each looks twice as far around itself
 _FLATNESS: Final = (1 / 255) ** 2  # variance below which a neighbourhood is flat: it has no slope
 _STEEPEST: Final = 0.9  # slopes beyond this would invert or double the detail
-_STRIP_ROWS: Final = 256
+_STRIP_PIXELS: Final = 1 << 20
 
 cv2.setNumThreads(1)  # the graphs have the cores
 
@@ -49,12 +49,13 @@ def transfer_detail(
     offset *= 255
     slope += 1
     result = np.empty_like(full)
-    for top in range(0, full_size[0], _STRIP_ROWS):
-        bottom = min(top + _STRIP_ROWS, full_size[0])
+    rows = max(1, _STRIP_PIXELS // full_size[1])
+    for top in range(0, full_size[0], rows):
+        bottom = min(top + rows, full_size[0])
         strip = _enlarge(slope, full_size, top, bottom)
         cv2.multiply(strip, full[top:bottom], dst=strip, dtype=cv2.CV_32F)
-        cv2.add(strip, _enlarge(offset, full_size, top, bottom), dst=strip)
-        result[top:bottom] = np.rint(np.clip(strip, 0, 255, out=strip), out=strip)
+        # rounded, and kept within 0..255
+        cv2.add(strip, _enlarge(offset, full_size, top, bottom), dst=result[top:bottom], dtype=cv2.CV_8U)
     return result
 
 
@@ -81,6 +82,8 @@ def _local_mean(planes: FloatArray) -> FloatArray:
 
 def _enlarge(planes: FloatArray, size: tuple[int, int], top: int, bottom: int) -> FloatArray:
     """Rows top..bottom of [h, w, C] enlarged to `size` (height, width) with C planes; strips meet without a seam."""
+    if (top, bottom) == (0, size[0]):  # the same sums, eight times as fast
+        return np.asarray(cv2.resize(planes, size[::-1], interpolation=cv2.INTER_LINEAR), np.float32)
     rows, columns = planes.shape[0] / size[0], planes.shape[1] / size[1]
     # from the middle of a pixel of the result to its place between the middles of the small planes' pixels
     place = np.array([[columns, 0, columns / 2 - 0.5], [0, rows, rows * (top + 0.5) - 0.5]])

@@ -86,5 +86,5 @@ def test_half_the_strength_is_half_the_change(full: np.ndarray, small: np.ndarra
 def test_strips_meet_without_a_seam(full: np.ndarray, small: np.ndarray, monkeypatch: pytest.MonkeyPatch) -> None:
     stylized = np.clip(small[:, ::-1], 0, 1)
     at_once = transfer_detail(full, small, stylized, 1.0)
-    monkeypatch.setattr(detail, "_STRIP_ROWS", 37)
+    monkeypatch.setattr(detail, "_STRIP_PIXELS", 37 * FULL_SIZE[0])
     assert np.abs(transfer_detail(full, small, stylized, 1.0).astype(int) - at_once).max() <= 1
