@@ -2,7 +2,6 @@
 
 import argparse
 import asyncio
-import logging
 import os
 import shutil
 import socket
@@ -13,6 +12,8 @@ from collections.abc import Sequence
 from pydantic import ValidationError
 
 from service import __version__
+from service.observe.logs import set_up_logging
+from service.observe.tracing import TracingNotInstalled, check_installed
 from service.settings import Settings, get_settings
 
 _DESCRIPTION = "Serve audio-driven image stylization: a photograph and a driving sound in, the restyled photograph out."
@@ -59,7 +60,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if options.part == "settings":
         _print_settings(settings)
         return 0
-    _set_up_logging(settings.log_level)
+    set_up_logging(settings.log_level, settings.log_format)
+    if settings.otlp_endpoint is not None:
+        try:
+            check_installed()
+        except TracingNotInstalled as exc:
+            return _refuse(str(exc), 2)
     return _run(options.part, settings, options.fd)
 
 
@@ -113,15 +119,6 @@ def _print_settings(settings: Settings) -> None:
         shown = ",".join(value) if isinstance(value, list) else "" if value is None else value
         print(f"ADIS_{name.upper()}={shown}")
         print(textwrap.fill(field.description or "", width, initial_indent="    ", subsequent_indent="    "))
-
-
-def _set_up_logging(level: str) -> None:
-    logging.basicConfig(
-        level=level.upper(), format="%(asctime)s %(levelname)-7s %(name)s: %(message)s", stream=sys.stderr
-    )
-    for chatty in ("PIL", "asyncio", "celery", "kombu", "amqp", "uvicorn.error"):
-        logging.getLogger(chatty).setLevel(max(logging.getLogger().level, logging.WARNING))
-    logging.getLogger("libav").setLevel(logging.CRITICAL)
 
 
 if __name__ == "__main__":

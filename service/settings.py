@@ -9,6 +9,7 @@ from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from service.jobs.record import Kind
 from service.media.limits import MEBIBYTE, MediaLimits
+from service.observe.logs import LogFormat
 
 Provider = Literal["tensorrt", "cuda", "openvino", "cpu"]
 
@@ -27,6 +28,13 @@ class Settings(BaseSettings):
     redis_url: str | None = Field(default=None, description="Redis or Valkey to use; none: start an embedded Valkey")
     log_level: Literal["debug", "info", "warning", "error"] = Field(
         default="info", description="least severe message logged"
+    )
+
+    log_format: LogFormat = Field(default="text", description="how log lines are written: text, or json for machines")
+    otlp_endpoint: str | None = Field(
+        default=None,
+        pattern=r"^https?://[^\s/]+",
+        description="OpenTelemetry collector that traces go to (OTLP over HTTP, http://host:4318); none: no traces",
     )
 
     # model

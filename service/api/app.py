@@ -5,11 +5,13 @@ from contextlib import asynccontextmanager
 
 from fastapi import FastAPI
 from fastapi_offline import FastAPIOffline
+from prometheus_client import CollectorRegistry, ProcessCollector
 
 from service import __version__
-from service.api import jobs, page, status
+from service.api import jobs, metrics, page, status
 from service.api.context import open_context
 from service.api.problems import install_problems
+from service.observe.http import HttpMetrics, Observed
 from service.settings import Settings
 
 _DESCRIPTION = """A photograph and a sound go in; the photograph comes back looking like the place where the sound is
@@ -33,6 +35,9 @@ def create_app(settings: Settings, redis_url: str) -> FastAPI:
         redoc_url=None,
     )
     install_problems(app)
-    for router in (jobs.router, status.router, page.router):
+    app.state.registry = CollectorRegistry()
+    ProcessCollector(registry=app.state.registry)
+    app.add_middleware(Observed, metrics=HttpMetrics(app.state.registry))
+    for router in (jobs.router, status.router, metrics.router, page.router):
         app.include_router(router)
     return app

@@ -13,6 +13,7 @@ from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
 
 from service.errors import InvalidValue, StylizationError, Unavailable
+from service.observe.identity import HEADER
 
 logger = logging.getLogger(__name__)
 
@@ -26,10 +27,13 @@ class ProblemResponse(JSONResponse):
     media_type = MEDIA_TYPE
 
 
-def problem_response(error: StylizationError, headers: Mapping[str, str] | None = None) -> ProblemResponse:
-    """The answer to a request that ended in `error`."""
+def problem_response(
+    error: StylizationError, headers: Mapping[str, str] | None = None, more: Mapping[str, Any] | None = None
+) -> ProblemResponse:
+    """The answer to a request that ended in `error`. more: members of the document that this kind of problem adds."""
     retry = {} if error.retry_after is None else {"Retry-After": str(error.retry_after)}
-    return ProblemResponse(error.problem(), status_code=error.status, headers={**retry, **(headers or {})})
+    document = {**error.problem(), **(more or {})}
+    return ProblemResponse(document, status_code=error.status, headers={**retry, **(headers or {})})
 
 
 def stored_problem_response(problem: Mapping[str, Any]) -> ProblemResponse:
@@ -87,4 +91,5 @@ async def _gone(request: Request, error: Exception) -> Response:
 
 
 async def _unforeseen(request: Request, error: Exception) -> Response:
-    return problem_response(StylizationError("the service failed on this request; the fault is logged"))
+    headers = {HEADER: request.state.request_id}  # this answer is made outside of the middleware that adds it
+    return problem_response(StylizationError("the service failed on this request; the fault is logged"), headers)

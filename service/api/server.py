@@ -10,7 +10,9 @@ from typing import Final
 import uvicorn
 from fastapi import FastAPI
 
+from service import __version__
 from service.api.app import create_app
+from service.observe.tracing import start_tracing, stop_tracing
 from service.settings import Settings
 
 logger = logging.getLogger(__name__)
@@ -48,14 +50,18 @@ def serve(settings: Settings, redis_url: str, listener: socket.socket) -> None:
     config = uvicorn.Config(
         app,
         log_config=None,
-        access_log=settings.log_level == "debug",
+        access_log=False,  # service.observe.http writes it
         server_header=False,
         timeout_graceful_shutdown=_LAST_ANSWERS_SECONDS,
     )
     # uvicorn raises its signal once more when it is done; it has been heeded by then
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: None)
-    _Server(config, app).run(sockets=[listener])
+    start_tracing(settings.otlp_endpoint, "api", __version__)
+    try:
+        _Server(config, app).run(sockets=[listener])
+    finally:
+        stop_tracing()
 
 
 class _Server(uvicorn.Server):

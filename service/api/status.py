@@ -4,14 +4,16 @@ import asyncio
 from collections.abc import Awaitable
 from typing import Annotated, Final
 
-from fastapi import APIRouter, Query
+from fastapi import APIRouter, Query, Response
 from redis.exceptions import RedisError
 from starlette.concurrency import run_in_threadpool
 
 from service.api.context import Context, Using
 from service.api.descriptions import PROBLEMS
+from service.api.problems import problem_response
 from service.api.schemas import Model, Models, Status
 from service.errors import Unavailable
+from service.jobs.queue import QUEUES
 from service.jobs.record import Kind
 
 router = APIRouter(tags=["service"], responses={503: PROBLEMS[503]})
@@ -44,22 +46,35 @@ async def is_alive() -> Status:
     return Status(status="ok")
 
 
-@router.get("/readyz")
+@router.get("/readyz", response_model=Status)
 async def is_ready(
     context: Using, kind: Annotated[list[Kind] | None, Query(description="of jobs; picture if none is named")] = None
-) -> Status:
-    """Redis, the storage and a worker with its model answer; otherwise 503 with what does not."""
+) -> Status | Response:
+    """Redis, the storage and a worker with its model answer; otherwise 503 with what does not.
+
+    `checks` tells of the workers for every kind of job; only those for the kinds that are asked for are needed.
+    `missing` names the checks that are needed and failed.
+    """
     checks: dict[str, Awaitable[object]] = {
         "redis": context.client.ping(),
         "storage": run_in_threadpool(context.storage.check_writable),
     }
-    for one in kind or ["picture"]:
-        checks["worker" if one == "picture" else f"{one} worker"] = _describe_workers(context, one)
+    for one in QUEUES:
+        checks[_worker_of(one)] = _describe_workers(context, one)
     said = await asyncio.gather(*(_check(check) for check in checks.values()))
-    answers = dict(zip(checks, said, strict=True))
-    if failed := [f"{name}: {answer.removeprefix('!')}" for name, answer in answers.items() if answer.startswith("!")]:
-        raise Unavailable("; ".join(failed), retry_after=_RETRY_AFTER_SECONDS)
+    failed = {name for name, answer in zip(checks, said, strict=True) if answer.startswith("!")}
+    answers = {name: answer.removeprefix("!") for name, answer in zip(checks, said, strict=True)}
+    needed = {"redis", "storage", *(_worker_of(one) for one in kind or ["picture"])}
+    if missing := [name for name in checks if name in needed & failed]:
+        detail = "; ".join(f"{name}: {answers[name]}" for name in missing)
+        problem = Unavailable(detail, retry_after=_RETRY_AFTER_SECONDS)
+        return problem_response(problem, more={"missing": missing, "checks": answers})
     return Status(status="ready", checks=answers)
+
+
+def _worker_of(kind: Kind) -> str:
+    """The name of its check."""
+    return "worker" if kind == "picture" else f"{kind} worker"
 
 
 async def _check(check: Awaitable[object]) -> str:

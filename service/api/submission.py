@@ -27,6 +27,7 @@ from service.jobs.storage import sync
 from service.media.audio import AudioInfo
 from service.media.image import ImageInfo
 from service.media.video_file import VideoInfo
+from service.observe import identity, tracing
 from service.settings import Settings
 from service.work.requests import PREVIEW_STEPS_DB, PictureRequest, PreviewRequest, VideoRequest
 
@@ -77,6 +78,7 @@ async def submit(
     try:
         job = await _receive(request, context, job_id, key, workers, form, defaults or {})
         actual_id, is_new = await context.intake.submit(job)
+        identity.job_id.set(actual_id)
     except RedisError:
         raise  # the record may have been written all the same; then its files are needed, else they are swept up
     except OSError as exc:
@@ -119,6 +121,8 @@ async def _receive(
         total=_total(parameters, looks, received),
         key=key,
         kind=form.kind,
+        request_id=identity.request_id.get(),
+        traceparent=tracing.traceparent(),
     )
 
 

@@ -16,7 +16,7 @@ _RETRY_AFTER_SECONDS: Final = 5
 class NewJob:
     """A job to be taken in. key: hash of the request's idempotency key, or empty.
 
-    total: results, or (of a video) frames as far as its header tells.
+    total: results, or (of a video) frames as far as its header tells. request_id, traceparent: of the HTTP request.
     """
 
     id: str
@@ -26,6 +26,8 @@ class NewJob:
     total: int
     key: str = ""
     kind: Kind = "picture"
+    request_id: str | None = None
+    traceparent: str | None = None
 
 
 class Intake:
@@ -52,6 +54,8 @@ class Intake:
             total=job.total,
             unit="frames" if job.kind == "video" else "results",
         )
+        about = {"request_id": job.request_id, "traceparent": job.traceparent}
+        fields |= {name: value for name, value in about.items() if value is not None}
         pairs = [part for pair in fields.items() for part in pair]
         verdict, detail = await self._submit(args=[job.id, job.key, self._max_queue_length, SEND_GRACE_SECONDS, *pairs])
         if verdict == "full":

@@ -8,6 +8,7 @@ import json
 import os
 import socket
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any, Final
 
 from pydantic import BaseModel, ConfigDict
@@ -56,6 +57,15 @@ class WorkerReport(BaseModel):
     models: tuple[ModelSummary, ...]
     queues: tuple[str, ...]
     runtime: Runtime | None = None
+
+
+@dataclass(frozen=True)
+class WorkerPulse:
+    """One live worker in short. ready: its model is loaded. age_seconds: since it was last heard of."""
+
+    queues: tuple[str, ...]
+    ready: bool
+    age_seconds: float
 
 
 class Presence:
@@ -119,4 +129,19 @@ async def live_workers(client: AsyncClient) -> list[WorkerReport]:
             runtime=json.loads(fields["runtime"]) if "runtime" in fields else None,
         )
         for worker, fields in live.items()
+    ]
+
+
+async def worker_pulses(client: AsyncClient) -> list[WorkerPulse]:
+    """Every live worker, without what its models are."""
+    ids = sorted(await client.smembers("adis:workers"))
+    async with client.pipeline(transaction=True) as pipe:
+        for worker in ids:
+            pipe.pttl(f"adis:pulse:{worker}")
+            pipe.hmget(f"adis:worker:{worker}", "queues", "runtime")
+        answers = await pipe.execute() if ids else []
+    return [
+        WorkerPulse(tuple(json.loads(queues)), runtime is not None, _SILENCE_SECONDS - left_ms / 1000)
+        for left_ms, (queues, runtime) in zip(answers[::2], answers[1::2], strict=True)
+        if left_ms >= 0 and queues
     ]

@@ -56,6 +56,7 @@ class JobRecord(BaseModel):
     fingerprint: hash of parameters and inputs, by which a repeated request is known.
     attempt: counts the times that a worker took the job, and fences off the writes of earlier ones.
     lost: how many of those workers died over it.
+    request_id, traceparent: of the HTTP request that brought it, for the log and the trace of its worker.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -79,6 +80,8 @@ class JobRecord(BaseModel):
     results: tuple[StoredResult, ...] = ()
     error: dict[str, Any] | None = None
     seconds: dict[str, float] = Field(default_factory=dict)
+    request_id: str | None = None
+    traceparent: str | None = None
 
 
 _JSON_FIELDS: Final = frozenset({"parameters", "inputs", "results", "error", "seconds"})

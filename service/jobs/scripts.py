@@ -8,6 +8,7 @@ Kept in Redis, with the prefix `adis:`
   due             sorted   ids by the time at which somebody must look after them: a queued job whose message may not
                            have reached the broker, a running one whose worker is silent
   key:HASH        string   id of the job that an idempotency key belongs to
+  metrics         hash     what has been counted so far (service.observe.catalogue)
 
 A worker holds a running job by `owner` and `attempt`, and has to write within its lease: `due` is when that ends.
 Active jobs do not expire; an ended one lives for its time, and its events and key with it.
@@ -32,12 +33,21 @@ local function announce(id, name)
   redis.call('XADD', P .. 'events:' .. id, 'MAXLEN', '~', 1000, '*', 'event', name, 'data', data)
   redis.call('PUBLISH', P .. 'news', id)
 end
+local function count(name, id, ...)
+  local kind = redis.call('HGET', P .. 'job:' .. id, 'kind') or 'picture'
+  redis.call('HINCRBY', P .. 'metrics', table.concat({'adis_jobs_' .. name, kind, ...}, '|'), 1)
+end
+local function reason(id, state)
+  local problem = state == 'failed' and redis.call('HGET', P .. 'job:' .. id, 'error')
+  return problem and string.match(problem, '"type": *"/problems/([%l-]+)"') or 'none'
+end
 local function finish(id, state, lifetime)
   local job, t = P .. 'job:' .. id, now()
   redis.call('HSET', job, 'state', state, 'finished', stamp(t), 'expires', stamp(t + lifetime))
   redis.call('HDEL', job, 'owner')
   redis.call('ZREM', P .. 'queued', id)
   redis.call('ZREM', P .. 'due', id)
+  count('ended', id, state, reason(id, state))
   announce(id, 'state')
   redis.call('EXPIRE', job, lifetime)
   redis.call('EXPIRE', P .. 'events:' .. id, lifetime)
@@ -46,6 +56,7 @@ local function finish(id, state, lifetime)
 end
 local function lose(id, most, problem, lifetime)
   local job, t = P .. 'job:' .. id, stamp(now())
+  count('lost', id)
   if redis.call('HINCRBY', job, 'lost', 1) >= most then
     redis.call('HSET', job, 'error', problem)
     finish(id, 'failed', lifetime)
@@ -92,6 +103,7 @@ if key ~= '' then
 end
 redis.call('ZADD', P .. 'queued', stamp(t), id)
 redis.call('ZADD', P .. 'due', stamp(t + grace), id)
+count('accepted', id)
 announce(id, 'state')
 return {'new', id}
 """

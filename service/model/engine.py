@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from service.errors import BundleError, ProviderError
 from service.model.bundle import AUDIO_ENCODER, CONTENT_ENCODER, DECODER, GRAPHS, Bundle
+from service.observe.stages import stage
 
 logger = logging.getLogger(__name__)
 
@@ -73,14 +74,17 @@ class Engine:
         """waveforms: [B, N], N = clip_seconds * sample_rate_hz, full scale = 1 -> [B, E]."""
         if waveforms.ndim != 2 or waveforms.shape[1] != self.manifest.clip_samples:
             raise ValueError(f"waveforms are {waveforms.shape}, not [B, {self.manifest.clip_samples}]")
-        return self._run(self._audio_encoder, {"waveform": waveforms}, pixels=0, outputs=["embedding"])[0]
+        with stage("audio", batch=len(waveforms)):
+            return self._run(self._audio_encoder, {"waveform": waveforms}, pixels=0, outputs=["embedding"])[0]
 
     def encode(self, images: FloatArray) -> FloatArray:
         """images: [B, 3, H, W] in 0..1, H and W multiples of `size_multiple` -> content [B, C, H/4, W/4]."""
         multiple = self.manifest.size_multiple
         if images.ndim != 4 or images.shape[1] != 3 or images.shape[2] % multiple or images.shape[3] % multiple:
             raise ValueError(f"images are {images.shape}, not [B, 3, H, W] with H and W multiples of {multiple}")
-        return self._run(self._content_encoder, {"image": images}, pixels=images[:, 0].size, outputs=["content"])[0]
+        pixels = images[:, 0].size
+        with stage("content", batch=len(images)):
+            return self._run(self._content_encoder, {"image": images}, pixels, outputs=["content"])[0]
 
     def decode(self, content: FloatArray, embedding: FloatArray) -> FloatArray:
         """content: [B, C, H/4, W/4] from `encode`; embedding: [B, E] -> stylized [B, 3, H, W] in 0..1."""
@@ -98,7 +102,8 @@ class Engine:
         if embedding.shape != (content.shape[0], self.manifest.embedding_dim):
             raise ValueError(f"embedding is {embedding.shape}, not [{content.shape[0]}, {self.manifest.embedding_dim}]")
         pixels = content[:, 0].size * _CONTENT_CELL
-        return self._run(self._decoder, {"content": content, "embedding": embedding}, pixels, outputs)
+        with stage("decoder", batch=len(content)):
+            return self._run(self._decoder, {"content": content, "embedding": embedding}, pixels, outputs)
 
     def warm_up(self) -> None:
         """Run everything once at the native size, so that the first job does not pay for it."""

@@ -4,6 +4,7 @@ import queue
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from contextvars import copy_context
 from typing import Any, Final, TypeVar
 
 Item = TypeVar("Item")
@@ -46,7 +47,8 @@ def ahead(items: Iterator[Item], most: int) -> Iterator[Iterator[Item]]:
                 raise item.error
             yield item
 
-    thread = threading.Thread(target=make, name="ahead", daemon=True)
+    # it works for the same job: what is measured and logged there belongs to it
+    thread = threading.Thread(target=copy_context().run, args=(make,), name="ahead", daemon=True)
     thread.start()
     try:
         yield take()

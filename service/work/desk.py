@@ -11,6 +11,7 @@ from service.jobs.owner import Owner
 from service.jobs.record import JobRecord, StoredResult
 from service.jobs.shares import Shares
 from service.jobs.storage import Storage
+from service.observe.stages import stage
 from service.settings import Settings
 from service.work.engines import Engines
 
@@ -58,6 +59,7 @@ class Stopwatch:
         """Add the block's time to `part`."""
         began = time.perf_counter()
         try:
-            yield
+            with stage(part, coarse=True):
+                yield
         finally:
             self.seconds[part] = round(self.seconds.get(part, 0.0) + time.perf_counter() - began, 6)

@@ -4,6 +4,7 @@ from service.jobs.lease import Lease
 from service.jobs.record import StoredResult
 from service.media.audio import decode_audio
 from service.media.image import MEDIA_TYPES, decode_image, encode_image
+from service.observe.stages import stage
 from service.work.desk import Desk, Made, Stopwatch
 from service.work.picture import Stylization, stylize_picture
 from service.work.receipt import picture_receipt
@@ -42,7 +43,8 @@ def make_picture(desk: Desk, lease: Lease) -> Made:
 
 def _store(desk: Desk, lease: Lease, request: PictureRequest, stylization: Stylization) -> StoredResult:
     content = encode_image(stylization.pixels, request.format)
-    sha256 = desk.storage.write_result(lease.record.id, content)
+    with stage("store"):
+        sha256 = desk.storage.write_result(lease.record.id, content)
     return StoredResult(
         sha256=sha256,
         bytes=len(content),

@@ -21,6 +21,7 @@ from service.media.video_file import Timeline, probe_video, read_timeline
 from service.model.engine import Engine
 from service.model.sound import Waveform, Window, apply_gain_db, heard
 from service.model.speech import speech_share
+from service.observe.stages import stage
 from service.work.desk import Desk, Made, Stopwatch
 from service.work.detail import transfer_detail
 from service.work.picture import padded_for
@@ -83,7 +84,8 @@ def make_preview(desk: Desk, lease: Lease) -> Made:
     for picture, gain, number in pictures:
         with watch.measure("encode"):
             content = encode_image(picture, "jpeg")
-            sha256 = desk.storage.write_result(record.id, content)
+            with stage("store"):
+                sha256 = desk.storage.write_result(record.id, content)
         said = heard(
             [Window(window, start, clip / rate)], waveforms[number], embeddings[number], engine.manifest.sounds, speech
         )

@@ -13,11 +13,13 @@ from celery import Celery
 from kombu.exceptions import OperationalError
 from redis.exceptions import RedisError
 
+from service import __version__
 from service.errors import StylizationError
 from service.jobs.connection import connect
 from service.jobs.presence import Presence, Runtime
 from service.jobs.queue import HELP_WITH_VIDEO, TASKS, hard_limit, send_help
 from service.jobs.storage import Storage
+from service.observe.tracing import start_tracing, stop_tracing
 from service.settings import Settings
 
 if TYPE_CHECKING:
@@ -43,6 +45,7 @@ class PoolProcess:
         from service.work.engines import Engines
         from service.work.workshop import Workshop
 
+        start_tracing(self._settings.otlp_endpoint, "worker", __version__)
         client, engines = connect(self._redis_url), Engines(self._settings)
         try:
             engine = engines.get()
@@ -53,6 +56,10 @@ class PoolProcess:
         Presence(client, self._worker).announce_runtime(Runtime(provider=engine.provider, runtime=engine.runtime))
         storage = Storage(self._settings.data_dir)
         self._workshop = Workshop(client, storage, engines, self._settings, self._worker, self._call_for_help)
+
+    def close(self, **_: object) -> None:
+        """The process ends."""
+        stop_tracing()
 
     def stylize(self, job_id: str) -> None:
         """Work on one job."""

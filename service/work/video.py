@@ -21,6 +21,7 @@ from service.media.join import Part
 from service.media.limits import MediaLimits
 from service.media.video_file import Container, Timeline
 from service.model.engine import Engine
+from service.observe.stages import each, stage
 from service.work.ahead import ahead
 from service.work.detail import transfer_detail
 from service.work.driving import DrivingTrack
@@ -115,7 +116,9 @@ def render(engine: Engine, plan: VideoPlan, part: Part, progress: Callable[[int]
                         shown = np.clip(small + np.float32(plan.strength) * change, 0, 1)
                     report.effect.append(float(np.abs(shown - small).mean() * 255))
                     meter.push(small, still, shown)
-                    writer.write(number, _apply(plan, frame, small, change))
+                    shown_frame = _apply(plan, frame, small, change)
+                    with stage("encode"):
+                        writer.write(number, shown_frame)
                 progress(sum(number >= part.first for number in batch.numbers))
         writer.close()
         partial.replace(part.path)
@@ -143,7 +146,7 @@ def _read(plan: VideoPlan, first: int, stop: int) -> Iterator[_Batch]:
     most = max(1, min(_MOST_FRAMES, _BATCH_PIXELS // (small_size[0] * small_size[1])))
     batch = _Batch([], [], [], [], [])
     frames = read_frames(plan.source, plan.limits, plan.timeline, plan.look, first, stop, plan.size)
-    for number, frame in frames:
+    for number, frame in each(frames, "decode"):
         reduced = frame if scale == 1 else cv2.resize(frame, small_size, interpolation=cv2.INTER_AREA)
         upright = np.rot90(reduced, plan.look.quarter_turns)
         batch.numbers.append(number)

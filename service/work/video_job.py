@@ -20,6 +20,8 @@ from service.media.soundtrack import GainCurve
 from service.media.times import drift_seconds, read_times
 from service.media.video_file import probe_video, read_timeline
 from service.model.engine import Engine
+from service.observe import tracing
+from service.observe.stages import count_frames
 from service.work.desk import Desk, Made, Stopwatch
 from service.work.driving import DrivingTrack, read_track, write_track
 from service.work.part_report import PartReport, read_report, write_report
@@ -171,13 +173,16 @@ def _make(engine: Engine, plan: VideoPlan, part: Part, shares: Shares, tell: Cal
     def progress(frames: int) -> None:
         nonlocal done
         done += frames
+        count_frames(frames)
         shares.note(part.first, done)
         tell()
 
     with shares.held(part.first):
-        if read_report(part.path) is None:  # its last holder may just have finished it
-            tell()
-            logger.info("part %s of job %s begins", part.path.stem, shares.job_id)
+        if read_report(part.path) is not None:
+            return  # its last holder has just finished it
+        tell()
+        logger.info("part %s of job %s begins", part.path.stem, shares.job_id)
+        with tracing.span("part", {"adis.first_frame": part.first, "adis.frames": part.stop - part.first}):
             write_report(part.path, render(engine, plan, part, progress))
 
 

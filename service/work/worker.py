@@ -91,6 +91,7 @@ def run_worker(settings: Settings, redis_url: str) -> int:
     terms = LeaseTerms(settings.lease_seconds, settings.max_attempts, settings.result_ttl_seconds)
     _beat_with(app, Pulse(client, app, presence, terms, kinds))
     signals.worker_process_init.connect(process.open, weak=False)
+    signals.worker_process_shutdown.connect(process.close, weak=False)
     signals.worker_shutting_down.connect(_stop_within(settings.stop_seconds), weak=False)
     signals.setup_logging.connect(_keep_logging, weak=False)
     # Celery warns root of pickled messages; ours are JSON, and nothing else is accepted

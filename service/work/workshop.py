@@ -1,7 +1,9 @@
 """Carry one job from its stored uploads to its stored results, or to the problem that stopped it."""
 
 import logging
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Final
 
 from celery.exceptions import SoftTimeLimitExceeded
@@ -11,8 +13,12 @@ from service.errors import StylizationError, TooLarge
 from service.jobs.connection import Client
 from service.jobs.lease import Lease, LeaseLost, LeaseTerms, claim
 from service.jobs.owner import this_process
-from service.jobs.record import Kind, record_from_hash
+from service.jobs.record import JobRecord, Kind, record_from_hash
 from service.jobs.storage import Storage
+from service.observe import identity, tracing
+from service.observe.catalogue import RESULTS, WAIT_SECONDS, WORK_SECONDS
+from service.observe.recorder import Recorder
+from service.observe.stages import measured
 from service.settings import Settings
 from service.work.desk import Desk, Made
 from service.work.engines import Engines
@@ -46,6 +52,7 @@ class Workshop:
         self._client = client
         self._owner = this_process(worker)
         self._desk = Desk(storage, engines, settings, client, self._owner, call_for_help)
+        self._recorder = Recorder(client)
         self._terms = LeaseTerms(settings.lease_seconds, settings.max_attempts, settings.result_ttl_seconds)
 
     def run(self, job_id: str) -> None:
@@ -57,7 +64,7 @@ class Workshop:
         if lease is None:
             return
         try:
-            with lease.renewed():
+            with self._observed(lease.record), lease.renewed():
                 self._end(lease)
         except LeaseLost as lost:
             logger.info("job %s is given up: %s", job_id, lost)
@@ -73,13 +80,30 @@ class Workshop:
         if not fields:
             return
         try:
-            made = help_with_video(self._desk, record_from_hash(job_id, fields))
+            record = record_from_hash(job_id, fields)
+            with _belonging(record, "help"), measured(self._recorder, record.kind):
+                made = help_with_video(self._desk, record)
         except (NotWanted, FileNotFoundError):
             logger.info("job %s needs no more help", job_id)
         except (StylizationError, SoftTimeLimitExceeded, MemoryError) as exc:
             logger.warning("helping with job %s ended: %r", job_id, exc)
         else:
             logger.info("helped with %d parts of job %s", made, job_id)
+        finally:
+            self._recorder.add()
+
+    @contextmanager
+    def _observed(self, record: JobRecord) -> Iterator[None]:
+        """Log, trace and measure the job as its own; the sums go out when its client has the answer already."""
+        if record.started is not None and record.attempt == 1:
+            self._recorder.measure(WAIT_SECONDS, record.started - record.created, record.kind)
+        began = time.perf_counter()
+        try:
+            with _belonging(record, "job"), measured(self._recorder, record.kind):
+                yield
+        finally:
+            self._recorder.measure(WORK_SECONDS, time.perf_counter() - began, record.kind)
+            self._recorder.add()
 
     def _end(self, lease: Lease) -> None:
         """Make the results and end the job with them, or with the problem in the way."""
@@ -88,6 +112,7 @@ class Workshop:
             made = _MAKERS[lease.record.kind](self._desk, lease)
         except StylizationError as problem:
             logger.info("job %s failed: %s", job_id, problem.detail)
+            tracing.mark_failed(problem.type)
             lease.fail(problem.problem())
         except SoftTimeLimitExceeded:
             most = self._desk.settings.max_seconds(lease.record.kind)
@@ -101,7 +126,24 @@ class Workshop:
         except Exception:
             lease.progress(0)  # a file may be missing because the job was cancelled: then it is no fault
             logger.exception("job %s met a fault", job_id)
+            tracing.mark_failed(_FAULT.type)
             lease.fail(_FAULT.problem())
         else:
             lease.succeed(made.results, made.seconds, made.done)
+            self._recorder.count(RESULTS, lease.record.kind, by=len(made.results))
             logger.info("job %s succeeded: %s", job_id, made.seconds)
+
+
+@contextmanager
+def _belonging(record: JobRecord, what: str) -> Iterator[None]:
+    """Log lines and spans of the block belong to the job and to the request that brought it."""
+    about: dict[str, tracing.Value] = {
+        "adis.job.id": record.id,
+        "adis.job.kind": record.kind,
+        "adis.job.attempt": record.attempt,
+    }
+    with (
+        identity.working_on(record.id, record.request_id),
+        tracing.span(f"{what} {record.kind}", about, record.traceparent, "CONSUMER"),
+    ):
+        yield

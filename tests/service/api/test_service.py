@@ -27,7 +27,13 @@ def test_a_ready_service_says_what_answers(http: TestClient) -> None:
     answer = http.get("/readyz")
     assert (answer.status_code, answer.json()["checks"]) == (
         200,
-        {"redis": "ok", "storage": "ok", "worker": "1 on cpu"},
+        {
+            "redis": "ok",
+            "storage": "ok",
+            "worker": "1 on cpu",
+            "preview worker": "1 on cpu",
+            "video worker": "1 on cpu",
+        },
     )
 
 
@@ -40,6 +46,9 @@ def test_a_service_without_a_worker_is_not_ready(redis_url: str, data_dir: Path)
     for answer in (none, gone):
         assert answer.status_code == 503
         assert answer.json()["detail"].startswith("worker: ")
+        assert answer.json()["missing"] == ["worker"]
+        assert answer.json()["checks"]["redis"] == answer.json()["checks"]["storage"] == "ok"
+        assert "no worker for videos" in answer.json()["checks"]["video worker"]
         assert answer.headers["Content-Type"] == "application/problem+json"
         assert int(answer.headers["Retry-After"]) > 0
 
@@ -49,6 +58,14 @@ def test_a_service_that_cannot_store_is_not_ready(http: TestClient, data_dir: Pa
     answer = http.get("/readyz")
     assert (answer.status_code, answer.json()["detail"].partition(":")[0]) == (503, "storage")
     (data_dir / "gone").rename(data_dir / "trash")
+
+
+def test_a_service_without_its_queue_says_which_parts_are_missing(data_dir: Path) -> None:
+    with api("redis://127.0.0.1:9/0", data_dir) as http:
+        answer = http.get("/readyz?kind=video")
+    assert answer.status_code == 503
+    assert answer.json()["missing"] == ["redis", "video worker"]
+    assert answer.json()["checks"]["storage"] == "ok"
 
 
 @pytest.mark.parametrize(
@@ -69,6 +86,7 @@ def test_a_fault_is_told_to_nobody(http: TestClient, monkeypatch: pytest.MonkeyP
     answer = http.post("/stylize", files=GOOD)
     assert (answer.status_code, answer.json()["type"]) == (500, "/problems/internal")
     assert "secret" not in answer.text
+    assert len(answer.headers["X-Request-ID"]) == 32
 
 
 def test_the_description_names_every_field_of_the_form(http: TestClient) -> None:

@@ -1,0 +1,1 @@
+"""Tests of service.observe, on a real Valkey."""
