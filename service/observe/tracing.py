@@ -1,4 +1,4 @@
-"""Spans by OpenTelemetry, sent by OTLP over HTTP; without an endpoint nothing is loaded and nothing is done.
+"""Spans by OpenTelemetry, sent by OTLP over HTTP; without an endpoint nothing is sent, and nothing is loaded here.
 
 A trace begins with the HTTP request (or with the client's own, by `traceparent`), and goes on in the worker: the job's
 record carries it, so that it stays with a job whose message was lost and sent anew.
