@@ -4,11 +4,16 @@ A count is a field of one Redis hash, `name|label|label…`; of a distribution e
 Labels take few values (kinds, states, stages, types of problem), so the hash stays small however long it lives.
 """
 
-from dataclasses import dataclass
-from typing import Final
+from dataclasses import dataclass, field
+from typing import Final, get_args
+
+from service.jobs.record import Kind
 
 HASH: Final = "adis:metrics"
 SUM: Final = "sum"
+
+_KINDS: Final[tuple[tuple[str, ...], ...]] = tuple((kind,) for kind in get_args(Kind))
+_ENDS: Final = (("succeeded", "none"), ("cancelled", "none"), ("failed", "internal"), ("failed", "lost-too-often"))
 
 _SECONDS: Final = (0.001, 0.003, 0.01, 0.03, 0.1, 0.3, 1.0, 3.0, 10.0, 30.0, 100.0, 300.0)
 _JOB_SECONDS: Final = (0.03, 0.1, 0.3, 1.0, 3.0, 10.0, 30.0, 100.0, 300.0, 1000.0, 3000.0, 10_000.0, 40_000.0)
@@ -16,13 +21,17 @@ _JOB_SECONDS: Final = (0.03, 0.1, 0.3, 1.0, 3.0, 10.0, 30.0, 100.0, 300.0, 1000.
 
 @dataclass(frozen=True)
 class Count:
-    """Something that is counted. name: without Prometheus's `_total`."""
+    """Something that is counted. name: without Prometheus's `_total`.
+
+    known: labels that are shown as 0 before their first event, which an increase would miss otherwise.
+    """
 
     name: str
     help: str
     labels: tuple[str, ...]
+    known: tuple[tuple[str, ...], ...] = field(default=(), kw_only=True)
 
-    def field(self, *values: str) -> str:
+    def field_of(self, *values: str) -> str:
         """Its field of the hash."""
         if len(values) != len(self.labels):
             raise ValueError(f"{self.name} has the labels {', '.join(self.labels)}")
@@ -38,25 +47,26 @@ class Distribution(Count):
     def bucket_field(self, value: float, *values: str) -> str:
         """The field of the bucket that `value` falls into."""
         bound = next((bound for bound in self.buckets if value <= bound), None)
-        return f"{self.field(*values)}|{'+Inf' if bound is None else bound}"
+        return f"{self.field_of(*values)}|{'+Inf' if bound is None else bound}"
 
     def sum_field(self, *values: str) -> str:
         """The field of the sum."""
-        return f"{self.field(*values)}|{SUM}"
+        return f"{self.field_of(*values)}|{SUM}"
 
 
 # counted by the scripts of service.jobs.scripts, in the step that changes the job: once, whoever dies
-JOBS_ACCEPTED: Final = Count("adis_jobs_accepted", "Jobs taken in.", ("kind",))
+JOBS_ACCEPTED: Final = Count("adis_jobs_accepted", "Jobs taken in.", ("kind",), known=_KINDS)
 JOBS_ENDED: Final = Count(
     "adis_jobs_ended",
     "Jobs ended. reason: type of the problem of a failed one, else `none`.",
     ("kind", "state", "reason"),
+    known=tuple((*kind, *end) for kind in _KINDS for end in _ENDS),
 )
-JOBS_LOST: Final = Count("adis_jobs_lost", "Times that a job lost its worker.", ("kind",))
+JOBS_LOST: Final = Count("adis_jobs_lost", "Times that a job lost its worker.", ("kind",), known=_KINDS)
 
 # counted by workers
-RESULTS: Final = Count("adis_results", "Results stored.", ("kind",))
-FRAMES: Final = Count("adis_frames", "Frames of videos restyled.", ())
+RESULTS: Final = Count("adis_results", "Results stored.", ("kind",), known=_KINDS)
+FRAMES: Final = Count("adis_frames", "Frames of videos restyled.", (), known=((),))
 WAIT_SECONDS: Final = Distribution(
     "adis_job_wait_seconds", "From the job's arrival until a worker took it.", ("kind",), _JOB_SECONDS
 )

@@ -54,6 +54,8 @@ class _Json(JsonFormatter):
         log_data["time"] = datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds")
         super().add_fields(log_data, record, message_dict)
         log_data["level"] = record.levelname.lower()
+        if log_data["exception"] is None:
+            del log_data["exception"]
         about = {
             "request_id": identity.request_id.get(),
             "job_id": identity.job_id.get(),

@@ -33,7 +33,7 @@ class Recorder:
     def count(self, metric: Count, *labels: str, by: int = 1) -> None:
         """Add to a count."""
         with self._lock:
-            self._counts[metric.field(*labels)] += by
+            self._counts[metric.field_of(*labels)] += by
         self._add_now_and_then()
 
     def measure(self, metric: Distribution, value: float, *labels: str) -> None:

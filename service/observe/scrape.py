@@ -148,8 +148,8 @@ def _counted(fields: Mapping[str, str]) -> Iterator[Metric]:
 def _family(metric: Count, series: Mapping[tuple[str, ...], Mapping[str, float]]) -> Metric:
     if not isinstance(metric, Distribution):
         counter = CounterMetricFamily(metric.name, metric.help, labels=metric.labels)
-        for labels, values in series.items():
-            counter.add_metric(labels, values[""])
+        for labels in dict.fromkeys((*metric.known, *series)):
+            counter.add_metric(labels, series.get(labels, {}).get("", 0.0))
         return counter
     histogram = HistogramMetricFamily(metric.name, metric.help, labels=metric.labels)
     for labels, values in series.items():
