@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet
 
 .DEFAULT_GOAL := help
-.PHONY: help serve test bench demo-model format check clean
+.PHONY: help serve test bench soak demo-model format check clean
 
 help: ## show what can be made
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -19,6 +19,9 @@ test: check $(VENV)/.chromium ## install everything, then formatting, lint, type
 bench: $(VENV)/.everything ## measure the service: a table on the screen, JSON beside it
 	$(BIN)/python -m tests.bench
 	$(BIN)/python -m tests.bench.video
+
+soak: $(VENV)/.everything ## kill the service's processes under load, and check every accepted job
+	$(BIN)/python -m tests.faults --jobs 1000 --kill-every 4
 
 demo-model: $(VENV)/.everything ## train models/demo anew from DATA=dir, a folder of photographs and sounds
 	@test -n "$(DATA)" || { echo "say where the photographs and sounds are: make demo-model DATA=dir" >&2; exit 2; }

@@ -1,5 +1,6 @@
 """Carry one job from its stored uploads to its stored results, or to the problem that stopped it."""
 
+import errno
 import logging
 import time
 from collections.abc import Callable, Iterator
@@ -9,7 +10,7 @@ from typing import Final
 from celery.exceptions import SoftTimeLimitExceeded
 from redis.exceptions import RedisError
 
-from service.errors import StylizationError, TooLarge
+from service.errors import StylizationError, TooLarge, Unavailable
 from service.jobs.connection import Client
 from service.jobs.lease import Lease, LeaseLost, LeaseTerms, claim
 from service.jobs.owner import this_process
@@ -34,6 +35,10 @@ _MAKERS: Final[dict[Kind, Callable[[Desk, Lease], Made]]] = {
     "preview": make_preview,
 }
 _FAULT: Final = StylizationError("the service failed on this job; the fault is logged, and is not the request's")
+_NO_SPACE: Final = (errno.ENOSPC, errno.EDQUOT)
+_DISK_FULL: Final = Unavailable(
+    "the result could not be stored, as the service's disk is full; send the request again later"
+)
 
 
 class Workshop:
@@ -123,11 +128,12 @@ class Workshop:
             lease.fail(TooLarge(f"the {field} does not fit in memory; send a smaller one", field=field).problem())
         except (LeaseLost, RedisError):
             raise
-        except Exception:
+        except Exception as exc:
             lease.progress(0)  # a file may be missing because the job was cancelled: then it is no fault
             logger.exception("job %s met a fault", job_id)
-            tracing.mark_failed(_FAULT.type)
-            lease.fail(_FAULT.problem())
+            problem = _DISK_FULL if isinstance(exc, OSError) and exc.errno in _NO_SPACE else _FAULT
+            tracing.mark_failed(problem.type)
+            lease.fail(problem.problem())
         else:
             lease.succeed(made.results, made.seconds, made.done)
             self._recorder.count(RESULTS, lease.record.kind, by=len(made.results))

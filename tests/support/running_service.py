@@ -35,7 +35,7 @@ def running_service(data_dir: Path, models_dir: Path, **settings: str) -> Iterat
     """
     data_dir.mkdir(parents=True, exist_ok=True)
     log = data_dir.with_suffix(".log")
-    port = _free_port()
+    port = free_port()
     own = {"DATA_DIR": str(data_dir), "MODELS_DIR": str(models_dir), "HOST": "127.0.0.1", "PORT": str(port)}
     environment = {name: value for name, value in os.environ.items() if not name.startswith("ADIS_")}
     environment |= {f"ADIS_{name.upper()}": value for name, value in {**own, **settings}.items()}
@@ -58,7 +58,8 @@ def running_service(data_dir: Path, models_dir: Path, **settings: str) -> Iterat
                 raise
 
 
-def _free_port() -> int:
+def free_port() -> int:
+    """A port of this machine that nobody listens on now."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port: int = probe.getsockname()[1]

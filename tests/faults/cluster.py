@@ -1,0 +1,105 @@
+"""The service as separate processes (queue server, API, workers), each of which may be killed and comes again."""
+
+import asyncio
+import os
+import random
+import signal
+import subprocess
+import sys
+import threading
+import time
+import urllib.error
+import urllib.request
+from pathlib import Path
+
+from service.embedded import prepare_valkey
+from tests.support.processes import until
+from tests.support.running_service import ROOT
+
+START_SECONDS = 60.0
+RESTART_SECONDS = 0.5
+LOOK_AGAIN_SECONDS = 0.1
+
+
+class Cluster:
+    """Use as a context manager; a keeper thread starts again whatever has ended, as a supervisor would."""
+
+    def __init__(self, folder: Path, models_dir: Path, port: int, workers: int, **settings: str) -> None:
+        """folder: gets the queue's data, the log and, unless `data_dir` is among the settings, the jobs' files."""
+        self.address = f"http://127.0.0.1:{port}"
+        self.log = folder / "cluster.log"
+        self._valkey = prepare_valkey(folder / "data")
+        self.redis_url = self._valkey.url
+        self._environment = {name: value for name, value in os.environ.items() if not name.startswith("ADIS_")} | {
+            "ADIS_DATA_DIR": str(folder / "data"),
+            "ADIS_MODELS_DIR": str(models_dir),
+            "ADIS_REDIS_URL": self.redis_url,
+            "ADIS_HOST": "127.0.0.1",
+            "ADIS_PORT": str(port),
+            **{f"ADIS_{name.upper()}": value for name, value in settings.items()},
+        }
+        part = [sys.executable, "-m", "service"]
+        self._commands = {"valkey": self._valkey.command, "api": [*part, "api"]}
+        self._commands |= {f"worker {n}": [*part, "worker", "--queues", "pictures"] for n in range(workers)}
+        self._processes: dict[str, subprocess.Popen[bytes]] = {}
+        self._stopping = threading.Event()
+        self._keeper = threading.Thread(target=self._keep, daemon=True)
+
+    def __enter__(self) -> "Cluster":
+        try:
+            self._start("valkey")
+            asyncio.run(self._valkey.wait_until_answers(START_SECONDS))
+            for name in self._commands:
+                if name != "valkey":
+                    self._start(name)
+            until(lambda: True if self.is_ready() else None)
+        except BaseException:
+            self._stop()
+            raise
+        self._keeper.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._stopping.set()
+        self._keeper.join()
+        self._stop()
+
+    def is_ready(self) -> bool:
+        """Whether queue, storage and a worker answer."""
+        try:
+            with urllib.request.urlopen(f"{self.address}/readyz", timeout=5):
+                return True
+        except (urllib.error.URLError, OSError):
+            return False
+
+    def harm(self, name: str, number: signal.Signals) -> None:
+        """Send the signal to one process; `worker` means a random one."""
+        if name == "worker":
+            name = random.choice([other for other in self._commands if other.startswith("worker")])
+        self._processes[name].send_signal(number)
+
+    def _start(self, name: str) -> None:
+        with self.log.open("ab") as output:
+            self._processes[name] = subprocess.Popen(
+                self._commands[name], env=self._environment, cwd=ROOT, stdout=output, stderr=subprocess.STDOUT
+            )
+
+    def _keep(self) -> None:
+        while not self._stopping.wait(LOOK_AGAIN_SECONDS):
+            for name, process in list(self._processes.items()):
+                if process.poll() is not None:
+                    time.sleep(RESTART_SECONDS)
+                    self._start(name)
+
+    def _stop(self) -> None:
+        """Workers and API first: they still need the queue's server to end cleanly."""
+        for wanted in (False, True):
+            group = [process for name, process in self._processes.items() if (name == "valkey") is wanted]
+            for process in group:
+                process.terminate()
+            for process in group:
+                try:
+                    process.wait(START_SECONDS)
+                except subprocess.TimeoutExpired:
+                    process.kill()
+                    process.wait()
