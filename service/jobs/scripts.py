@@ -113,7 +113,11 @@ return {'new', id}
 SENT: Final = (
     _COMMON
     + """
-if redis.call('HGET', P .. 'job:' .. ARGV[1], 'state') == 'queued' then redis.call('ZREM', P .. 'due', ARGV[1]) end
+local job = P .. 'job:' .. ARGV[1]
+if redis.call('HGET', job, 'state') == 'queued' then
+  redis.call('ZREM', P .. 'due', ARGV[1])
+  redis.call('HSET', job, 'sent', stamp(now()))
+end
 return 1
 """
 )
@@ -215,15 +219,29 @@ return 'erased'
 # most ids, seconds of grace for a message, most losses, the error if there were more, lifetime, the broker's lists (of
 # pictures, of videos), then the owners that are known to be dead
 # -> ids and kinds, in turn, of the jobs that need a new message: lost with their worker, never sent, or taken by a
-# worker that died before it began (they wait, but the list of messages is empty)
+# worker that died before it began (they wait, but the list of messages is empty, or the next of it is of a job whose
+# message was sent later)
 OVERDUE: Final = (
     _COMMON
     + """
 local most, grace = tonumber(ARGV[1]), tonumber(ARGV[2])
 local t, found = now(), {}
+local function sent(id)
+  local f = redis.call('HMGET', P .. 'job:' .. id, 'sent', 'created')
+  return tonumber(f[1] or f[2] or nil)
+end
+-- when the message was sent that a worker will be given next: none in the list was sent before it
+local function oldest(list)
+  local message = redis.call('LINDEX', list, -1)
+  if not message then return math.huge end
+  local read, fields = pcall(cjson.decode, message)
+  local id = read and string.match(tostring((fields.headers or {}).argsrepr), "'(%x+)'")
+  return id and sent(id) or 0
+end
+local next_sent = {[ARGV[6]] = oldest(ARGV[6]), [ARGV[7]] = oldest(ARGV[7])}
 for _, id in ipairs(redis.call('ZRANGEBYSCORE', P .. 'queued', '-inf', stamp(t - grace), 'LIMIT', 0, most)) do
   local list = redis.call('HGET', P .. 'job:' .. id, 'kind') == 'video' and ARGV[7] or ARGV[6]
-  if redis.call('LLEN', list) == 0 then redis.call('ZADD', P .. 'due', 'NX', stamp(t), id) end
+  if next_sent[list] > (sent(id) or t) + grace then redis.call('ZADD', P .. 'due', 'NX', stamp(t), id) end
 end
 local dead = {}
 for i = 8, #ARGV do dead[ARGV[i]] = true end

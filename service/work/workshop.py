@@ -131,9 +131,9 @@ class Workshop:
         except Exception as exc:
             lease.progress(0)  # a file may be missing because the job was cancelled: then it is no fault
             logger.exception("job %s met a fault", job_id)
-            problem = _DISK_FULL if isinstance(exc, OSError) and exc.errno in _NO_SPACE else _FAULT
-            tracing.mark_failed(problem.type)
-            lease.fail(problem.problem())
+            fault = _DISK_FULL if isinstance(exc, OSError) and exc.errno in _NO_SPACE else _FAULT
+            tracing.mark_failed(fault.type)
+            lease.fail(fault.problem())
         else:
             lease.succeed(made.results, made.seconds, made.done)
             self._recorder.count(RESULTS, lease.record.kind, by=len(made.results))

@@ -60,6 +60,29 @@ def test_a_message_that_died_with_its_worker_is_sent_again(
     assert waiting(client) == 1
 
 
+def test_a_message_that_died_with_its_worker_is_sent_again_though_others_wait(
+    redis_url: str, client: Client, app: Celery, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def hand_in() -> str:
+        job_id = submitted(redis_url)
+        send(app, job_id, "picture")
+        with_client(redis_url, lambda other: intake.Intake(other, 100, 100).note_sent(job_id))
+        wait(0.02)
+        return job_id
+
+    taken = hand_in()
+    client.delete(messages("picture"))  # taken by a worker that was killed before it began
+    others = [hand_in(), hand_in()]
+    assert rescue_overdue(client, app, TERMS) == 0  # it may still be on its way
+    monkeypatch.setattr(rescue, "SEND_GRACE_SECONDS", 0.0)
+    assert rescue_overdue(client, app, TERMS) == 1
+    assert rescue_overdue(client, app, TERMS) == 0  # its new message waits behind theirs
+    order = [taken, *others[::-1]]  # the next one is last
+    in_list = client.lrange(messages("picture"), 0, -1)
+    assert len(in_list) == 3
+    assert all(job_id in str(message) for job_id, message in zip(order, in_list, strict=True))
+
+
 def test_a_job_of_a_silent_worker_is_queued_again(redis_url: str, client: Client, app: Celery) -> None:
     job_id = submitted(redis_url)
     claimed(client, job_id, terms=BRIEF)
