@@ -1,4 +1,4 @@
-"""`python -m training`: build an index, train, evaluate."""
+"""`python -m training`: build an index, train, evaluate, take over released weights."""
 
 from __future__ import annotations
 
@@ -49,6 +49,10 @@ def main(arguments: list[str] | None = None) -> int:
     study_report.add_argument("key", type=Path, help="the study's key.json")
     study_report.add_argument("rankings", type=Path, nargs="+", help="the files that the raters saved")
     study_report.add_argument("--output", type=Path, required=True, help="report to write (JSON; Markdown beside it)")
+    avstyle = commands.add_parser("import-avstyle", help="turn the authors' released weights into a checkpoint")
+    avstyle.add_argument("generator", type=Path, help="their latest_net_G.pth")
+    avstyle.add_argument("audio", type=Path, help="their latest_net_Audio.pth")
+    avstyle.add_argument("output", type=Path, help="the checkpoint to write, of the preset `paper`")
 
     options = parser.parse_args(arguments)
     # Imported here, so that --help answers at once.
@@ -81,6 +85,10 @@ def main(arguments: list[str] | None = None) -> int:
             from training.study.report import report_study
 
             print(report_study(options.key, options.rankings, options.output).table())
+        elif options.command == "import-avstyle":
+            from training.avstyle import import_avstyle
+
+            print(f"checkpoint: {import_avstyle(options.generator, options.audio, options.output)}")
     except DivergedError as exc:
         print(f"diverged: {exc}", file=sys.stderr)
         return 1
