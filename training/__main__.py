@@ -49,6 +49,7 @@ def main(arguments: list[str] | None = None) -> int:
     study_report.add_argument("key", type=Path, help="the study's key.json")
     study_report.add_argument("rankings", type=Path, nargs="+", help="the files that the raters saved")
     study_report.add_argument("--output", type=Path, required=True, help="report to write (JSON; Markdown beside it)")
+
     avstyle = commands.add_parser("import-avstyle", help="turn the authors' released weights into a checkpoint")
     avstyle.add_argument("generator", type=Path, help="their latest_net_G.pth")
     avstyle.add_argument("audio", type=Path, help="their latest_net_Audio.pth")

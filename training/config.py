@@ -55,7 +55,7 @@ class DiscriminatorConfig:
     """Who judges whether a picture and a sound belong together."""
 
     width: int = 64
-    conditioning: Literal["early-fusion", "projection"] = "early-fusion"
+    conditioning: Literal["early-fusion", "late-fusion", "projection"] = "early-fusion"
     mismatched_pairs: bool = True
     feature_noise: float = 0.0  # standard deviation of the noise on what the frozen features see
     feature_width: int = 0  # channels of the heads on frozen EfficientNet features; 0 leaves them out
@@ -69,6 +69,8 @@ class LossConfig:
     identity_nce: float = 0.5  # mu
     identity_every: int = 1  # the identity pass in every n-th step only, its weight times n
     nce_every: int = 1  # the structure term in every n-th step only, its weight times n
+    cycle: float = 0.0  # a second generator finds the source again, by the source's own sound
+    identity_l1: float = 0.0  # with `cycle`: the target under its own sound stays as it is
     nce_patches: int = 256
     nce_temperature: float = 0.07
     projector_width: int = 256
@@ -100,6 +102,7 @@ class DataConfig:
     crops: tuple[tuple[float, int], ...] = ((0.0, 256),)  # (share of the run from which on, crop in pixels)
     zoom: tuple[float, float] = (1.0, 1.25)  # short side of the photograph over the crop, before cropping
     loudness_dbfs: tuple[float, float] | None = None  # the sound is brought to a level drawn from here; None keeps it
+    source_sounds: bool = False  # sources are drawn with a sound of their own, `source_waveform`
     workers: int = 0
 
 
@@ -132,6 +135,14 @@ class TrainingConfig:
     sample_images: int = 1_000
 
 
+_DEFAULT = TrainingConfig(
+    preset="default",
+    discriminator=DiscriminatorConfig(feature_width=64),
+    losses=LossConfig(feature_gan=1.0, correspondence=0.25, mix=2.0),
+    correspondence=CorrespondenceConfig(steps=4_000),
+    data=DataConfig(loudness_dbfs=(-40.0, -14.0)),
+)
+
 PRESETS: Mapping[str, TrainingConfig] = {
     # The authors' architecture and settings with their faults: the control in every table.
     "paper": TrainingConfig(
@@ -144,12 +155,21 @@ PRESETS: Mapping[str, TrainingConfig] = {
         ema_images=0.0,
         clip_gradient_norm=1e6,  # theirs has no clipping
     ),
-    "default": TrainingConfig(
-        preset="default",
-        discriminator=DiscriminatorConfig(feature_width=64),
-        losses=LossConfig(feature_gan=1.0, correspondence=0.25, mix=2.0),
-        correspondence=CorrespondenceConfig(steps=4_000),
-        data=DataConfig(loudness_dbfs=(-40.0, -14.0)),
+    "default": _DEFAULT,
+    # The paper's ablations (its Table 3), each of them `default` but for one matter.
+    "no-identity": dataclasses.replace(  # the term alone is removed; the authors' code also doubles lambda
+        _DEFAULT, preset="no-identity", losses=dataclasses.replace(_DEFAULT.losses, identity_nce=0.0)
+    ),
+    "cycle": dataclasses.replace(  # both NCE terms give way to CycleGAN's losses at CycleGAN's weights
+        _DEFAULT,
+        preset="cycle",
+        losses=dataclasses.replace(_DEFAULT.losses, nce=0.0, identity_nce=0.0, cycle=10.0, identity_l1=5.0),
+        data=dataclasses.replace(_DEFAULT.data, source_sounds=True),
+    ),
+    "late-fusion": dataclasses.replace(
+        _DEFAULT,
+        preset="late-fusion",
+        discriminator=dataclasses.replace(_DEFAULT.discriminator, conditioning="late-fusion"),
     ),
     "demo": TrainingConfig(
         preset="demo",

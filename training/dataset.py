@@ -24,7 +24,8 @@ Batch = dict[str, torch.Tensor]
 class CoOccurrences(Dataset[Batch]):
     """Item (draw, crop) -> `source` and `target` pictures [3, crop, crop] in [-1, 1] and `waveform` [N].
 
-    The waveform occurs with the target; the source is any picture of the split.
+    The waveform occurs with the target; the source is any picture of the split, or, with `source_sounds`, any that has
+    a sound, which is the item's `source_waveform`.
     """
 
     def __init__(self, index: Path, split: str, data: DataConfig, audio: AudioConfig, seed: int) -> None:
@@ -48,11 +49,13 @@ class CoOccurrences(Dataset[Batch]):
         number = min(int(np.searchsorted(self.cumulative, rng.random())), len(self.pairs) - 1)
         pair = self.pairs[number]
         source = self.images[int(rng.integers(len(self.images)))]
-        return {
-            "source": random_view(source, crop, self.data.zoom, rng),
+        own = self.pairs[int(rng.integers(len(self.pairs)))] if self.data.source_sounds else None
+        drawn = {
+            "source": random_view(source if own is None else own.image, crop, self.data.zoom, rng),
             "target": random_view(pair.image, crop, self.data.zoom, rng, pair.max_red),
             "waveform": self.sound(pair, rng),
         }
+        return drawn if own is None else {**drawn, "source_waveform": self.sound(own, rng)}
 
     def draw_sounds(self, count: int, draw: int) -> tuple[list[Pair], torch.Tensor]:
         """`count` pairs by weight and their windows [count, N]; the same for the same draw number."""

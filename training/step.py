@@ -10,6 +10,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from training.config import TrainingConfig
+from training.cycle import cycle_losses
 from training.losses import excess_saturation, lsgan, multiscale_patch_nce, tone_loss
 from training.networks.audio_encoder import AudioEncoder
 from training.networks.backbone import Backbone
@@ -17,6 +18,7 @@ from training.networks.correspondence import ImageTower, contrast
 from training.networks.discriminator import PatchDiscriminator
 from training.networks.feature_discriminator import FeatureDiscriminator, shifted
 from training.networks.generator import Generator
+from training.networks.late_fusion import LateFusionDiscriminator
 from training.networks.patch_projector import PatchProjector, draw_places
 from training.networks.spectrogram import align_to_picture
 
@@ -34,7 +36,11 @@ class Networks(nn.Module):
         super().__init__()
         self.audio_encoder = AudioEncoder(config.audio)
         self.generator = Generator(config.generator, config.audio.embedding_dim)
-        self.discriminator = PatchDiscriminator(config.discriminator, config.audio.embedding_dim)
+        self.discriminator: PatchDiscriminator | LateFusionDiscriminator = (
+            LateFusionDiscriminator(config.discriminator)
+            if config.discriminator.conditioning == "late-fusion"
+            else PatchDiscriminator(config.discriminator, config.audio.embedding_dim)
+        )
         self.projector = PatchProjector(self.generator.nce_channels(), config.losses.projector_width)
         has_features = bool(config.discriminator.feature_width)
         self.feature_discriminator = (
@@ -44,6 +50,8 @@ class Networks(nn.Module):
         )
         has_tower = bool(config.correspondence.steps)
         self.image_tower = ImageTower(config.correspondence.hidden, config.audio.embedding_dim) if has_tower else None
+        has_cycle = bool(config.losses.cycle)
+        self.back_generator = Generator(config.generator, config.audio.embedding_dim) if has_cycle else None
         # In a list, so that the backbone's weights are no part of a checkpoint.
         self._backbone = [Backbone()] if has_features or has_tower else []
         self.audio_frozen = has_tower
@@ -66,6 +74,7 @@ class Networks(nn.Module):
 
     def learned_by_generator(self) -> list[nn.Parameter]:
         modules = [self.generator, self.projector] + ([] if self.audio_frozen else [self.audio_encoder])
+        modules += [] if self.back_generator is None else [self.back_generator]
         return [p for module in modules for p in module.parameters() if p.requires_grad]
 
     def learned_by_discriminator(self) -> list[nn.Parameter]:
@@ -107,7 +116,8 @@ def train_step(
 ) -> dict[str, float]:
     """Learn from one batch; returns the losses by name. Raises DivergedError.
 
-    batch: `source`, `target` [B, 3, H, W] in [-1, 1]; `waveform` [B, N]. The waveform occurs with the target.
+    batch: `source`, `target` [B, 3, H, W] in [-1, 1]; `waveform` [B, N]. The waveform occurs with the target, and
+    `source_waveform` (for the cycle only) with the source.
     rng: for the places of NCE, shifts and mixes, seeded by the step.
     """
     weights, source, target = config.losses, batch["source"], batch["target"]
@@ -173,6 +183,10 @@ def train_step(
             same = generator.decoder(generator.encoder.content(features, target, roll), embedding)
             scale = weights.identity_nce * weights.identity_every
             losses["identity_nce"] = scale * _nce(networks, same, target_maps, config, rng)
+        if networks.back_generator is not None:
+            own = networks.audio_encoder(batch["source_waveform"])
+            same = generator(target, embedding) if weights.identity_l1 else None
+            losses.update(cycle_losses(networks.back_generator, weights, source, stylized, own, target, same))
         if weights.correspondence and networks.image_tower is not None:
             assert fake.maps is not None
             seen = networks.image_tower([m.float() for m in fake.maps])
@@ -196,7 +210,7 @@ def train_step(
 
 
 def _aligned_spectrogram(networks: Networks, waveform: Tensor, config: TrainingConfig, size: int) -> Tensor | None:
-    if config.discriminator.conditioning != "early-fusion":
+    if config.discriminator.conditioning == "projection":
         return None
     with torch.no_grad():
         spectrogram = networks.audio_encoder.spectrogram(waveform)

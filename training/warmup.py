@@ -43,7 +43,7 @@ def warm_up_discriminators(
         image, direction = torch.stack(draws).to(device), directions[chosen]
         spectrogram = None
         with autocast:
-            if config.discriminator.conditioning == "early-fusion":
+            if config.discriminator.conditioning != "projection":
                 with torch.no_grad():
                     magnitude = networks.audio_encoder.spectrogram(waveforms[chosen].to(device))
                     spectrogram = align_to_picture(magnitude, crop, crop, crop=not config.audio.level_preserving)

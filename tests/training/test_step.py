@@ -33,6 +33,7 @@ def random_batch(config: TrainingConfig, size: int = 2) -> dict[str, torch.Tenso
         "source": torch.rand(size, 3, CROP, CROP, generator=rng) * 2 - 1,
         "target": torch.rand(size, 3, CROP, CROP, generator=rng) * 2 - 1,
         "waveform": torch.randn(size, config.audio.clip_samples, generator=rng) * 0.1,
+        "source_waveform": torch.randn(size, config.audio.clip_samples, generator=rng) * 0.1,
     }
 
 
@@ -60,7 +61,8 @@ def test_every_preset_makes_a_step(preset: str) -> None:
     before, after, said = one_step(config, random_batch(config))
     assert all(torch.isfinite(torch.tensor(value)) for value in said.values())
     assert all(torch.isfinite(p).all() for p in after.parameters())
-    learned = {"generator", "projector", "discriminator"}
+    learned = {"generator", "discriminator"}
+    learned |= {"projector"} if config.losses.nce else {"back_generator"}
     learned |= {"feature_discriminator"} if config.discriminator.feature_width else set()
     learned |= set() if config.correspondence.steps else {"audio_encoder"}
     assert changed_parts(before, after) == learned
