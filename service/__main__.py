@@ -81,6 +81,12 @@ def _run(part: str, settings: Settings, fd: int | None) -> int:
     from service.api.server import PortTaken, bind, serve
     from service.supervisor import StartFailed, run_service
 
+    if part != "worker" and settings.is_reached_from_outside and not settings.allow_anonymous:
+        return _refuse(
+            f"on {settings.host} anybody may use it: put a proxy that asks who they are before it and set "
+            "ADIS_ALLOW_ANONYMOUS=true, or leave ADIS_HOST at 127.0.0.1",
+            2,
+        )
     if part != "all" and settings.redis_url is None:
         return _refuse(f"{part} alone needs the queue's address: set ADIS_REDIS_URL (redis://host:6379/0)", 2)
     try:

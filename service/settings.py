@@ -1,6 +1,7 @@
 """Every setting of the service: read once from ADIS_* environment variables or a .env file."""
 
 from functools import lru_cache
+from ipaddress import ip_address
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -22,6 +23,10 @@ class Settings(BaseSettings):
     # where
     host: str = Field(default="127.0.0.1", description="address that the API listens on")
     port: int = Field(default=8000, ge=0, le=65535, description="port that the API listens on (0: any free one)")
+    allow_anonymous: bool = Field(
+        default=False,
+        description="answer on an address that other machines reach, though anybody there may use the service",
+    )
     data_dir: Path = Field(
         default=Path("data"), description="folder for uploads, results and the embedded queue's data"
     )
@@ -122,6 +127,14 @@ class Settings(BaseSettings):
     def _split_commas(cls, value: Any) -> Any:
         """An environment variable holds `cuda,cpu`."""
         return [name.strip().lower() for name in value.split(",") if name.strip()] if isinstance(value, str) else value
+
+    @property
+    def is_reached_from_outside(self) -> bool:
+        """Whether `host` is anything but this machine's own loopback address."""
+        try:
+            return not ip_address(self.host).is_loopback
+        except ValueError:
+            return self.host != "localhost"
 
     def max_seconds(self, kind: Kind) -> int:
         """Longest that one job of that kind may run."""

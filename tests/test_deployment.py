@@ -45,7 +45,7 @@ def test_images_from_elsewhere_are_pinned() -> None:
 
 
 def test_the_settings_that_compose_sets_exist() -> None:
-    known = {f"ADIS_{name.upper()}" for name in Settings.model_fields} | {"ADIS_ALLOW_ANONYMOUS"}
+    known = {f"ADIS_{name.upper()}" for name in Settings.model_fields}
     for service in SERVICES.values():
         assert {name for name in service.get("environment", {}) if name.startswith("ADIS_")} <= known
 

@@ -59,6 +59,14 @@ def test_a_part_alone_wants_the_address_of_the_queue(part: str) -> None:
 
 
 @pytest.mark.parametrize("part", ["all", "api"])
+@pytest.mark.parametrize("host", ["0.0.0.0", "::", "192.0.2.1", "example.org"])
+def test_an_address_that_others_reach_wants_a_word_of_consent(tmp_path: Path, part: str, host: str) -> None:
+    done = run(part, host=host, data_dir=str(tmp_path), redis_url=f"unix://{tmp_path}/none.sock")
+    assert done.returncode == 2
+    assert "ADIS_ALLOW_ANONYMOUS" in done.stderr
+
+
+@pytest.mark.parametrize("part", ["all", "api"])
 def test_a_taken_port_is_said_clearly(tmp_path: Path, part: str) -> None:
     with socket.create_server(("127.0.0.1", 0)) as other:
         port = other.getsockname()[1]

@@ -38,3 +38,11 @@ def test_a_bad_value_is_refused(monkeypatch: pytest.MonkeyPatch, name: str, valu
     monkeypatch.setenv(f"ADIS_{name}", value)
     with pytest.raises(ValidationError, match=name.lower()):
         Settings()
+
+
+@pytest.mark.parametrize(
+    ("host", "outside"),
+    [("127.0.0.1", False), ("127.1.2.3", False), ("::1", False), ("localhost", False), ("0.0.0.0", True), ("::", True)],
+)
+def test_only_loopback_addresses_are_this_machines_own(host: str, outside: bool) -> None:
+    assert Settings(host=host).is_reached_from_outside is outside
