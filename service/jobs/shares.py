@@ -74,12 +74,13 @@ class Shares:
         return sum(int(frames) for frames in self._client.hvals(f"adis:frames:{self.job_id}"))
 
     def is_wanted(self) -> bool:
-        """Whether the job still waits for its parts: it has neither ended nor been erased."""
+        """Whether the job still waits for its parts: it has neither ended nor been erased, and they are not joined."""
         state = self._client.hget(f"adis:job:{self.job_id}", "state")
-        return state is not None and not JobState(state).ended
+        noted = self._client.exists(f"adis:frames:{self.job_id}")
+        return state is not None and not JobState(state).ended and bool(noted)
 
     def forget(self) -> None:
-        """The job has its result."""
+        """All parts are there, and are about to be joined and removed: nobody is to begin one again."""
         self._client.delete(f"adis:frames:{self.job_id}")
 
     def _key(self, first: int) -> str:

@@ -67,6 +67,8 @@ def make_video(desk: Desk, lease: Lease) -> Made:
     plan, parts = _plan(desk, record, sound.track)
     with watch.measure("stylize"):
         shares = desk.shares(record.id)
+        for part in parts:  # before others look: what is noted is wanted
+            shares.note(part.first, part.stop - part.first if read_report(part.path) else 0)
         desk.call_for_help(record.id, len(parts) - 1)
         _make_all(engine, plan, parts, shares, lease)
         report = _joined_reports(parts)
@@ -147,8 +149,6 @@ def _make_all(engine: Engine, plan: VideoPlan, parts: list[Part], shares: Shares
     def tell() -> None:
         lease.progress(min(shares.frames(), len(plan.timeline.pts)))
 
-    for part in parts:
-        shares.note(part.first, part.stop - part.first if read_report(part.path) else 0)
     while any(read_report(part.path) is None for part in parts):
         taken = _take_one(parts, shares)
         if taken is not None:

@@ -63,6 +63,49 @@ def test_a_helper_makes_parts_and_the_result_is_the_same_to_the_byte(
     assert not list(client.scan_iter("adis:frames:*"))
 
 
+def test_a_helper_that_comes_late_begins_no_part_that_is_joined_already(
+    client: Client,
+    storage: Storage,
+    settings: Settings,
+    redis_url: str,
+    queued: Queue,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("service.work.video._PART_SECONDS", 1.0)
+    cleared, helpers, rendered_by = threading.Event(), [], []
+    make_plan, render, clear = video_job._plan, video_job.render, Storage.clear_work
+
+    def plan_slowly(*arguments: Any) -> Any:
+        found = make_plan(*arguments)
+        if threading.current_thread().name == "helper":
+            assert cleared.wait(60)
+        return found
+
+    def watched(*arguments: Any) -> Any:
+        rendered_by.append(threading.current_thread().name)
+        return render(*arguments)
+
+    def clear_and_let_it_go_on(self: Storage, job_id: str) -> None:
+        clear(self, job_id)
+        cleared.set()
+        helpers[0].join()
+
+    def call(job_id: str, count: int) -> None:
+        other = Workshop(connect(redis_url), storage, Engines(settings), settings, worker="other")
+        helpers.append(threading.Thread(target=other.help, args=[job_id], name="helper"))
+        helpers[0].start()
+
+    monkeypatch.setattr(video_job, "_plan", plan_slowly)
+    monkeypatch.setattr(video_job, "render", watched)
+    monkeypatch.setattr(Storage, "clear_work", clear_and_let_it_go_on)
+    job_id = queued(write_video(tmp_path / "a.mp4", Clip(frames=30), noise_track(3.0)), gain_db=6.0)
+    Workshop(client, storage, Engines(settings), settings, "w", call).run(job_id)
+    assert read(redis_url, job_id).state is JobState.SUCCEEDED
+    assert len(rendered_by) == 3
+    assert "helper" not in rendered_by
+
+
 def test_a_helper_leaves_jobs_alone_that_need_none(
     workshop: Workshop, redis_url: str, queued: Queue, tmp_path: Path
 ) -> None:
