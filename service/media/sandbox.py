@@ -78,7 +78,12 @@ class Sandbox:
         for _ in range(2):
             pool = self._current_pool()
             try:
-                return pool.submit(_probe_within_limits, probe, path, self._limits, self._cpu_seconds).result()
+                looking = pool.submit(_probe_within_limits, probe, path, self._limits, self._cpu_seconds)
+            except (BrokenProcessPool, OSError):  # OSError: it closes its pipes just now, since a helper has died
+                self._replace(pool)
+                continue
+            try:
+                return looking.result()
             except BrokenProcessPool:
                 self._replace(pool)
             except MemoryError as exc:

@@ -74,6 +74,14 @@ def test_a_crash_is_a_damaged_file_and_the_next_file_is_served(
     assert sandbox.probe_image(photo).width == 40
 
 
+def test_helpers_that_end_while_a_file_is_handed_over_are_replaced(tmp_path: Path) -> None:
+    photo = write_png(tmp_path / "photo", make_photo(40, 30))
+    with Sandbox(LIMITS) as opened:
+        assert opened._pool is not None
+        opened._pool._call_queue._reader.close()  # as a pool does whose helper has just died
+        assert opened.probe_image(photo).width == 40
+
+
 def test_memory_is_bounded(sandbox: Sandbox, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sandbox_module, "probe_image", bloat)
     with pytest.raises(TooLarge, match="does not fit in memory"):
