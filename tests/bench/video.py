@@ -1,4 +1,4 @@
-"""`python -m tests.bench.video`: flicker, speed, memory and sharing of videos; a table, and JSON beside it."""
+"""`python -m tests.bench.video`: flicker, speed, memory, sharing, cancelling of videos; a table, and JSON beside it."""
 
 import argparse
 import json
@@ -7,16 +7,12 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from pathlib import Path
 from statistics import median
 from typing import Any
 
-import cv2
 import numpy as np
-from numpy.typing import NDArray
 from PIL import Image
 
 from service.media.frames import read_look
@@ -28,35 +24,15 @@ from service.model.bundle import load_bundle
 from service.model.engine import Engine
 from service.work.soundtrack import edit_soundtrack
 from service.work.video import VideoPlan, correlation, render
+from tests.bench.rain import rainy_clip
+from tests.bench.workers import measure_cancelling, measure_sharing
 from tests.support.media import make_photo
 from tests.support.running_service import ROOT
 from tests.support.tiny_bundle import write_tiny_bundle
-from tests.support.valkey import running_valkey
-from tests.support.video import Clip, pan, write_frames
+from tests.support.video import Clip
 
 LIMITS = MediaLimits()
-RATE_HZ = 48_000
-
-
-def rainy_clip(path: Path, clip: Clip, picture: NDArray[np.uint8], seed: int = 0) -> Path:
-    """A pan over a photograph through falling streaks; both they and the noise that they make swell and fade."""
-    rng = np.random.default_rng(seed)
-    seconds = clip.frames / clip.fps
-    level_db = -40 + 28 * np.sin(np.pi * np.arange(round(seconds * RATE_HZ)) / (seconds * RATE_HZ)) ** 2
-    noise = np.cumsum(rng.normal(0, 1, len(level_db)))
-    hiss = np.diff(noise - np.convolve(noise, np.ones(64) / 64, "same"), prepend=0)
-    sound = (hiss / np.std(hiss) * 10 ** (level_db / 20)).astype(np.float32)
-
-    def frames() -> Iterator[NDArray[np.uint8]]:
-        for index in range(clip.frames):
-            frame = pan(picture, clip.width, clip.height, index / max(1, clip.frames - 1)).copy()
-            loudness = level_db[min(len(level_db) - 1, index * RATE_HZ // clip.fps)]
-            for _ in range(round(60 * (loudness + 40) / 28)):
-                x, y = rng.integers(clip.width), rng.integers(clip.height)
-                cv2.line(frame, (int(x), int(y)), (int(x) - 3, int(y) + 14), (205, 205, 210), 1, cv2.LINE_AA)
-            yield frame
-
-    return write_frames(path, clip, frames(), np.stack([sound, sound]).clip(-1, 1))
+PARTS = ("flicker", "speed", "memory", "sharing", "cancelling")
 
 
 def plan_of(engine: Engine, source: Path, work: Path, side: int) -> VideoPlan:
@@ -140,68 +116,6 @@ def print_peak(source: Path, bundle: Path) -> int:
     return 0
 
 
-def measure_sharing(bundle: Path, work: Path, frames: int, rounds: int) -> dict[str, Any]:
-    """A minute of video by one worker and by two, each on a core of its own, in turns."""
-    cores = sorted(os.sched_getaffinity(0))[:2]
-    clip = Clip(width=256, height=144, fps=max(1, frames // 60), frames=frames, key_every=max(1, frames // 30))
-    source = rainy_clip(work / "minute.mp4", clip, make_photo(640, 400))
-    taken: dict[int, list[float]] = {1: [], 2: []}
-    with running_valkey(work / "valkey") as url:
-        for turn in range(rounds):
-            for workers in (1, 2):
-                data = work / f"shared-{turn}-{workers}"
-                with ExitStack() as stack:
-                    for core in cores[:workers]:
-                        stack.enter_context(pinned_worker(url, data, bundle, core))
-                    taken[workers].append(stylize_seconds(url, data, source))
-    speedup = median(one / two for one, two in zip(taken[1], taken[2], strict=True))
-    return {"one_seconds": median(taken[1]), "two_seconds": median(taken[2]), "speedup": speedup}
-
-
-@contextmanager
-def pinned_worker(url: str, data: Path, bundle: Path, core: int) -> Iterator[None]:
-    """A real worker for videos on one core, ready for work."""
-    from tests.support.processes import until
-
-    data.mkdir(exist_ok=True)
-    log = data / f"{core}.log"
-    own = {"REDIS_URL": url, "DATA_DIR": data, "MODELS_DIR": bundle.parent, "DEFAULT_MODEL": bundle.name, "THREADS": 1}
-    environment = os.environ | {f"ADIS_{name}": str(value) for name, value in own.items()}
-    command = ["taskset", "-c", str(core), sys.executable, "-m", "service", "worker", "--queues", "videos"]
-    with log.open("wb") as output, subprocess.Popen(command, env=environment, stdout=output, stderr=output) as worker:
-        until(lambda: True if "runs on" in log.read_text() else None)
-        yield
-        worker.terminate()
-
-
-def stylize_seconds(url: str, data: Path, source: Path) -> float:
-    """Hand a job in as the API does; how long its pictures took."""
-    import uuid
-
-    from service.jobs.intake import NewJob
-    from service.jobs.queue import make_queue, send
-    from service.jobs.record import JobState, StoredInput
-    from service.jobs.storage import Storage
-    from service.settings import Settings
-    from service.work.requests import VideoRequest
-    from tests.service.jobs.desk import read, submit
-    from tests.support.processes import until
-
-    storage, job_id = Storage(data), uuid.uuid4().hex
-    storage.prepare()
-    (storage.begin(job_id) / "source").write_bytes(source.read_bytes())
-    stored = (StoredInput(field="video", sha256="source", bytes=1),)
-    parameters = VideoRequest(gain_db=6.0).model_dump(mode="json")
-    submit(url, NewJob(job_id, parameters, stored, job_id, 1, kind="video"))
-    with make_queue(url, Settings().longest_job_seconds) as app:
-        send(app, job_id, "video")
-    until(lambda: True if read(url, job_id).state.ended else None)
-    record = read(url, job_id)
-    if record.state is not JobState.SUCCEEDED:
-        raise RuntimeError(f"the video failed: {record.error}")
-    return record.seconds["stylize"]
-
-
 def main() -> int:
     """Run what is asked for; 2 for bad arguments."""
     parser = argparse.ArgumentParser(prog="python -m tests.bench.video", description=__doc__)
@@ -211,7 +125,7 @@ def main() -> int:
     parser.add_argument("--side", type=int, default=384, help="longest side that the model sees (default: 384)")
     parser.add_argument("--rounds", type=int, default=3, help="turns of what is compared (default: 3)")
     parser.add_argument("--shared-frames", type=int, default=360, help="frames of the shared minute (default: 360)")
-    parser.add_argument("--only", choices=("flicker", "speed", "memory", "sharing"), help="one part alone")
+    parser.add_argument("--only", choices=PARTS, help="one part alone")
     parser.add_argument("--output", type=Path, default=ROOT / "bench-video.json", help="JSON (default: %(default)s)")
     parser.add_argument("--peak-of", type=Path, help=argparse.SUPPRESS)
     options = parser.parse_args()
@@ -232,7 +146,7 @@ def main() -> int:
 
 def measure(report: dict[str, Any], work: Path, options: argparse.Namespace) -> None:
     """Fill the report."""
-    wanted = {options.only} if options.only else {"flicker", "speed", "memory", "sharing"}
+    wanted = {options.only} if options.only else set(PARTS)
     engine = Engine(load_bundle(options.bundle))
     pictures = [np.asarray(Image.open(path).convert("RGB")) for path in options.photo] or [make_photo(1600, 1000)]
     clips = {path.name: path for path in options.clip}
@@ -250,6 +164,8 @@ def measure(report: dict[str, Any], work: Path, options: argparse.Namespace) -> 
         report["memory"] = measure_memory((30, 600), work)
     if "sharing" in wanted:
         report["sharing"] = measure_sharing(options.bundle, work, options.shared_frames, max(1, options.rounds - 1))
+    if "cancelling" in wanted:
+        report["cancelling"] = measure_cancelling(options.bundle, work, options.rounds)
 
 
 if __name__ == "__main__":
