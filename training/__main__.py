@@ -34,6 +34,13 @@ def main(arguments: list[str] | None = None) -> int:
     evaluate.add_argument("--output", type=Path, required=True, help="folder for the table and the sheets")
     evaluate.add_argument("--pictures", type=int, default=64, help="held-out photographs (default: 64)")
     evaluate.add_argument("--size", type=int, default=256, help="side in pixels (default: 256)")
+    evaluate.add_argument("--openl3-audio", type=Path, metavar="PATH", help="openl3_audio_linear_env.h5, for AVC")
+    evaluate.add_argument("--openl3-image", type=Path, metavar="PATH", help="openl3_image_linear_env.h5, for AVC")
+    evaluate.add_argument("--inception", type=Path, metavar="PATH", help="inception-2015-12-05.pt, for FID")
+    evaluate.add_argument("--clip", type=Path, metavar="PATH", help="OpenAI's ViT-B-32.pt, for CLIP (extra `metrics`)")
+    evaluate.add_argument(
+        "--correspondence", type=Path, metavar="PATH", help="checkpoint whose net measures avc_own (default: the first)"
+    )
 
     study = commands.add_parser("study", help="make a page on which people rank the results of several methods")
     study.add_argument("output", type=Path, help="folder for study.html, its key.json and samples.jsonl")
@@ -74,8 +81,14 @@ def main(arguments: list[str] | None = None) -> int:
             print(f"checkpoint: {run_training(config, options.index, options.run, options.start_from)}")
         elif options.command == "evaluate":
             from training.evaluate import evaluate as run_evaluation
+            from training.metrics.judges import JudgeWeights
 
-            run_evaluation(options.checkpoints, options.index, options.output, options.pictures, options.size)
+            weights = JudgeWeights(
+                options.openl3_audio, options.openl3_image, options.inception, options.clip, options.correspondence
+            )
+            run_evaluation(
+                options.checkpoints, options.index, options.output, options.pictures, options.size, weights=weights
+            )
         elif options.command == "study":
             from training.study.page import read_methods, write_study
 

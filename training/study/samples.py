@@ -13,8 +13,8 @@ from torch import Tensor
 from tqdm import tqdm
 
 from training import media
-from training.evaluate import Stylizer
 from training.index import Pair, read_index
+from training.stylizer import Stylizer
 
 SAMPLE_RATE_HZ = 16_000
 CLIP_SECONDS = 3.0
