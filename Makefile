@@ -53,7 +53,7 @@ $(VENV)/.service: pyproject.toml | $(VENV)/bin/python
 	@touch $@
 
 $(VENV)/.everything: pyproject.toml | $(VENV)/bin/python
-	$(PIP) --editable '.[service,training,dev]'
+	$(PIP) --editable '.[service,training,metrics,dev]'
 	@touch $@ $(VENV)/.service
 
 $(VENV)/.chromium: | $(VENV)/bin/python
