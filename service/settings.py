@@ -1,11 +1,12 @@
 """Every setting of the service: read once from ADIS_* environment variables or a .env file."""
 
+from base64 import b64decode
 from functools import lru_cache
 from ipaddress import ip_address
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import Field, field_validator
+from pydantic import Field, IPvAnyNetwork, SecretStr, field_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from service.jobs.record import Kind
@@ -100,6 +101,15 @@ class Settings(BaseSettings):
     max_wait_seconds: int = Field(default=60, ge=1, le=600, description="longest that `Prefer: wait` holds an answer")
     max_queue_length: int = Field(default=100, ge=1, description="most jobs that may wait before new ones are refused")
 
+    # webhooks
+    webhook_secret: SecretStr | None = Field(
+        default=None, description="`whsec_` and 24 to 64 bytes in base64, which sign webhooks; none: no webhooks"
+    )
+    webhook_allow_http: bool = Field(default=False, description="take webhook addresses of plain HTTP, too")
+    webhook_private_networks: Annotated[list[IPvAnyNetwork], NoDecode] = Field(
+        default=[], description="networks that webhooks may go to although they are not public, separated by commas"
+    )
+
     # how jobs are worked on
     worker_queues: Annotated[list[Literal["pictures", "videos"]], NoDecode] = Field(
         default=["pictures", "videos"],
@@ -122,7 +132,20 @@ class Settings(BaseSettings):
         default=30.0, gt=0, description="longest that an upload may pause before it is given up"
     )
 
-    @field_validator("providers", "worker_queues", mode="before")
+    @field_validator("webhook_secret")
+    @classmethod
+    def _signs(cls, secret: SecretStr | None) -> SecretStr | None:
+        if secret is not None:
+            prefix, _, key = secret.get_secret_value().rpartition("_")
+            try:
+                length = len(b64decode(key, validate=True))
+            except ValueError:
+                length = 0
+            if prefix != "whsec" or not 24 <= length <= 64:
+                raise ValueError('make one by: echo "whsec_$(openssl rand -base64 32)"')
+        return secret
+
+    @field_validator("providers", "worker_queues", "webhook_private_networks", mode="before")
     @classmethod
     def _split_commas(cls, value: Any) -> Any:
         """An environment variable holds `cuda,cpu`."""

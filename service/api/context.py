@@ -22,6 +22,7 @@ from service.jobs.record import Kind
 from service.jobs.storage import Storage
 from service.media.sandbox import Sandbox
 from service.settings import Settings
+from service.webhooks.deliverer import make_deliverer
 
 logger = logging.getLogger(__name__)
 
@@ -87,6 +88,8 @@ async def open_context(settings: Settings, redis_url: str) -> AsyncIterator[Cont
         probes=anyio.CapacityLimiter(_PROBES_AT_ONCE),
     )
     tasks = [asyncio.create_task(context.newsroom.run()), asyncio.create_task(_sweep_for_ever(context))]
+    if (deliverer := make_deliverer(client, context.intake, settings)) is not None:
+        tasks.append(asyncio.create_task(deliverer.run()))
     try:
         await run_in_threadpool(context.sandbox.warm_up)
         yield context

@@ -4,6 +4,7 @@ from typing import Any, Final
 
 from service.api.problems import MEDIA_TYPE
 from service.api.schemas import Job, Problem
+from service.webhooks.request import FIELDS as WEBHOOK_FIELDS
 from service.work.requests import PictureRequest, VideoRequest
 
 _PROBLEM_CONTENT: Final = {MEDIA_TYPE: {"schema": Problem.model_json_schema()}}
@@ -35,7 +36,7 @@ def _form(
     schema = {
         "type": "object",
         "required": required,
-        "properties": {**files, **model.model_json_schema()["properties"]},
+        "properties": {**files, **model.model_json_schema()["properties"], **WEBHOOK_FIELDS},
     }
     return {"required": True, "content": {"multipart/form-data": {"schema": schema}}}
 

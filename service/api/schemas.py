@@ -1,7 +1,7 @@
 """The documents that the API gives, as its OpenAPI description shows them."""
 
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -49,6 +49,18 @@ class Result(BaseModel):
     receipt: dict[str, Any]
 
 
+class Webhook(BaseModel):
+    """How far the telling of a job's end is.
+
+    state: `waiting` for the end, `pending` until the next attempt, `delivered`, `failed`, or `unwanted`: it ended in a
+    way that was not asked for. last_status: of the receiver's latest answer; null if there was none.
+    """
+
+    state: Literal["waiting", "pending", "delivered", "failed", "unwanted"]
+    attempts: int
+    last_status: int | None
+
+
 class Job(BaseModel):
     """A job. receipt: of the only result; where there are several, each has its own.
 
@@ -70,6 +82,7 @@ class Job(BaseModel):
     error: Problem | None
     receipt: dict[str, Any] | None
     seconds: dict[str, float]
+    webhook: Webhook | None
 
 
 class Model(ModelSummary):
@@ -115,6 +128,16 @@ def job_document(record: JobRecord, root_path: str) -> Job:
         error=None if record.error is None else Problem(**record.error),
         receipt=results[0].receipt if len(results) == 1 else None,
         seconds=waited | record.seconds,
+        webhook=_webhook(record),
+    )
+
+
+def _webhook(record: JobRecord) -> Webhook | None:
+    if record.webhook_url is None:
+        return None
+    state = record.webhook_state or ("unwanted" if record.state.ended else "waiting")
+    return Webhook.model_validate(
+        {"state": state, "attempts": record.webhook_attempts, "last_status": record.webhook_last_status}
     )
 
 

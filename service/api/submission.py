@@ -29,6 +29,8 @@ from service.media.image import ImageInfo
 from service.media.video_file import VideoInfo
 from service.observe import identity, tracing
 from service.settings import Settings
+from service.webhooks.request import FIELDS as WEBHOOK_FIELDS
+from service.webhooks.request import WebhookRequest, read_webhook
 from service.work.requests import PREVIEW_STEPS_DB, PictureRequest, PreviewRequest, VideoRequest
 
 _MAX_KEY_LENGTH: Final = 255
@@ -55,7 +57,7 @@ class Form:
         }
         return FormRules(
             files={field: sizes[field] for field in self.files},
-            texts=frozenset(self.model.model_fields),
+            texts=frozenset({*self.model.model_fields, *WEBHOOK_FIELDS}),
             max_pause_seconds=settings.max_upload_pause_seconds,
         )
 
@@ -109,6 +111,7 @@ async def _receive(
     received = await receive_form(request, folder, form.rules(context.settings))
     _check_files(received, form)
     parameters = _read_parameters(received, form, defaults)
+    webhook = read_webhook(received.texts, context.settings)
     _check_counts(parameters, received, context.settings)
     _check_model(parameters.model, workers, context.settings)
     looks = await _probe_and_sync(received.files, folder, context)
@@ -117,12 +120,13 @@ async def _receive(
         id=job_id,
         parameters=parameters.model_dump(mode="json"),
         inputs=tuple(received.files),
-        fingerprint=_fingerprint(parameters, received.files),
+        fingerprint=_fingerprint(parameters, received.files, webhook),
         total=_total(parameters, looks, received),
         key=key,
         kind=form.kind,
         request_id=identity.request_id.get(),
         traceparent=tracing.traceparent(),
+        more={} if webhook is None else {"root_path": request.scope.get("root_path", ""), **webhook.record_fields()},
     )
 
 
@@ -158,7 +162,7 @@ def _check_files(received: ReceivedForm, form: Form) -> None:
 def _read_parameters(received: ReceivedForm, form: Form, defaults: Mapping[str, Any]) -> PictureRequest | VideoRequest:
     """The form's values, checked against each other; raises InvalidValue."""
     values: dict[str, Any] = dict(defaults)
-    for name in {name for name, _ in received.texts}:
+    for name in {name for name, _ in received.texts} - WEBHOOK_FIELDS.keys():
         given = [text for other, text in received.texts if other == name]
         if name in form.lists:
             values[name] = _read_list(name, given)
@@ -240,12 +244,16 @@ async def _probe_and_sync(files: Sequence[StoredInput], folder: Path, context: C
     return [outcome for outcome in outcomes if outcome is not None and not isinstance(outcome, BaseException)]
 
 
-def _fingerprint(parameters: PictureRequest | VideoRequest, files: Sequence[StoredInput]) -> str:
+def _fingerprint(
+    parameters: PictureRequest | VideoRequest, files: Sequence[StoredInput], webhook: WebhookRequest | None
+) -> str:
     """The same for the same request, whatever the order of its fields."""
-    content = [
+    content: list[Any] = [
         parameters.model_dump(mode="json"),
         [[stored.field, stored.sha256] for stored in sorted(files, key=lambda stored: stored.field)],
     ]
+    if webhook is not None:
+        content.append(webhook.record_fields())
     return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
 
 

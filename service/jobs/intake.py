@@ -1,6 +1,7 @@
 """The API's side of the job records: take a job in, read it, cancel or erase it."""
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import Any, Final
 
 from service.errors import IdempotencyMismatch, JobNotFound, QueueFull
@@ -17,6 +18,7 @@ class NewJob:
     """A job to be taken in. key: hash of the request's idempotency key, or empty.
 
     total: results, or (of a video) frames as far as its header tells. request_id, traceparent: of the HTTP request.
+    more: further fields of the record.
     """
 
     id: str
@@ -28,6 +30,7 @@ class NewJob:
     kind: Kind = "picture"
     request_id: str | None = None
     traceparent: str | None = None
+    more: Mapping[str, str] = field(default_factory=dict)
 
 
 class Intake:
@@ -56,6 +59,7 @@ class Intake:
         )
         about = {"request_id": job.request_id, "traceparent": job.traceparent}
         fields |= {name: value for name, value in about.items() if value is not None}
+        fields |= job.more
         pairs = [part for pair in fields.items() for part in pair]
         verdict, detail = await self._submit(args=[job.id, job.key, self._max_queue_length, SEND_GRACE_SECONDS, *pairs])
         if verdict == "full":

@@ -57,6 +57,8 @@ class JobRecord(BaseModel):
     attempt: counts the times that a worker took the job, and fences off the writes of earlier ones.
     lost: how many of those workers died over it.
     request_id, traceparent: of the HTTP request that brought it, for the log and the trace of its worker.
+    root_path: what a proxy in front of that request adds to addresses.
+    webhook_*: where its end is told, of which ends, and how far that is (service.webhooks).
     """
 
     model_config = ConfigDict(frozen=True)
@@ -82,6 +84,12 @@ class JobRecord(BaseModel):
     seconds: dict[str, float] = Field(default_factory=dict)
     request_id: str | None = None
     traceparent: str | None = None
+    root_path: str = ""
+    webhook_url: str | None = None
+    webhook_events: str | None = None
+    webhook_state: str | None = None
+    webhook_attempts: int = 0
+    webhook_last_status: int | None = None
 
 
 _JSON_FIELDS: Final = frozenset({"parameters", "inputs", "results", "error", "seconds"})

@@ -8,6 +8,7 @@ Kept in Redis, with the prefix `adis:`
   due             sorted   ids by the time at which somebody must look after them: a queued job whose message may not
                            have reached the broker, a running one whose worker is silent
   key:HASH        string   id of the job that an idempotency key belongs to
+  webhooks        sorted   ids of jobs whose end is still to be told (service.webhooks.schedule)
   metrics         hash     what has been counted so far (service.observe.catalogue)
 
 A worker holds a running job by `owner` and `attempt`, and has to write within its lease: `due` is when that ends.
@@ -41,12 +42,21 @@ local function reason(id, state)
   local problem = state == 'failed' and redis.call('HGET', P .. 'job:' .. id, 'error')
   return problem and string.match(problem, '"type": *"/problems/([%l-]+)"') or 'none'
 end
+local function notify(id, state, t)
+  local job = P .. 'job:' .. id
+  local events = redis.call('HGET', job, 'webhook_events')
+  if events and string.find(events, 'job.' .. state, 1, true) then
+    redis.call('HSET', job, 'webhook_state', 'pending', 'webhook_attempts', 0)
+    redis.call('ZADD', P .. 'webhooks', stamp(t), id)
+  end
+end
 local function finish(id, state, lifetime)
   local job, t = P .. 'job:' .. id, now()
   redis.call('HSET', job, 'state', state, 'finished', stamp(t), 'expires', stamp(t + lifetime))
   redis.call('HDEL', job, 'owner')
   redis.call('ZREM', P .. 'queued', id)
   redis.call('ZREM', P .. 'due', id)
+  notify(id, state, t)
   count('ended', id, state, reason(id, state))
   announce(id, 'state')
   redis.call('EXPIRE', job, lifetime)
@@ -211,6 +221,7 @@ if f[1] == 'queued' or f[1] == 'running' then
   return 'cancelled'
 end
 redis.call('DEL', job, P .. 'events:' .. id)
+redis.call('ZREM', P .. 'webhooks', id)
 if f[2] and redis.call('GET', P .. 'key:' .. f[2]) == id then redis.call('DEL', P .. 'key:' .. f[2]) end
 return 'erased'
 """

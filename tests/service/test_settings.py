@@ -32,7 +32,17 @@ def test_a_dotenv_file_is_read(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("name", "value"), [("PROVIDERS", "abacus"), ("PROVIDERS", ""), ("PORT", "99999"), ("MAX_SIDE", "0"), ("PORT", "x")]
+    ("name", "value"),
+    [
+        ("PROVIDERS", "abacus"),
+        ("PROVIDERS", ""),
+        ("PORT", "99999"),
+        ("MAX_SIDE", "0"),
+        ("PORT", "x"),
+        ("WEBHOOK_SECRET", "secret"),
+        ("WEBHOOK_SECRET", "whsec_c2hvcnQ="),
+        ("WEBHOOK_PRIVATE_NETWORKS", "10.0.0.0/99"),
+    ],
 )
 def test_a_bad_value_is_refused(monkeypatch: pytest.MonkeyPatch, name: str, value: str) -> None:
     monkeypatch.setenv(f"ADIS_{name}", value)
