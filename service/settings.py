@@ -99,7 +99,12 @@ class Settings(BaseSettings):
         default=86_400, gt=0, description="how long uploads, results and job records are kept"
     )
     max_wait_seconds: int = Field(default=60, ge=1, le=600, description="longest that `Prefer: wait` holds an answer")
-    max_queue_length: int = Field(default=100, ge=1, description="most jobs that may wait before new ones are refused")
+    max_queue_length: int = Field(default=100, ge=1, description="most jobs of each kind that may wait")
+    max_queue_bytes: int = Field(
+        default=20 * 1024 * MEBIBYTE,
+        gt=0,
+        description="most bytes of uploads of each kind of job that did not end",
+    )
 
     # webhooks
     webhook_secret: SecretStr | None = Field(

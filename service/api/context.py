@@ -2,7 +2,7 @@
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from typing import Annotated, Final
@@ -18,7 +18,7 @@ from service.jobs.events import Newsroom
 from service.jobs.intake import Intake
 from service.jobs.presence import WorkerReport, live_workers
 from service.jobs.queue import QUEUES, make_queue
-from service.jobs.record import Kind
+from service.jobs.record import JobRecord, JobState, Kind
 from service.jobs.storage import Storage
 from service.media.sandbox import Sandbox
 from service.settings import Settings
@@ -61,6 +61,21 @@ class Context:
             )
         return ready
 
+    async def estimate(self, record: JobRecord) -> float | None:
+        """Seconds until a queued job is done; None if nobody knows."""
+        if record.state is not JobState.QUEUED:
+            return None
+        try:
+            workers = await self.ready_workers(record.kind)
+        except Unavailable:
+            return None
+        return await self.intake.seconds_until_done(record, slots(workers))
+
+
+def slots(workers: Sequence[WorkerReport]) -> int:
+    """Jobs that they do at once."""
+    return sum(worker.processes for worker in workers)
+
 
 async def get_context(request: Request) -> Context:
     """The dependency of the routes."""
@@ -80,7 +95,7 @@ async def open_context(settings: Settings, redis_url: str) -> AsyncIterator[Cont
     context = Context(
         settings=settings,
         client=client,
-        intake=Intake(client, settings.max_queue_length, settings.result_ttl_seconds),
+        intake=Intake(client, settings.max_queue_length, settings.result_ttl_seconds, settings.max_queue_bytes),
         newsroom=Newsroom(client),
         storage=storage,
         queue=make_queue(redis_url, settings.longest_job_seconds),

@@ -18,6 +18,7 @@ from service.api.submission import PICTURE, PREVIEW, VIDEO, Form, submit
 from service.errors import Conflict
 from service.jobs.events import JobEvent
 from service.jobs.intake import job_not_found
+from service.jobs.pace import whole_seconds
 from service.jobs.record import JobRecord, JobState
 
 router = APIRouter(tags=["jobs"], responses=PROBLEMS)
@@ -81,8 +82,10 @@ async def _answer(request: Request, context: Context, record: JobRecord, result:
     """What a job looks like to the one who handed it in."""
     url = f"{request.scope.get('root_path', '')}/jobs/{record.id}"
     if not record.state.ended:
-        headers = {"Location": url, "Retry-After": str(_RETRY_AFTER_SECONDS)}
-        return _job_response(request, record, status_code=202, headers=headers)
+        estimate = await context.estimate(record)
+        again = _RETRY_AFTER_SECONDS if estimate is None else whole_seconds(estimate)
+        headers = {"Location": url, "Retry-After": str(again)}
+        return _job_response(request, record, 202, headers, estimate)
     if result and record.state is JobState.FAILED and record.error is not None:
         response: Response = stored_problem_response(record.error)
     elif result and record.state is JobState.CANCELLED:
@@ -96,9 +99,13 @@ async def _answer(request: Request, context: Context, record: JobRecord, result:
 
 
 def _job_response(
-    request: Request, record: JobRecord, status_code: int = 200, headers: dict[str, str] | None = None
+    request: Request,
+    record: JobRecord,
+    status_code: int = 200,
+    headers: dict[str, str] | None = None,
+    estimated_seconds: float | None = None,
 ) -> JSONResponse:
-    document = job_document(record, request.scope.get("root_path", "")).model_dump(mode="json")
+    document = job_document(record, request.scope.get("root_path", ""), estimated_seconds).model_dump(mode="json")
     no_store = {"Cache-Control": "no-store"}
     return JSONResponse(document, status_code=status_code, headers=no_store | (headers or {}))
 
@@ -106,7 +113,8 @@ def _job_response(
 @router.get("/jobs/{job_id}", response_model=Job)
 async def read_job(job_id: JobId, request: Request, context: Using) -> Response:
     """The state of a job, its progress, and what came of it."""
-    return _job_response(request, await _read(context, job_id))
+    record = await _read(context, job_id)
+    return _job_response(request, record, estimated_seconds=await context.estimate(record))
 
 
 @router.get("/jobs/{job_id}/events", response_class=StreamingResponse, **EVENTS)

@@ -65,6 +65,7 @@ class Job(BaseModel):
     """A job. receipt: of the only result; where there are several, each has its own.
 
     seconds: how long each part of the work took, and the wait in the queue.
+    estimated_seconds: until a queued job is done, from how long others took of late; null if that is not known.
     """
 
     model_config = ConfigDict(json_schema_extra={"description": "The state of a job and what came of it."})
@@ -82,6 +83,7 @@ class Job(BaseModel):
     error: Problem | None
     receipt: dict[str, Any] | None
     seconds: dict[str, float]
+    estimated_seconds: float | None
     webhook: Webhook | None
 
 
@@ -106,7 +108,7 @@ class Status(BaseModel):
     checks: dict[str, str] = Field(default_factory=dict)
 
 
-def job_document(record: JobRecord, root_path: str) -> Job:
+def job_document(record: JobRecord, root_path: str, estimated_seconds: float | None = None) -> Job:
     """The record as clients see it. root_path: prefix of every address, where a proxy adds one."""
     url = f"{root_path}/jobs/{record.id}"
     results = [
@@ -128,6 +130,7 @@ def job_document(record: JobRecord, root_path: str) -> Job:
         error=None if record.error is None else Problem(**record.error),
         receipt=results[0].receipt if len(results) == 1 else None,
         seconds=waited | record.seconds,
+        estimated_seconds=None if estimated_seconds is None else round(estimated_seconds, 3),
         webhook=_webhook(record),
     )
 

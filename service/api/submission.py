@@ -16,7 +16,7 @@ from redis.exceptions import RedisError
 from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
 
-from service.api.context import Context, logger
+from service.api.context import Context, logger, slots
 from service.api.multipart import FileRule, FormRules, ReceivedForm, receive_form
 from service.errors import InvalidValue, MediaError, MissingField, ModelNotFound, Unavailable
 from service.jobs.intake import NewJob
@@ -79,7 +79,7 @@ async def submit(
     job_id = uuid.uuid4().hex
     try:
         job = await _receive(request, context, job_id, key, workers, form, defaults or {})
-        actual_id, is_new = await context.intake.submit(job)
+        actual_id, is_new = await context.intake.submit(job, slots(workers))
         identity.job_id.set(actual_id)
     except RedisError:
         raise  # the record may have been written all the same; then its files are needed, else they are swept up

@@ -7,10 +7,10 @@ from typing import Any, Final
 from service.errors import IdempotencyMismatch, JobNotFound, QueueFull
 from service.jobs import scripts
 from service.jobs.connection import AsyncClient
+from service.jobs.pace import Pace
 from service.jobs.record import JobRecord, Kind, StoredInput, hash_fields, record_from_hash
 
 SEND_GRACE_SECONDS: Final = 10.0  # after it a worker sends a queued job's message again
-_RETRY_AFTER_SECONDS: Final = 5
 
 
 @dataclass(frozen=True)
@@ -36,18 +36,24 @@ class NewJob:
 class Intake:
     """Job records as the API needs them; every change is one atomic script."""
 
-    def __init__(self, client: AsyncClient, max_queue_length: int, lifetime_seconds: int) -> None:
+    def __init__(
+        self, client: AsyncClient, max_queue_length: int, lifetime_seconds: int, max_queue_bytes: int | None = None
+    ) -> None:
+        """max_queue_length, max_queue_bytes: of each kind of job; bytes of the uploads of all that did not end."""
         self._client = client
         self._max_queue_length = max_queue_length
+        self._max_queue_bytes = max_queue_bytes
         self._lifetime_seconds = lifetime_seconds
+        self._pace = Pace(client)
         self._submit = client.register_script(scripts.SUBMIT)
         self._sent = client.register_script(scripts.SENT)
         self._delete = client.register_script(scripts.DELETE)
 
-    async def submit(self, job: NewJob) -> tuple[str, bool]:
+    async def submit(self, job: NewJob, slots: int = 1) -> tuple[str, bool]:
         """Write the record of `job`, or find the one that its idempotency key belongs to: (id, whether it is new).
 
-        Raises QueueFull, or IdempotencyMismatch if the key came with another request.
+        slots: jobs that the workers do at once. Raises QueueFull, or IdempotencyMismatch if the key came with another
+        request.
         """
         fields = hash_fields(
             kind=job.kind,
@@ -61,9 +67,13 @@ class Intake:
         fields |= {name: value for name, value in about.items() if value is not None}
         fields |= job.more
         pairs = [part for pair in fields.items() for part in pair]
-        verdict, detail = await self._submit(args=[job.id, job.key, self._max_queue_length, SEND_GRACE_SECONDS, *pairs])
-        if verdict == "full":
-            raise QueueFull(f"{detail} jobs are waiting already; try again soon", retry_after=_RETRY_AFTER_SECONDS)
+        size = sum(stored.bytes for stored in job.inputs)
+        limits = [self._max_queue_length, size, "" if self._max_queue_bytes is None else self._max_queue_bytes]
+        verdict, detail = await self._submit(args=[job.id, job.key, SEND_GRACE_SECONDS, job.kind, *limits, *pairs])
+        if verdict in ("jobs", "bytes"):
+            there = "jobs are waiting" if verdict == "jobs" else "bytes of uploads are waiting or worked on"
+            seconds = await self._pace.retry_after(job.kind, slots)
+            raise QueueFull(f"{detail} {there} already; try again in {seconds} s", retry_after=seconds)
         if verdict == "other":
             raise IdempotencyMismatch(
                 f"this Idempotency-Key belongs to job {detail}, which is of another request; use a new key",
@@ -81,6 +91,10 @@ class Intake:
         if not fields:
             raise job_not_found(job_id)
         return record_from_hash(job_id, fields)
+
+    async def seconds_until_done(self, record: JobRecord, slots: int) -> float | None:
+        """How long a queued job will probably take from now on; None if that is not known, or it waits no more."""
+        return await self._pace.seconds_until_done(record.id, record.kind, slots)
 
     async def delete(self, job_id: str) -> None:
         """Cancel an active job, or erase the record of one that has ended; raises JobNotFound."""

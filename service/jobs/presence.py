@@ -47,7 +47,7 @@ class Runtime(BaseModel):
 
 
 class WorkerReport(BaseModel):
-    """One live worker. runtime: None while its model is still loading."""
+    """One live worker. runtime: None while its model is still loading. processes: jobs that it does at once."""
 
     model_config = ConfigDict(frozen=True)
 
@@ -57,6 +57,7 @@ class WorkerReport(BaseModel):
     models: tuple[ModelSummary, ...]
     queues: tuple[str, ...]
     runtime: Runtime | None = None
+    processes: int = 1
 
 
 @dataclass(frozen=True)
@@ -76,13 +77,14 @@ class Presence:
         self._worker = worker
         self._entry, self._pulse = f"adis:worker:{worker}", f"adis:pulse:{worker}"
 
-    def enter(self, models: list[ModelSummary], queues: Sequence[str]) -> None:
-        """Say that the worker is there and takes from `queues`; it counts from `announce_runtime` on."""
+    def enter(self, models: list[ModelSummary], queues: Sequence[str], processes: int = 1) -> None:
+        """Say that the worker is there and does `processes` jobs at once; it counts from `announce_runtime` on."""
         fields = {
             "host": socket.gethostname(),
             "pid": str(os.getpid()),
             "models": json.dumps([model.model_dump() for model in models]),
             "queues": json.dumps(list(queues)),
+            "processes": str(processes),
         }
         self._client.hset(self._entry, mapping=fields)
         self.beat()
@@ -127,6 +129,7 @@ async def live_workers(client: AsyncClient) -> list[WorkerReport]:
             models=json.loads(fields["models"]),
             queues=json.loads(fields["queues"]),
             runtime=json.loads(fields["runtime"]) if "runtime" in fields else None,
+            processes=int(fields.get("processes", 1)),
         )
         for worker, fields in live.items()
     ]

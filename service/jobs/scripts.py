@@ -8,6 +8,9 @@ Kept in Redis, with the prefix `adis:`
   due             sorted   ids by the time at which somebody must look after them: a queued job whose message may not
                            have reached the broker, a running one whose worker is silent
   key:HASH        string   id of the job that an idempotency key belongs to
+  uploads         hash     `kind|bytes` of the uploads of each job that has not ended, by id
+  load            hash     their sums: `kind|jobs` that wait, `kind|bytes` of all
+  pace            hash     seconds that a unit of work took of late, by kind (service.jobs.pace)
   webhooks        sorted   ids of jobs whose end is still to be told (service.webhooks.schedule)
   metrics         hash     what has been counted so far (service.observe.catalogue)
 
@@ -26,6 +29,24 @@ local function now()
 end
 local function stamp(seconds)
   return string.format('%.6f', seconds)
+end
+local function add(id, jobs, bytes_sign)
+  local kind, bytes = string.match(redis.call('HGET', P .. 'uploads', id) or '', '^(%l+)|(%d+)$')
+  if kind then
+    redis.call('HINCRBY', P .. 'load', kind .. '|jobs', jobs)
+    redis.call('HINCRBY', P .. 'load', kind .. '|bytes', bytes_sign * tonumber(bytes))
+  end
+end
+local function enqueue(id, t)
+  if redis.call('ZADD', P .. 'queued', t, id) == 1 then add(id, 1, 0) end
+end
+local function dequeue(id)
+  if redis.call('ZREM', P .. 'queued', id) == 1 then add(id, -1, 0) end
+end
+local function let_go(id)
+  dequeue(id)
+  add(id, 0, -1)
+  redis.call('HDEL', P .. 'uploads', id)
 end
 local function announce(id, name)
   local f = redis.call('HMGET', P .. 'job:' .. id, 'state', 'done', 'total', 'unit', 'error')
@@ -50,11 +71,18 @@ local function notify(id, state, t)
     redis.call('ZADD', P .. 'webhooks', stamp(t), id)
   end
 end
+local function learn(id)
+  local f = redis.call('HMGET', P .. 'job:' .. id, 'kind', 'started', 'done', 'total')
+  local kind, units = f[1] or 'picture', math.max(tonumber(f[3]) > 0 and f[3] or f[4], 1)
+  local took = (now() - tonumber(f[2])) / units
+  local before = tonumber(redis.call('HGET', P .. 'pace', kind) or took)
+  redis.call('HSET', P .. 'pace', kind, string.format('%.9g', before + 0.2 * (took - before)))
+end
 local function finish(id, state, lifetime)
   local job, t = P .. 'job:' .. id, now()
   redis.call('HSET', job, 'state', state, 'finished', stamp(t), 'expires', stamp(t + lifetime))
   redis.call('HDEL', job, 'owner')
-  redis.call('ZREM', P .. 'queued', id)
+  let_go(id)
   redis.call('ZREM', P .. 'due', id)
   notify(id, state, t)
   count('ended', id, state, reason(id, state))
@@ -74,7 +102,7 @@ local function lose(id, most, problem, lifetime)
   end
   redis.call('HSET', job, 'state', 'queued', 'done', 0)
   redis.call('HDEL', job, 'owner')
-  redis.call('ZADD', P .. 'queued', t, id)
+  enqueue(id, t)
   return true
 end
 local function held(id, owner, attempt)
@@ -86,15 +114,17 @@ local function held(id, owner, attempt)
 end
 """
 
-# id, key or '', most waiting, seconds of grace for the message, then the record's fields and values
-# -> {'new'|'same', id}, {'other', id} (the key belongs to another request), {'full', waiting}
+# id, key or '', seconds of grace for the message, kind, most of it that wait, bytes of the uploads, most bytes of the
+# kind or '', then the record's fields and values
+# -> {'new'|'same', id}, {'other', id} (the key belongs to another request), {'jobs'|'bytes', how many there are}: full
 SUBMIT: Final = (
     _COMMON
     + """
-local id, key, most, grace = ARGV[1], ARGV[2], tonumber(ARGV[3]), tonumber(ARGV[4])
+local id, key, grace, kind, most = ARGV[1], ARGV[2], tonumber(ARGV[3]), ARGV[4], tonumber(ARGV[5])
+local bytes, most_bytes = tonumber(ARGV[6]), tonumber(ARGV[7])
 local job, t = P .. 'job:' .. id, now()
 local fields = {}
-for i = 5, #ARGV do fields[#fields + 1] = ARGV[i] end
+for i = 8, #ARGV do fields[#fields + 1] = ARGV[i] end
 if key ~= '' then
   local first = redis.call('GET', P .. 'key:' .. key)
   local known = first and redis.call('HGET', P .. 'job:' .. first, 'fingerprint')
@@ -104,14 +134,21 @@ if key ~= '' then
     end
   end
 end
-local waiting = redis.call('ZCARD', P .. 'queued')
-if waiting >= most then return {'full', tostring(waiting)} end
+local load = redis.call('HMGET', P .. 'load', kind .. '|jobs', kind .. '|bytes')
+local jobs, held_bytes = tonumber(load[1] or 0), tonumber(load[2] or 0)
+if jobs >= most then return {'jobs', tostring(jobs)} end
+-- one that is larger than all that is allowed would never come in, so it does when nothing else is there
+if most_bytes and held_bytes > 0 and held_bytes + bytes > most_bytes then
+  return {'bytes', string.format('%.0f', held_bytes)}
+end
 redis.call('HSET', job, 'state', 'queued', 'created', stamp(t), 'done', 0, unpack(fields))
 if key ~= '' then
   redis.call('HSET', job, 'key', key)
   redis.call('SET', P .. 'key:' .. key, id)
 end
-redis.call('ZADD', P .. 'queued', stamp(t), id)
+redis.call('HSET', P .. 'uploads', id, kind .. '|' .. ARGV[6])
+enqueue(id, stamp(t))
+add(id, 0, 1)
 redis.call('ZADD', P .. 'due', stamp(t + grace), id)
 count('accepted', id)
 announce(id, 'state')
@@ -154,7 +191,7 @@ elseif state ~= 'queued' then
 end
 redis.call('HINCRBY', job, 'attempt', 1)
 redis.call('HSET', job, 'state', 'running', 'owner', owner, 'started', stamp(t), 'done', 0)
-redis.call('ZREM', P .. 'queued', id)
+dequeue(id)
 redis.call('ZADD', P .. 'due', stamp(t + lease), id)
 announce(id, 'state')
 return 'claimed'
@@ -188,6 +225,7 @@ if verdict ~= 'held' then
   return (f[1] == ARGV[4] and f[2] == ARGV[3]) and 'held' or verdict
 end
 for i = 6, #ARGV, 2 do redis.call('HSET', job, ARGV[i], ARGV[i + 1]) end
+if ARGV[4] == 'succeeded' then learn(id) end
 finish(id, ARGV[4], tonumber(ARGV[5]))
 return 'held'
 """
@@ -202,7 +240,7 @@ if verdict ~= 'held' then return verdict end
 local t = stamp(now())
 redis.call('HSET', P .. 'job:' .. id, 'state', 'queued', 'done', 0)
 redis.call('HDEL', P .. 'job:' .. id, 'owner', 'started')
-redis.call('ZADD', P .. 'queued', t, id)
+enqueue(id, t)
 redis.call('ZADD', P .. 'due', t, id)
 announce(id, 'state')
 return 'held'
@@ -275,7 +313,7 @@ for _, id in ipairs(redis.call('ZRANGEBYSCORE', P .. 'due', '-inf', stamp(t), 'L
     found[#found + 1] = redis.call('HGET', P .. 'job:' .. id, 'kind') or 'picture'
   else
     redis.call('ZREM', P .. 'due', id)
-    if not state then redis.call('ZREM', P .. 'queued', id) end
+    if not state then let_go(id) end
   end
 end
 return found

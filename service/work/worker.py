@@ -84,7 +84,8 @@ def run_worker(settings: Settings, redis_url: str) -> int:
     storage.prepare()
     presence = Presence(client, worker)
     kinds: list[Kind] = [kind for kind, queue in QUEUES.items() if queue in settings.worker_queues]
-    presence.enter([_summary(bundle) for bundle in list_bundles(settings.models_dir)], settings.worker_queues)
+    models = [_summary(bundle) for bundle in list_bundles(settings.models_dir)]
+    presence.enter(models, settings.worker_queues, settings.worker_processes)
     app = make_queue(redis_url, settings.longest_job_seconds)
     process = PoolProcess(app, settings, redis_url, worker)
     register_tasks(app, process, settings)

@@ -194,6 +194,19 @@ def test_a_full_queue_refuses_for_now(redis_url: str, data_dir: Path) -> None:
     assert len(list((data_dir / "jobs").iterdir())) == 1
 
 
+def test_a_queue_full_of_bytes_refuses_for_as_long_as_its_work_takes(
+    redis_url: str, data_dir: Path, client: Client
+) -> None:
+    with somebody_at_work(redis_url), api(redis_url, data_dir, max_queue_bytes=len(PHOTO) + len(SOUND)) as http:
+        first = http.post("/stylize", files=GOOD)
+        client.hset("adis:pace", "picture", 77)
+        answer = http.post("/stylize", files=GOOD)
+        assert (answer.status_code, answer.json()["type"]) == (503, "/problems/queue-full")
+        assert answer.headers["Retry-After"] == "77"
+        assert http.delete(first.json()["url"]).status_code == 204
+        assert http.post("/stylize", files=GOOD).status_code == 202
+
+
 def test_without_redis_every_request_is_refused_for_now(tmp_path: Path) -> None:
     with api(f"unix://{tmp_path}/nobody.sock", tmp_path / "data") as http:
         answers = [http.post("/stylize", files=GOOD), http.get(f"/jobs/{'0' * 32}"), http.get("/readyz")]
