@@ -1,9 +1,13 @@
 """A message is posted once, signed, to the address that was checked, and what comes back is hardly looked at."""
 
 import asyncio
+import socket
 import ssl
 import subprocess
-from collections.abc import Sequence
+import threading
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from ipaddress import ip_address, ip_network
 from pathlib import Path
 
@@ -99,6 +103,46 @@ def test_a_receiver_that_does_not_answer_in_time_has_not_been_told() -> None:
         receiver.answering.clear()
         with pytest.raises(NotDelivered, match="no answer within"):
             post(receiver.address, timeout_seconds=0.3)
+
+
+@contextmanager
+def streaming(begin: bytes, again: bytes, pause_seconds: float) -> Iterator[tuple[str, threading.Event]]:
+    """A server that sends `begin`, then `again` for ever: its address, and an event for when it was hung up on."""
+    hung_up = threading.Event()
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+
+        def serve() -> None:
+            connection, _ = listener.accept()
+            with connection:
+                try:
+                    connection.sendall(begin)
+                    while True:
+                        connection.sendall(again)
+                        time.sleep(pause_seconds)
+                except OSError:
+                    hung_up.set()
+
+        thread = threading.Thread(target=serve)
+        thread.start()
+        try:
+            yield f"http://127.0.0.1:{listener.getsockname()[1]}/", hung_up
+        finally:
+            thread.join(60)
+
+
+def test_an_answer_without_end_is_not_read() -> None:
+    with streaming(b"HTTP/1.1 200 OK\r\n\r\n", b"x" * 65536, 0) as (url, hung_up):
+        assert post(url) == 200
+    assert hung_up.is_set()
+
+
+def test_an_answer_that_drips_costs_no_more_than_the_whole_time() -> None:
+    with (
+        streaming(b"HTTP/1.1 200 OK\r\n", b"a: b\r\n", 0.05) as (url, hung_up),
+        pytest.raises(NotDelivered, match="no answer within"),
+    ):
+        post(url, timeout_seconds=0.5)
+    assert hung_up.is_set()
 
 
 def test_nobody_listening_and_no_such_name_are_no_delivery() -> None:
