@@ -16,9 +16,10 @@ serve: $(VENV)/.service ## install the service alone and start it on http://127.
 test: check $(VENV)/.chromium ## install everything, then formatting, lint, types and every test
 	$(BIN)/python -m pytest
 
-bench: $(VENV)/.everything ## measure the service: a table on the screen, JSON beside it
+bench: $(VENV)/.everything ## measure service and training: tables on the screen, JSON beside them
 	$(BIN)/python -m tests.bench
 	$(BIN)/python -m tests.bench.video
+	$(BIN)/python -m tests.bench.training
 
 soak: $(VENV)/.everything ## kill the service's processes under load, and check every accepted job
 	$(BIN)/python -m tests.faults --jobs 1000 --kill-every 4

@@ -10,12 +10,14 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from tests.bench.plain_step import PlainNetworks
 from training.config import PRESETS, AudioConfig, DiscriminatorConfig, GeneratorConfig, LossConfig
 from training.networks.audio_encoder import AudioEncoder
 from training.networks.discriminator import PatchDiscriminator
 from training.networks.generator import Decoder, Generator
 from training.networks.patch_projector import PatchProjector, draw_places
 from training.networks.spectrogram import Spectrogram, align_to_picture, peak_normalized
+from training.step import Networks
 
 PAPER = PRESETS["paper"]
 SMALL_AUDIO = AudioConfig(clip_seconds=1.0, encoder_width=4, embedding_dim=8)
@@ -212,3 +214,11 @@ def test_the_same_places_are_taken_of_query_and_key() -> None:
     projected = projector(maps, places)
     assert [tuple(p.shape) for p in projected] == [(2, 64, 256), (2, 16, 256)]
     assert torch.allclose(projected[0].norm(dim=-1), torch.ones(2, 64), atol=1e-5)
+
+
+def test_the_yardstick_of_speed_is_the_papers_size() -> None:
+    plain, ours = PlainNetworks(), Networks(PAPER)
+    assert parameters(plain.encoder) + parameters(plain.decoder) == parameters(ours.generator)
+    assert parameters(plain.audio) == parameters(ours.audio_encoder)
+    assert parameters(plain.judge) == parameters(ours.discriminator)
+    assert parameters(plain.heads) == parameters(ours.projector)
