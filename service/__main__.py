@@ -22,6 +22,7 @@ _CLIENTS = {
     "stylize": "send a photograph and sounds to a running service, and save the results",
     "stylize-video": "send a video whose soundtrack's volume is to be edited",
 }
+_KEYS = {"keys": "make, list and revoke API keys: keys create NAME"}
 _PARTS = {
     "all": "the queue's server, a worker and the API, started and stopped together (the default)",
     "api": "the API alone; needs ADIS_REDIS_URL",
@@ -35,12 +36,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
     given = list(sys.argv[1:] if arguments is None else arguments)
     if given[:1] and given[0] in _CLIENTS:
         return _run_client(given[0], given[1:])
-    parts = [f"  {name:13} {text}" for name, text in (_PARTS | _CLIENTS).items()]
+    if given[:1] == ["keys"]:
+        return _run_keys(given[1:])
+    parts = [f"  {name:13} {text}" for name, text in (_PARTS | _KEYS | _CLIENTS).items()]
     parser = argparse.ArgumentParser(
         prog="python -m service",
         usage="%(prog)s [PART] [options]",
         description=_DESCRIPTION,
-        epilog="\n".join([*parts, "", "Each of the last two has a --help of its own.", "", _EPILOG]),
+        epilog="\n".join([*parts, "", "Each of the last three has a --help of its own.", "", _EPILOG]),
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("part", nargs="?", default="all", choices=_PARTS, help="what to run, see below")
@@ -50,12 +53,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = parser.parse_args(given)
     if options.queues:
         os.environ["ADIS_WORKER_QUEUES"] = options.queues
-    try:
-        settings = get_settings()
-    except ValidationError as exc:
-        for error in exc.errors():
-            name = "_".join(str(part) for part in error["loc"][:1]).upper()
-            print(f"ADIS_{name.removeprefix('ADIS_')}: {error['msg']}", file=sys.stderr)
+    settings = _read_settings()
+    if settings is None:
         return 2
     if options.part == "settings":
         _print_settings(settings)
@@ -69,6 +68,24 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return _run(options.part, settings, options.fd)
 
 
+def _read_settings() -> Settings | None:
+    """None if one is bad, which is said then."""
+    try:
+        return get_settings()
+    except ValidationError as exc:
+        for error in exc.errors():
+            name = "_".join(str(part) for part in error["loc"][:1]).upper()
+            print(f"ADIS_{name.removeprefix('ADIS_')}: {error['msg']}", file=sys.stderr)
+        return None
+
+
+def _run_keys(arguments: Sequence[str]) -> int:
+    from service.access.command import main as run
+
+    settings = _read_settings()
+    return 2 if settings is None else run(settings, arguments)
+
+
 def _run_client(command: str, arguments: Sequence[str]) -> int:
     try:
         from service.client.commands import main as run
@@ -78,18 +95,15 @@ def _run_client(command: str, arguments: Sequence[str]) -> int:
 
 
 def _run(part: str, settings: Settings, fd: int | None) -> int:
+    from service.access.exposure import Exposed, check_exposure
     from service.api.server import PortTaken, bind, serve
     from service.supervisor import StartFailed, run_service
 
-    if part != "worker" and settings.is_reached_from_outside and not settings.allow_anonymous:
-        return _refuse(
-            f"on {settings.host} anybody may use it: put a proxy that asks who they are before it and set "
-            "ADIS_ALLOW_ANONYMOUS=true, or leave ADIS_HOST at 127.0.0.1",
-            2,
-        )
     if part != "all" and settings.redis_url is None:
         return _refuse(f"{part} alone needs the queue's address: set ADIS_REDIS_URL (redis://host:6379/0)", 2)
     try:
+        if part != "worker":
+            asyncio.run(check_exposure(settings))
         if part == "all":
             return asyncio.run(run_service(settings))
         assert settings.redis_url is not None
@@ -100,7 +114,7 @@ def _run(part: str, settings: Settings, fd: int | None) -> int:
         with socket.socket(fileno=fd) if fd is not None else bind(settings.host, settings.port) as listener:
             serve(settings, settings.redis_url, listener)
         return 0
-    except PortTaken as exc:
+    except (PortTaken, Exposed) as exc:
         return _refuse(str(exc), 2)
     except StartFailed as exc:
         return _refuse(str(exc), exc.exit_code)

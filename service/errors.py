@@ -10,6 +10,8 @@ StylizationError
 ├── TooLarge               413  too many bytes, pixels or seconds
 ├── UploadStalled          408  the request's body stopped arriving
 ├── RangeNotSatisfiable    416  the result has no such bytes
+├── Unauthorized           401  a key is needed, and none that is valid came
+├── TooManyRequests        429  the key asks too often, or has too many jobs at once (Retry-After)
 ├── JobNotFound            404  no such job, or it has expired
 ├── ResultNotFound         404  the job has no such result
 ├── Conflict               409  the job's state does not allow it
@@ -20,6 +22,7 @@ StylizationError
 └── ProviderError          500  no wanted execution provider loads: refused at start-up
 """
 
+from collections.abc import Mapping
 from typing import Any, ClassVar
 
 
@@ -27,12 +30,14 @@ class StylizationError(Exception):
     """The root: `detail` says what is wrong and what to do, in words that a client may read.
 
     field: name of the request's field that is at fault, if one is.
-    retry_after: seconds after which trying again makes sense, for 503.
+    retry_after: seconds after which trying again makes sense, for 429 and 503.
+    headers: that belong to every answer of this kind.
     """
 
     status: ClassVar[int] = 500
     type: ClassVar[str] = "internal"
     title: ClassVar[str] = "The service failed"
+    headers: ClassVar[Mapping[str, str]] = {}
 
     def __init__(self, detail: str, *, field: str | None = None, retry_after: int | None = None) -> None:
         super().__init__(detail)
@@ -105,6 +110,19 @@ class RangeNotSatisfiable(StylizationError):
     status = 416
     type = "range-not-satisfiable"
     title = "The result has no such bytes"
+
+
+class Unauthorized(StylizationError):
+    status = 401
+    type = "unauthorized"
+    title = "An API key is needed"
+    headers: ClassVar[Mapping[str, str]] = {"WWW-Authenticate": "Bearer"}
+
+
+class TooManyRequests(StylizationError):
+    status = 429
+    type = "too-many-requests"
+    title = "The key's limit is reached"
 
 
 class JobNotFound(StylizationError):

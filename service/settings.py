@@ -26,7 +26,16 @@ class Settings(BaseSettings):
     port: int = Field(default=8000, ge=0, le=65535, description="port that the API listens on (0: any free one)")
     allow_anonymous: bool = Field(
         default=False,
-        description="answer on an address that other machines reach, though anybody there may use the service",
+        description="listen where other machines reach it though there is no API key: anybody may use it then",
+    )
+    require_keys: bool = Field(default=False, description="ask for an API key even while none exists")
+    key_requests_per_minute: int = Field(
+        default=120,
+        ge=0,
+        description="jobs that one API key may hand in a minute, unless it has its own limit (0: any)",
+    )
+    key_active_jobs: int = Field(
+        default=50, ge=0, description="jobs of one API key that may wait or run, unless it has its own limit (0: any)"
     )
     data_dir: Path = Field(
         default=Path("data"), description="folder for uploads, results and the embedded queue's data"
@@ -163,6 +172,11 @@ class Settings(BaseSettings):
             return not ip_address(self.host).is_loopback
         except ValueError:
             return self.host != "localhost"
+
+    @property
+    def always_wants_keys(self) -> bool:
+        """Whether a key is needed even while none exists: revoking the last one must not let everybody in."""
+        return self.require_keys or (self.is_reached_from_outside and not self.allow_anonymous)
 
     def max_seconds(self, kind: Kind) -> int:
         """Longest that one job of that kind may run."""

@@ -41,6 +41,10 @@ class StartFailed(Exception):
         self.exit_code = exit_code
 
 
+class FolderTaken(StartFailed):
+    """Another service uses the folder."""
+
+
 class Child:
     """One process of the service; its own session, so that Ctrl-C reaches the supervisor alone.
 
@@ -112,7 +116,7 @@ async def run_service(settings: Settings) -> int:
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         asyncio.get_running_loop().add_signal_handler(number, on_signal)
     settings.data_dir.mkdir(parents=True, exist_ok=True)
-    with _only_one(settings.data_dir) as lock, bind(settings.host, settings.port) as listener:
+    with only_one(settings.data_dir) as lock, bind(settings.host, settings.port) as listener:
         try:
             await _until(stopping, _start(settings, listener, lock, children))
             if not stopping.is_set():
@@ -126,7 +130,7 @@ async def run_service(settings: Settings) -> int:
 
 async def _start(settings: Settings, listener: socket.socket, lock: int, children: list[Child]) -> None:
     """Start everything in order and wait until it answers; `children` grows on the way."""
-    await _wait_for_orphans(lock)
+    await wait_for_orphans(lock)
     environment = dict(os.environ)
     if settings.redis_url is None:
         valkey = prepare_valkey(settings.data_dir)
@@ -224,8 +228,8 @@ async def _stop(children: list[Child], settings: Settings) -> None:
 
 
 @contextmanager
-def _only_one(data_dir: Path) -> Iterator[int]:
-    """Two services must not share one folder; raises StartFailed for the second.
+def only_one(data_dir: Path) -> Iterator[int]:
+    """Two services must not share one folder; raises FolderTaken for the second.
 
     Yields the descriptor of a second lock, which is held by whoever inherits it.
     """
@@ -233,13 +237,13 @@ def _only_one(data_dir: Path) -> Iterator[int]:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError as exc:
-            raise StartFailed(
+            raise FolderTaken(
                 f"another service uses {data_dir}; stop it, or choose another folder with ADIS_DATA_DIR", exit_code=2
             ) from exc
         yield processes.fileno()
 
 
-async def _wait_for_orphans(lock: int) -> None:
+async def wait_for_orphans(lock: int) -> None:
     """Processes of a service that was killed may still be ending; raises StartFailed if they do not."""
     try:
         async with asyncio.timeout(_ORPHANS_SECONDS):

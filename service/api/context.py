@@ -12,6 +12,7 @@ from celery import Celery
 from fastapi import Depends, Request
 from starlette.concurrency import run_in_threadpool
 
+from service.access.keys import KeyRing
 from service.errors import Unavailable
 from service.jobs.connection import AsyncClient, connect_async
 from service.jobs.events import Newsroom
@@ -42,6 +43,7 @@ class Context:
 
     settings: Settings
     client: AsyncClient
+    keys: KeyRing
     intake: Intake
     newsroom: Newsroom
     storage: Storage
@@ -95,6 +97,7 @@ async def open_context(settings: Settings, redis_url: str) -> AsyncIterator[Cont
     context = Context(
         settings=settings,
         client=client,
+        keys=KeyRing(client),
         intake=Intake(client, settings.max_queue_length, settings.result_ttl_seconds, settings.max_queue_bytes),
         newsroom=Newsroom(client),
         storage=storage,

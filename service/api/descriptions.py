@@ -15,12 +15,14 @@ _PICTURE_CONTENT: Final = dict.fromkeys(("image/png", "image/jpeg", "image/webp"
 _VIDEO_CONTENT: Final = dict.fromkeys(("video/mp4", "video/webm"), _BYTES)
 
 _STATUSES: Final = {
-    404: "No such job or result, or it has expired",
+    401: "An API key is needed, and none that is valid came",
+    404: "No such job or result, or it has expired, or it is another key's",
     408: "The upload stopped arriving",
     409: "The job's state does not allow it",
     413: "Too many bytes, pixels or seconds",
     415: "Not a picture, sound or video of a kind that is taken",
     422: "A value or file cannot be used; `field` names it",
+    429: "The key asks too often or has too many jobs; Retry-After says when to come back",
     503: "The queue is full, or no worker is there; Retry-After says when to come back",
 }
 

@@ -10,13 +10,15 @@ from starlette.concurrency import run_in_threadpool
 
 from service.api.context import Context, Using
 from service.api.descriptions import EVENTS, PROBLEMS, RESULT, STYLIZE, STYLIZE_VIDEO
+from service.api.guard import Admitted, Caller, Known
 from service.api.preferences import read_preferences
 from service.api.problems import stored_problem_response
 from service.api.results import send_result
-from service.api.schemas import Job, job_document
+from service.api.schemas import Job, Jobs, job_document
 from service.api.submission import PICTURE, PREVIEW, VIDEO, Form, submit
 from service.errors import Conflict
 from service.jobs.events import JobEvent
+from service.jobs.holdings import list_jobs
 from service.jobs.intake import job_not_found
 from service.jobs.pace import whole_seconds
 from service.jobs.record import JobRecord, JobState
@@ -31,15 +33,16 @@ JobId = Annotated[str, Path(description="the id that POST /stylize or /stylize/v
 
 
 @router.post("/stylize", status_code=202, response_model=Job, **STYLIZE)
-async def stylize(request: Request, context: Using) -> Response:
+async def stylize(request: Request, context: Using, caller: Admitted) -> Response:
     """Hand in a photograph and a sound: the answer is a job, or (if asked for and ready in time) the picture itself."""
-    return await _hand_in(request, context, PICTURE)
+    return await _hand_in(request, context, caller, PICTURE)
 
 
 @router.post("/stylize/video", status_code=202, response_model=Job, **STYLIZE_VIDEO)
 async def stylize_video(
     request: Request,
     context: Using,
+    caller: Admitted,
     preview: Annotated[bool, Query(description="one frame at five gains instead, within seconds")] = False,
     at_seconds: Annotated[float | None, Query(ge=0, allow_inf_nan=False, description="of the preview's frame")] = None,
 ) -> Response:
@@ -49,12 +52,12 @@ async def stylize_video(
     contact sheet, then its five frames; each receipt estimates how long the whole video would take.
     """
     if not preview:
-        return await _hand_in(request, context, VIDEO)
-    return await _hand_in(request, context, PREVIEW, {} if at_seconds is None else {"at_seconds": at_seconds})
+        return await _hand_in(request, context, caller, VIDEO)
+    return await _hand_in(request, context, caller, PREVIEW, {} if at_seconds is None else {"at_seconds": at_seconds})
 
 
 async def _hand_in(
-    request: Request, context: Context, form: Form, defaults: Mapping[str, Any] | None = None
+    request: Request, context: Context, caller: Caller, form: Form, defaults: Mapping[str, Any] | None = None
 ) -> Response:
     preferences = read_preferences(
         ",".join(request.headers.getlist("Prefer")),
@@ -65,7 +68,7 @@ async def _hand_in(
     values = dict(defaults or {})
     if form.kind == "picture" and preferences.format:
         values["format"] = preferences.format
-    job_id, is_new = await submit(request, context, form, values)
+    job_id, is_new = await submit(request, context, caller, form, values)
     if preferences.patience_seconds > 0:
         await context.newsroom.wait_until_ended(job_id, preferences.patience_seconds)
     record = await context.intake.read(job_id)
@@ -110,10 +113,26 @@ def _job_response(
     return JSONResponse(document, status_code=status_code, headers=no_store | (headers or {}))
 
 
+@router.get("/jobs", response_model=Jobs)
+async def list_own_jobs(
+    request: Request,
+    context: Using,
+    caller: Known,
+    limit: Annotated[int, Query(ge=1, le=100, description="most jobs of one page")] = 20,
+    cursor: Annotated[str | None, Query(max_length=64, description="`next_cursor` of the page before")] = None,
+    state: Annotated[JobState | None, Query(description="only jobs in that state")] = None,
+) -> Response:
+    """One's own jobs, newest first. A page may be short though more follow: go on while there is a `next_cursor`."""
+    page = await list_jobs(context.client, caller.key_id, limit, cursor, state)
+    documents = [job_document(record, request.scope.get("root_path", "")) for record in page.records]
+    answer = Jobs(jobs=documents, next_cursor=page.cursor).model_dump(mode="json")
+    return JSONResponse(answer, headers={"Cache-Control": "no-store"})
+
+
 @router.get("/jobs/{job_id}", response_model=Job)
-async def read_job(job_id: JobId, request: Request, context: Using) -> Response:
+async def read_job(job_id: JobId, request: Request, context: Using, caller: Known) -> Response:
     """The state of a job, its progress, and what came of it."""
-    record = await _read(context, job_id)
+    record = await _read(context, caller, job_id)
     return _job_response(request, record, estimated_seconds=await context.estimate(record))
 
 
@@ -121,10 +140,11 @@ async def read_job(job_id: JobId, request: Request, context: Using) -> Response:
 async def follow_job(
     job_id: JobId,
     context: Using,
+    caller: Known,
     last_event_id: Annotated[str | None, Header(description="where to go on; without it from the start")] = None,
 ) -> Response:
     """Follow a job by server-sent events; they are kept, so that a reader who was cut off misses nothing."""
-    record = await _read(context, job_id)
+    record = await _read(context, caller, job_id)
     after = last_event_id if last_event_id and _EVENT_ID.fullmatch(last_event_id) else "0"
     if record.state.ended and not await context.newsroom.has_events(job_id, after):
         return Response(status_code=204)  # tells a browser to reconnect no more
@@ -147,25 +167,31 @@ def _line(event: JobEvent | None) -> str:
 @router.head("/jobs/{job_id}/results/{index}", include_in_schema=False)
 @router.get("/jobs/{job_id}/results/{index}", response_class=Response, **RESULT)
 async def read_result(
-    job_id: JobId, index: Annotated[str, Path(description="from 0")], request: Request, context: Using
+    job_id: JobId,
+    index: Annotated[str, Path(description="from 0")],
+    request: Request,
+    context: Using,
+    caller: Known,
 ) -> Response:
     """The bytes of one result."""
-    record = await _read(context, job_id)
+    record = await _read(context, caller, job_id)
     return await send_result(request, context.storage, record, int(index) if index.isdecimal() else -1)
 
 
 @router.delete("/jobs/{job_id}", status_code=204)
-async def delete_job(job_id: JobId, context: Using) -> Response:
+async def delete_job(job_id: JobId, context: Using, caller: Known) -> Response:
     """Cancel a job that waits or runs, or forget one that has ended; in both cases erase its files."""
-    if not _JOB_ID.fullmatch(job_id):
-        raise job_not_found(job_id)
+    await _read(context, caller, job_id)
     await context.intake.delete(job_id)
     await run_in_threadpool(context.storage.erase, job_id)
     return Response(status_code=204)
 
 
-async def _read(context: Context, job_id: str) -> JobRecord:
-    """Raises JobNotFound, for what cannot be an id as well."""
+async def _read(context: Context, caller: Caller, job_id: str) -> JobRecord:
+    """Raises JobNotFound, for what cannot be an id and for another's job as well."""
     if not _JOB_ID.fullmatch(job_id):
         raise job_not_found(job_id)
-    return await context.intake.read(job_id)
+    record = await context.intake.read(job_id)
+    if record.api_key != caller.key_id:
+        raise job_not_found(job_id)
+    return record

@@ -33,7 +33,7 @@ def problem_response(
     """The answer to a request that ended in `error`. more: members of the document that this kind of problem adds."""
     retry = {} if error.retry_after is None else {"Retry-After": str(error.retry_after)}
     document = {**error.problem(), **(more or {})}
-    return ProblemResponse(document, status_code=error.status, headers={**retry, **(headers or {})})
+    return ProblemResponse(document, status_code=error.status, headers={**error.headers, **retry, **(headers or {})})
 
 
 def stored_problem_response(problem: Mapping[str, Any]) -> ProblemResponse:

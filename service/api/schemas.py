@@ -87,6 +87,13 @@ class Job(BaseModel):
     webhook: Webhook | None
 
 
+class Jobs(BaseModel):
+    """A page of one's own jobs. next_cursor: `cursor` of the next page; null if this is the last."""
+
+    jobs: list[Job]
+    next_cursor: str | None
+
+
 class Model(ModelSummary):
     """A bundle that can be asked for. default: used when a request names none. provider, runtime: what runs it."""
 

@@ -4,12 +4,13 @@ import asyncio
 from collections.abc import Awaitable
 from typing import Annotated, Final
 
-from fastapi import APIRouter, Query, Response
+from fastapi import APIRouter, Depends, Query, Response
 from redis.exceptions import RedisError
 from starlette.concurrency import run_in_threadpool
 
 from service.api.context import Context, Using
 from service.api.descriptions import PROBLEMS
+from service.api.guard import identify
 from service.api.problems import problem_response
 from service.api.schemas import Model, Models, Status
 from service.errors import Unavailable
@@ -22,7 +23,7 @@ _CHECK_SECONDS: Final = 3.0
 _RETRY_AFTER_SECONDS: Final = 2
 
 
-@router.get("/models")
+@router.get("/models", dependencies=[Depends(identify)], responses={401: PROBLEMS[401]})
 async def list_models(context: Using) -> Models:
     """The models that can be asked for, and what runs them."""
     models: dict[str, Model] = {}

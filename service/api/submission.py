@@ -17,6 +17,7 @@ from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
 
 from service.api.context import Context, logger, slots
+from service.api.guard import Caller
 from service.api.multipart import FileRule, FormRules, ReceivedForm, receive_form
 from service.errors import InvalidValue, MediaError, MissingField, ModelNotFound, Unavailable
 from service.jobs.intake import NewJob
@@ -68,17 +69,17 @@ VIDEO: Final = Form("video", VideoRequest, {"video": True, "audio": False}, froz
 
 
 async def submit(
-    request: Request, context: Context, form: Form, defaults: Mapping[str, Any] | None = None
+    request: Request, context: Context, caller: Caller, form: Form, defaults: Mapping[str, Any] | None = None
 ) -> tuple[str, bool]:
     """Take the request in: (id of its job, whether that is new). The uploads are on disk and the record is in Redis.
 
     defaults: values that the form may leave out. Raises every error that a bad request can have.
     """
-    key = _idempotency_key(request)
+    key = _idempotency_key(request, caller)
     workers = await context.ready_workers(form.kind)
     job_id = uuid.uuid4().hex
     try:
-        job = await _receive(request, context, job_id, key, workers, form, defaults or {})
+        job = await _receive(request, context, caller, job_id, key, workers, form, defaults or {})
         actual_id, is_new = await context.intake.submit(job, slots(workers))
         identity.job_id.set(actual_id)
     except RedisError:
@@ -100,6 +101,7 @@ async def submit(
 async def _receive(
     request: Request,
     context: Context,
+    caller: Caller,
     job_id: str,
     key: str,
     workers: Sequence[WorkerReport],
@@ -124,6 +126,8 @@ async def _receive(
         total=_total(parameters, looks, received),
         key=key,
         kind=form.kind,
+        api_key=caller.key_id,
+        max_active=caller.max_active_jobs,
         request_id=identity.request_id.get(),
         traceparent=tracing.traceparent(),
         more={} if webhook is None else {"root_path": request.scope.get("root_path", ""), **webhook.record_fields()},
@@ -257,11 +261,11 @@ def _fingerprint(
     return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
 
 
-def _idempotency_key(request: Request) -> str:
-    """The key's hash, or empty if the request has none."""
+def _idempotency_key(request: Request, caller: Caller) -> str:
+    """The key's hash, which is another for every API key, or empty if the request has none."""
     key = request.headers.get("Idempotency-Key")
     if key is None:
         return ""
     if not 1 <= len(key) <= _MAX_KEY_LENGTH:
         raise InvalidValue(f"the key must have 1 to {_MAX_KEY_LENGTH} characters", field="Idempotency-Key")
-    return hashlib.sha256(key.encode("latin-1")).hexdigest()
+    return hashlib.sha256(f"{caller.key_id}:{key}".encode("latin-1")).hexdigest()

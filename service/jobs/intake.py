@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final
 
-from service.errors import IdempotencyMismatch, JobNotFound, QueueFull
+from service.errors import IdempotencyMismatch, JobNotFound, QueueFull, TooManyRequests
 from service.jobs import scripts
 from service.jobs.connection import AsyncClient
 from service.jobs.pace import Pace
@@ -18,6 +18,7 @@ class NewJob:
     """A job to be taken in. key: hash of the request's idempotency key, or empty.
 
     total: results, or (of a video) frames as far as its header tells. request_id, traceparent: of the HTTP request.
+    api_key: id of the key that it came with, or empty. max_active: most jobs of that key that may wait or run; 0: any.
     more: further fields of the record.
     """
 
@@ -28,6 +29,8 @@ class NewJob:
     total: int
     key: str = ""
     kind: Kind = "picture"
+    api_key: str = ""
+    max_active: int = 0
     request_id: str | None = None
     traceparent: str | None = None
     more: Mapping[str, str] = field(default_factory=dict)
@@ -52,8 +55,8 @@ class Intake:
     async def submit(self, job: NewJob, slots: int = 1) -> tuple[str, bool]:
         """Write the record of `job`, or find the one that its idempotency key belongs to: (id, whether it is new).
 
-        slots: jobs that the workers do at once. Raises QueueFull, or IdempotencyMismatch if the key came with another
-        request.
+        slots: jobs that the workers do at once. Raises QueueFull, TooManyRequests if its API key has too many active
+        jobs, or IdempotencyMismatch if the idempotency key came with another request.
         """
         fields = hash_fields(
             kind=job.kind,
@@ -63,17 +66,26 @@ class Intake:
             total=job.total,
             unit="frames" if job.kind == "video" else "results",
         )
+        if job.api_key:
+            fields["api_key"] = job.api_key
         about = {"request_id": job.request_id, "traceparent": job.traceparent}
         fields |= {name: value for name, value in about.items() if value is not None}
         fields |= job.more
         pairs = [part for pair in fields.items() for part in pair]
         size = sum(stored.bytes for stored in job.inputs)
         limits = [self._max_queue_length, size, "" if self._max_queue_bytes is None else self._max_queue_bytes]
-        verdict, detail = await self._submit(args=[job.id, job.key, SEND_GRACE_SECONDS, job.kind, *limits, *pairs])
+        terms = [SEND_GRACE_SECONDS, job.kind, *limits, job.api_key, job.max_active]
+        verdict, detail = await self._submit(args=[job.id, job.key, *terms, *pairs])
         if verdict in ("jobs", "bytes"):
             there = "jobs are waiting" if verdict == "jobs" else "bytes of uploads are waiting or worked on"
             seconds = await self._pace.retry_after(job.kind, slots)
             raise QueueFull(f"{detail} {there} already; try again in {seconds} s", retry_after=seconds)
+        if verdict == "many":
+            seconds = await self._pace.retry_after(job.kind, slots)
+            raise TooManyRequests(
+                f"this key has {detail} jobs that wait or run, and may have no more; try again when one has ended",
+                retry_after=seconds,
+            )
         if verdict == "other":
             raise IdempotencyMismatch(
                 f"this Idempotency-Key belongs to job {detail}, which is of another request; use a new key",

@@ -56,6 +56,7 @@ class JobRecord(BaseModel):
     fingerprint: hash of parameters and inputs, by which a repeated request is known.
     attempt: counts the times that a worker took the job, and fences off the writes of earlier ones.
     lost: how many of those workers died over it.
+    api_key: id of the key that it came with, and that alone may see it; empty if none was needed.
     request_id, traceparent: of the HTTP request that brought it, for the log and the trace of its worker.
     root_path: what a proxy in front of that request adds to addresses.
     webhook_*: where its end is told, of which ends, and how far that is (service.webhooks).
@@ -82,6 +83,7 @@ class JobRecord(BaseModel):
     results: tuple[StoredResult, ...] = ()
     error: dict[str, Any] | None = None
     seconds: dict[str, float] = Field(default_factory=dict)
+    api_key: str = ""
     request_id: str | None = None
     traceparent: str | None = None
     root_path: str = ""

@@ -11,6 +11,7 @@ Kept in Redis, with the prefix `adis:`
   uploads         hash     `kind|bytes` of the uploads of each job that has not ended, by id
   load            hash     their sums: `kind|jobs` that wait, `kind|bytes` of all
   pace            hash     seconds that a unit of work took of late, by kind (service.jobs.pace)
+  mine:, active:           jobs of each API key (service.jobs.holdings)
   webhooks        sorted   ids of jobs whose end is still to be told (service.webhooks.schedule)
   metrics         hash     what has been counted so far (service.observe.catalogue)
 
@@ -21,8 +22,14 @@ Keys are made from ids inside the scripts, so this wants a single Redis, not a c
 
 from typing import Final
 
-_COMMON: Final = """
+from service.jobs.holdings import HOLDINGS
+
+_COMMON: Final = (
+    """
 local P = 'adis:'
+"""
+    + HOLDINGS
+    + """
 local function now()
   local t = redis.call('TIME')
   return tonumber(t[1]) + tonumber(t[2]) / 1e6
@@ -84,6 +91,7 @@ local function finish(id, state, lifetime)
   redis.call('HDEL', job, 'owner')
   let_go(id)
   redis.call('ZREM', P .. 'due', id)
+  rest(id, lifetime)
   notify(id, state, t)
   count('ended', id, state, reason(id, state))
   announce(id, 'state')
@@ -113,18 +121,21 @@ local function held(id, owner, attempt)
   return 'taken'
 end
 """
+)
 
 # id, key or '', seconds of grace for the message, kind, most of it that wait, bytes of the uploads, most bytes of the
-# kind or '', then the record's fields and values
-# -> {'new'|'same', id}, {'other', id} (the key belongs to another request), {'jobs'|'bytes', how many there are}: full
+# kind or '', API key's id or '', its most active jobs (0: any), then the record's fields and values
+# -> {'new'|'same', id}, {'other', id} (the key belongs to another request), {'jobs'|'bytes', how many there are}: full,
+# {'many', active}
 SUBMIT: Final = (
     _COMMON
     + """
 local id, key, grace, kind, most = ARGV[1], ARGV[2], tonumber(ARGV[3]), ARGV[4], tonumber(ARGV[5])
 local bytes, most_bytes = tonumber(ARGV[6]), tonumber(ARGV[7])
+local who, most_active = ARGV[8], tonumber(ARGV[9])
 local job, t = P .. 'job:' .. id, now()
 local fields = {}
-for i = 8, #ARGV do fields[#fields + 1] = ARGV[i] end
+for i = 10, #ARGV do fields[#fields + 1] = ARGV[i] end
 if key ~= '' then
   local first = redis.call('GET', P .. 'key:' .. key)
   local known = first and redis.call('HGET', P .. 'job:' .. first, 'fingerprint')
@@ -134,6 +145,7 @@ if key ~= '' then
     end
   end
 end
+if has_too_many(who, most_active) then return {'many', tostring(most_active)} end
 local load = redis.call('HMGET', P .. 'load', kind .. '|jobs', kind .. '|bytes')
 local jobs, held_bytes = tonumber(load[1] or 0), tonumber(load[2] or 0)
 if jobs >= most then return {'jobs', tostring(jobs)} end
@@ -150,6 +162,7 @@ redis.call('HSET', P .. 'uploads', id, kind .. '|' .. ARGV[6])
 enqueue(id, stamp(t))
 add(id, 0, 1)
 redis.call('ZADD', P .. 'due', stamp(t + grace), id)
+hold(id, who, stamp(t))
 count('accepted', id)
 announce(id, 'state')
 return {'new', id}
@@ -252,7 +265,7 @@ DELETE: Final = (
     _COMMON
     + """
 local id, job = ARGV[1], P .. 'job:' .. ARGV[1]
-local f = redis.call('HMGET', job, 'state', 'key')
+local f = redis.call('HMGET', job, 'state', 'key', 'api_key')
 if not f[1] then return 'unknown' end
 if f[1] == 'queued' or f[1] == 'running' then
   finish(id, 'cancelled', tonumber(ARGV[2]))
@@ -260,6 +273,7 @@ if f[1] == 'queued' or f[1] == 'running' then
 end
 redis.call('DEL', job, P .. 'events:' .. id)
 redis.call('ZREM', P .. 'webhooks', id)
+forget(id, f[3])
 if f[2] and redis.call('GET', P .. 'key:' .. f[2]) == id then redis.call('DEL', P .. 'key:' .. f[2]) end
 return 'erased'
 """

@@ -60,9 +60,12 @@ def test_a_part_alone_wants_the_address_of_the_queue(part: str) -> None:
 
 @pytest.mark.parametrize("part", ["all", "api"])
 @pytest.mark.parametrize("host", ["0.0.0.0", "::", "192.0.2.1", "example.org"])
-def test_an_address_that_others_reach_wants_a_word_of_consent(tmp_path: Path, part: str, host: str) -> None:
-    done = run(part, host=host, data_dir=str(tmp_path), redis_url=f"unix://{tmp_path}/none.sock")
+def test_an_address_that_others_reach_wants_a_key_or_a_word_of_consent(
+    tmp_path: Path, redis_url: str, part: str, host: str
+) -> None:
+    done = run(part, host=host, data_dir=str(tmp_path), redis_url=redis_url)
     assert done.returncode == 2
+    assert "keys create" in done.stderr
     assert "ADIS_ALLOW_ANONYMOUS" in done.stderr
 
 

@@ -1,0 +1,1 @@
+"""Tests of service.access, on a real Valkey."""
