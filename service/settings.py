@@ -6,7 +6,7 @@ from ipaddress import ip_address
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import Field, IPvAnyNetwork, SecretStr, field_validator
+from pydantic import Field, IPvAnyNetwork, SecretStr, StringConstraints, field_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from service.jobs.record import Kind
@@ -14,6 +14,7 @@ from service.media.limits import MEBIBYTE, MediaLimits
 from service.observe.logs import LogFormat
 
 Provider = Literal["tensorrt", "cuda", "openvino", "cpu"]
+Origin = Annotated[str, StringConstraints(pattern=r"^(\*|https?://[^\s/?#@]+)$")]
 
 
 class Settings(BaseSettings):
@@ -36,6 +37,10 @@ class Settings(BaseSettings):
     )
     key_active_jobs: int = Field(
         default=50, ge=0, description="jobs of one API key that may wait or run, unless it has its own limit (0: any)"
+    )
+    cors_origins: Annotated[list[Origin], NoDecode] = Field(
+        default=[],
+        description="origins whose pages may call the API, separated by commas: https://example.org, or * for all",
     )
     data_dir: Path = Field(
         default=Path("data"), description="folder for uploads, results and the embedded queue's data"
@@ -159,7 +164,7 @@ class Settings(BaseSettings):
                 raise ValueError('make one by: echo "whsec_$(openssl rand -base64 32)"')
         return secret
 
-    @field_validator("providers", "worker_queues", "webhook_private_networks", mode="before")
+    @field_validator("providers", "worker_queues", "webhook_private_networks", "cors_origins", mode="before")
     @classmethod
     def _split_commas(cls, value: Any) -> Any:
         """An environment variable holds `cuda,cpu`."""

@@ -10,6 +10,7 @@ from prometheus_client import CollectorRegistry, ProcessCollector
 from service import __version__
 from service.api import jobs, metrics, page, status
 from service.api.context import open_context
+from service.api.headers import install_headers
 from service.api.problems import install_problems
 from service.observe.http import HttpMetrics, Observed
 from service.settings import Settings
@@ -35,6 +36,7 @@ def create_app(settings: Settings, redis_url: str) -> FastAPI:
         redoc_url=None,
     )
     install_problems(app)
+    install_headers(app, settings.cors_origins)
     app.state.registry = CollectorRegistry()
     ProcessCollector(registry=app.state.registry)
     app.add_middleware(Observed, metrics=HttpMetrics(app.state.registry))

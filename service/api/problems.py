@@ -12,6 +12,7 @@ from redis.exceptions import RedisError
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
 
+from service.api.headers import SECURITY_HEADERS
 from service.errors import InvalidValue, StylizationError, Unavailable
 from service.observe.identity import HEADER
 
@@ -91,5 +92,6 @@ async def _gone(request: Request, error: Exception) -> Response:
 
 
 async def _unforeseen(request: Request, error: Exception) -> Response:
-    headers = {HEADER: request.state.request_id}  # this answer is made outside of the middleware that adds it
+    # this answer is made outside of the middleware that adds them
+    headers = {HEADER: request.state.request_id, **SECURITY_HEADERS}
     return problem_response(StylizationError("the service failed on this request; the fault is logged"), headers)
