@@ -2,6 +2,7 @@
 
 import argparse
 import json
+import os
 import sys
 from collections.abc import Sequence
 from contextlib import ExitStack
@@ -30,7 +31,9 @@ def main(command: str, arguments: Sequence[str]) -> int:
     try:
         with ExitStack() as stack:
             server = stack.enter_context(local_service()) if options.local else options.server
-            client = stack.enter_context(httpx.Client(base_url=server, timeout=httpx.Timeout(60, write=600)))
+            headers = {"Authorization": f"Bearer {options.key}"} if options.key else {}
+            timeout = httpx.Timeout(60, write=600)
+            client = stack.enter_context(httpx.Client(base_url=server, headers=headers, timeout=timeout))
             document = run_job(client, job, quiet=options.quiet)
     except (Failed, LocalFailed) as problem:
         print(f"service {command}: {problem}", file=sys.stderr)
@@ -78,6 +81,12 @@ def _parser(name: str, description: str) -> argparse.ArgumentParser:
     where = parser.add_mutually_exclusive_group()
     where.add_argument("--server", default=_DEFAULT_SERVER, help="address of the service (default: %(default)s)")
     where.add_argument("--local", action="store_true", help="start a service for this one job, and stop it again")
+    parser.add_argument(
+        "--key",
+        type=_key,
+        default=os.environ.get("ADIS_API_KEY", ""),
+        help="API key; better in the variable ADIS_API_KEY, where other users of this machine cannot see it",
+    )
     parser.add_argument("--json", action="store_true", help="print the finished job instead of the results' names")
     parser.add_argument("-q", "--quiet", action="store_true", help="no progress bar")
     return parser
@@ -117,6 +126,12 @@ def _video_job(parser: argparse.ArgumentParser, options: argparse.Namespace) -> 
 def _fields(options: argparse.Namespace, *names: str) -> dict[str, str]:
     values: dict[str, Any] = {name: getattr(options, name) for name in names}
     return {name: str(value) for name, value in values.items() if value is not None}
+
+
+def _key(text: str) -> str:
+    if not (text.isascii() and text.isprintable()):
+        raise argparse.ArgumentTypeError("an API key has ASCII characters only, and no line's end")
+    return text.strip()
 
 
 def _numbers(text: str) -> list[float]:

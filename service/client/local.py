@@ -25,7 +25,13 @@ def local_service() -> Iterator[str]:
     """The address of a service that runs as long as the block; settings other than its place are the environment's."""
     with tempfile.TemporaryDirectory(prefix="adis-") as folder:
         log = Path(folder) / "log"
-        own = {"HOST": "127.0.0.1", "PORT": "0", "DATA_DIR": f"{folder}/data", "STOP_SECONDS": "0"}
+        own = {
+            "HOST": "127.0.0.1",
+            "PORT": "0",
+            "DATA_DIR": f"{folder}/data",
+            "STOP_SECONDS": "0",
+            "REQUIRE_KEYS": "false",
+        }
         environment = {name: value for name, value in os.environ.items() if name != "ADIS_REDIS_URL"}
         environment |= {f"ADIS_{name}": value for name, value in own.items()}
         with log.open("wb") as errors:
