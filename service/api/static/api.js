@@ -1,5 +1,8 @@
 // Talks to the service: submits a request, follows its job, reads problem documents.
 
+import { readEvents } from "./events.js";
+import { fetchWithKey, storedKey } from "./key.js";
+
 /** A problem document (RFC 9457), or a network failure in the same shape. */
 export class Problem extends Error {
   constructor({ title, detail, field, status }) {
@@ -11,17 +14,37 @@ export class Problem extends Error {
   }
 }
 
-async function call(address, options) {
+async function ask(address, options) {
   let response;
   try {
-    response = await fetch(address, options);
+    response = await fetchWithKey(address, options);
   } catch (error) {
     if (error.name === "AbortError") throw error;
     throw new Problem({ title: "The service does not answer", detail: "Check that it still runs, then try again." });
   }
-  if (response.ok) return response.status === 204 ? null : response.json();
+  if (response.ok) return response;
   const document = await response.json().catch(() => ({}));
   throw new Problem({ title: `The service refused (${response.status})`, status: response.status, ...document });
+}
+
+async function call(address, options) {
+  const response = await ask(address, options);
+  return response.status === 204 ? null : response.json();
+}
+
+const held = new Map(); // by place: addresses of what is shown there
+
+/**
+ * Addresses that images, videos and links can open. They cannot send a key; so with one the files are fetched here.
+ * place: what was shown there before is let go.
+ */
+export async function openable(addresses, place, signal) {
+  if (!storedKey()) return addresses;
+  const fetched = addresses.map(async (address) => (await ask(address, { signal })).blob());
+  const now = (await Promise.all(fetched)).map((blob) => URL.createObjectURL(blob));
+  for (const old of held.get(place) ?? []) URL.revokeObjectURL(old);
+  held.set(place, now);
+  return now;
 }
 
 /** fields: [name, value] pairs; a value is a string or a File. Returns the job as it was queued. */
@@ -54,23 +77,10 @@ export async function follow(job, onJob, signal) {
 }
 
 /** Resolves when the job's events say that it has ended, or when they cannot be had. */
-function untilEnded(id, onJob, signal) {
-  return new Promise((resolve, reject) => {
-    const events = new EventSource(`jobs/${id}/events`);
-    const stop = (settle, value) => {
-      events.close();
-      settle(value);
-    };
-    signal.addEventListener("abort", () => stop(reject, new DOMException("another request took over", "AbortError")), { once: true });
-    const hear = ({ data }) => {
-      const job = JSON.parse(data);
-      onJob(job);
-      if (ENDED.has(job.state)) stop(resolve);
-    };
-    for (const name of ["message", "state", "progress"]) events.addEventListener(name, hear);
-    events.addEventListener("error", () => {
-      // the browser reconnects by itself unless the server refused
-      if (events.readyState === EventSource.CLOSED) stop(resolve);
-    });
-  });
+async function untilEnded(id, onJob, signal) {
+  for await (const data of readEvents(`jobs/${id}/events`, signal)) {
+    const job = JSON.parse(data);
+    onJob(job);
+    if (ENDED.has(job.state)) return;
+  }
 }

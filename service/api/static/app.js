@@ -1,8 +1,9 @@
 // The page's wiring: inputs become a request, the request becomes a job, the job becomes a picture.
 
-import { cancelJob, fetchModels, follow, Problem, submit } from "./api.js";
+import { cancelJob, fetchModels, follow, openable, Problem, submit } from "./api.js";
 import { curlCommand, resultName } from "./command.js";
 import { Compare } from "./compare.js";
+import { storedKey } from "./key.js";
 import { decibels, sentence, showHeard, showProgressBar, showSweep } from "./report.js";
 import { Sounds } from "./sounds.js";
 
@@ -46,7 +47,7 @@ async function stylize(gains = null) {
   try {
     job = await submit(fields, mine.signal);
     const ended = await follow(job, showJob, mine.signal);
-    await showResults(ended, fields, gains, began);
+    await showResults(ended, fields, gains, began, mine.signal);
   } catch (error) {
     if (mine.signal.aborted) return;
     find("#status").textContent = "";
@@ -77,8 +78,9 @@ function showProgress(progress, words) {
   find("#status").textContent = words;
 }
 
-async function showResults(job, fields, gains, began) {
-  const addresses = job.results.map((result) => result.url);
+async function showResults(job, fields, gains, began, signal) {
+  const urls = job.results.map((result) => result.url);
+  const addresses = await openable(urls, gains ? "sweep" : "picture", signal);
   const show = async (index) => {
     await compare.showAfter(addresses[index]);
     const extra = gains ? `-${gains[index]}dB` : "";
@@ -123,7 +125,7 @@ function showProblem(problem) {
 
 function showCommand(fields) {
   find("#command").hidden = false;
-  find("#command code").textContent = curlCommand(fields, new URL("stylize", location.href).href);
+  find("#command code").textContent = curlCommand(fields, new URL("stylize", location.href).href, storedKey() !== null);
 }
 
 function showSliders() {

@@ -19,14 +19,16 @@ export function resultName(fields, extra = "") {
   return `${stem}-stylized${extra}.${format === "jpeg" ? "jpg" : format}`;
 }
 
-/** fields: [name, value] pairs, a value being a string or a File. One result comes as a picture, several as JSON. */
-export function curlCommand(fields, address) {
+/** fields: [name, value] pairs, a value being a string or a File. One result comes as a picture, several as JSON.
+ * keyed: whether a key is needed, which is not shown. */
+export function curlCommand(fields, address, keyed = false) {
   const several = fields.some(([name]) => name === "gains_db");
   const format = fields.find(([name]) => name === "format")?.[1] ?? "png";
   const head = several ? "curl -sS -H 'Prefer: wait=60'" : `curl -sS -H 'Accept: ${FORMATS[format]}'`;
+  const key = keyed ? ['-H "Authorization: Bearer $ADIS_API_KEY"'] : [];
   const parts = fields.map(([name, value]) =>
     value instanceof Blob ? `-F ${filePart(name, value.name)}` : `-F ${quote(`${name}=${value}`)}`,
   );
   const tail = several ? address : `${address} -o ${quote(resultName(fields))}`;
-  return [head, ...parts, tail].join(" \\\n  ");
+  return [head, ...key, ...parts, tail].join(" \\\n  ");
 }

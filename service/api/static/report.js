@@ -4,7 +4,7 @@ export function decibels(value) {
   return `${value > 0 ? "+" : value < 0 ? "−" : ""}${Math.abs(value)} dB`;
 }
 
-function element(name, properties = {}, ...children) {
+export function element(name, properties = {}, ...children) {
   const node = Object.assign(document.createElement(name), properties);
   node.append(...children);
   return node;

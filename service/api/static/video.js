@@ -1,6 +1,6 @@
 // The video page's wiring: a video and a curve become a request, the request a job, the job a video beside the first.
 
-import { cancelJob, fetchModels, follow, Problem, submit } from "./api.js";
+import { cancelJob, fetchModels, follow, openable, Problem, submit } from "./api.js";
 import { Curve } from "./curve.js";
 import { decibels, sentence, showHeard, showProgressBar, showSweep } from "./report.js";
 import { Screens } from "./screens.js";
@@ -36,7 +36,7 @@ async function run(route, show) {
   mine.signal.addEventListener("abort", () => job && cancelJob(job.id));
   try {
     job = await submit(fieldsNow(), mine.signal, route);
-    await show(await follow(job, (now) => showJob(now, began), mine.signal));
+    await show(await follow(job, (now) => showJob(now, began), mine.signal), mine.signal);
     find("#status").textContent += ` Done in ${((performance.now() - began) / 1000).toFixed(1)} s.`;
   } catch (error) {
     find("#status").textContent = mine.signal.aborted ? "Cancelled." : "";
@@ -49,26 +49,29 @@ async function run(route, show) {
   }
 }
 
-async function showVideo(job) {
+async function showVideo(job, signal) {
   const [result] = job.results;
-  await screens.showAfter(result.url);
+  const [address] = await openable([result.url], "video", signal);
+  await screens.showAfter(address);
   const suffix = result.media_type === "video/webm" ? "webm" : "mp4";
   const name = `${video.name.replace(/\.[^.]*$/, "") || "video"}-stylized.${suffix}`;
-  Object.assign(find("#download"), { hidden: false, href: result.url, download: name });
+  Object.assign(find("#download"), { hidden: false, href: address, download: name });
   showHeard(find("#heard"), result.heard);
   const { limited_db: limited, gain_applied_db: gain } = result.receipt.soundtrack;
   const words = gain === null ? "" : `Soundtrack ${decibels(gain)}${limited > 0.1 ? `, held down by ${limited} dB so that it does not clip` : ""}.`;
   find("#status").textContent = words;
 }
 
-function showPreview(job) {
-  const shown = job.results.slice(1).map(({ url, gain_db: gain }) => ({ address: url, gain }));
+async function showPreview(job, signal) {
+  const frames = job.results.slice(1);
+  const addresses = await openable(frames.map(({ url }) => url), "preview", signal);
+  const shown = frames.map(({ gain_db: gain }, index) => ({ address: addresses[index], gain }));
   const mark = showSweep(find("#sweep"), shown, (index) => {
     mark(index);
     window.open(shown[index].address, "_blank", "noopener");
   });
-  const { frames, seconds_on_one_worker: seconds } = job.results[0].receipt.estimate;
-  find("#status").textContent = `The whole video (${frames} frames) would take about ${Math.ceil(seconds)} s on one worker.`;
+  const { frames: count, seconds_on_one_worker: seconds } = job.results[0].receipt.estimate;
+  find("#status").textContent = `The whole video (${count} frames) would take about ${Math.ceil(seconds)} s on one worker.`;
 }
 
 function showJob(job, began) {

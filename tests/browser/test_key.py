@@ -1,0 +1,120 @@
+"""The page of a service that wants a key: it asks, keeps the key for its tab, and works as without."""
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import Browser, BrowserContext, Page, Route, expect
+
+from tests.browser.test_page import PATIENCE_MS, _Visit, browser, choose, photo, sound, stylize  # noqa: F401  # fixtures
+from tests.end_to_end.test_command import run
+from tests.support.running_service import RunningService, running_service
+from tests.support.tiny_bundle import write_tiny_bundle
+from tests.support.video import Clip, noise_track, write_video
+
+REFUSED = re.compile(r"the server responded with a status of 401")  # what the browser itself notes of a missing key
+
+
+@pytest.fixture(scope="module")
+def guarded(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[RunningService, str]]:
+    """A service, and its key."""
+    folder = tmp_path_factory.mktemp("guarded")
+    bundle = write_tiny_bundle(folder / "models" / "tiny")
+    with running_service(folder / "data", bundle.parent, default_model="tiny") as running:
+        yield running, run("keys", "create", "Ada", data_dir=str(folder / "data")).stdout.strip()
+
+
+@pytest.fixture
+def context(browser: Browser) -> Iterator[BrowserContext]:  # noqa: F811
+    made = browser.new_context(viewport={"width": 1280, "height": 900}, accept_downloads=True)
+    made.set_default_timeout(PATIENCE_MS)
+    expect.set_options(timeout=PATIENCE_MS)
+    yield made
+    made.close()
+
+
+def give(page: Page, key: str) -> None:
+    """Answer the page's question."""
+    page.get_by_label("Key", exact=True).fill(key)
+    page.get_by_role("button", name="Use this key").click()
+
+
+def test_the_page_asks_for_the_key_once_and_works_with_it(
+    guarded: tuple[RunningService, str],
+    context: BrowserContext,
+    photo: Path,  # noqa: F811
+    sound: Path,  # noqa: F811
+    tmp_path: Path,
+) -> None:
+    service, key = guarded
+    visit = _Visit(context.new_page(), f"{service.address}/")
+    page = visit.page
+    give(page, "adis_mistyped")
+    expect(page.get_by_role("dialog")).to_contain_text("not valid")
+    give(page, f" {key} ")
+    expect(page.locator("#model-line")).to_contain_text("tiny")
+    expect(page.get_by_role("dialog")).to_have_count(0)
+
+    choose(page, photo, sound)
+    assert stylize(page).startswith("blob:")
+    assert page.locator("#compare .after").evaluate("image => [image.naturalWidth, image.naturalHeight]") == [320, 200]
+    expect(page.locator("#command code")).to_contain_text('-H "Authorization: Bearer $ADIS_API_KEY"')
+    assert key not in page.content()
+    with page.expect_download() as download:
+        page.locator("#download").click()
+    assert download.value.suggested_filename == "valley-stylized.png"
+    assert download.value.path().read_bytes().startswith(b"\x89PNG")
+    page.locator("#go-sweep").click()
+    thumbs = page.locator("#sweep img")
+    expect(thumbs).to_have_count(6)
+    expect(page.locator("#progress")).to_be_hidden()
+    assert thumbs.last.evaluate("image => image.decode().then(() => image.naturalWidth)") == 320
+
+    page.get_by_role("link", name="Video").click()  # the same tab: the key is still there
+    clip = write_video(tmp_path / "walk.mp4", Clip(width=320, height=180, fps=20, frames=40), noise_track(2.0))
+    page.set_input_files("#video-input", clip)
+    page.locator("#go-preview").click()
+    expect(page.locator("#sweep img")).to_have_count(5)
+    with context.expect_page() as opened:
+        page.locator("#sweep button").first.click()
+    picture = opened.value.locator("img")
+    assert picture.evaluate("image => image.decode().then(() => image.naturalWidth)") == 320
+    page.locator("#go").click()
+    expect(page.locator("#after-figure")).to_be_visible()
+    assert page.locator("#after").evaluate("video => [video.videoWidth, Math.round(video.duration)]") == [320, 2]
+    expect(page.locator("#status")).to_contain_text("Done in")
+    assert page.get_by_role("dialog").count() == 0
+    assert [said for said in visit.complaints if not REFUSED.search(said)] == []
+
+    other = context.new_page()  # another tab knows nothing of it
+    other.goto(f"{service.address}/")
+    expect(other.get_by_role("dialog")).to_be_visible()
+    other.get_by_role("button", name="Cancel").click()
+    expect(other.locator("#problem")).to_contain_text("An API key is needed")
+
+
+def test_progress_is_followed_with_the_key_though_the_connection_broke(
+    guarded: tuple[RunningService, str], context: BrowserContext, tmp_path: Path
+) -> None:
+    service, key = guarded
+    page = context.new_page()
+    page.goto(f"{service.address}/video")
+    give(page, key)
+    clip = write_video(tmp_path / "long.mp4", Clip(width=640, height=360, fps=25, frames=250), noise_track(10.0))
+    page.set_input_files("#video-input", clip)
+    broken: list[str] = []
+
+    def break_first(route: Route) -> None:
+        if broken:
+            route.continue_()
+        else:
+            broken.append(route.request.headers["last-event-id"])
+            route.abort("connectionreset")
+
+    page.route("**/events", break_first)
+    page.locator("#go").click()
+    expect(page.locator("#status")).to_contain_text(re.compile(r"[1-9]\d* of \d+ frames"))
+    assert broken == ["0"]
+    page.locator("#cancel").click()
+    expect(page.locator("#status")).to_contain_text("Cancelled")
