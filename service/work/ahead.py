@@ -1,13 +1,17 @@
-"""Let one stage of the work run ahead of the next, in a thread of its own, by a few items at most."""
+"""Let one stage of the work run ahead of the next, in threads of its own, by a few items at most."""
 
 import queue
 import threading
-from collections.abc import Iterator
+from collections import deque
+from collections.abc import Callable, Generator, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 from contextlib import contextmanager
 from contextvars import copy_context
+from functools import lru_cache
 from typing import Any, Final, TypeVar
 
 Item = TypeVar("Item")
+Result = TypeVar("Result")
 
 _END: Final = object()
 _LOOK_AGAIN_SECONDS: Final = 0.2
@@ -58,6 +62,30 @@ def ahead(items: Iterator[Item], most: int) -> Iterator[Iterator[Item]]:
         close = getattr(items, "close", None)
         if close is not None:
             close()
+
+
+def in_lanes(work: Callable[[Item], Result], items: Iterator[Item], lanes: int, most: int) -> Generator[Result]:
+    """What `work` makes of each item, in their order: `lanes` at a time, at most `most` more before they are asked for.
+
+    What `work` raises is raised here, in its turn. Closing the iterator waits for the items in the making.
+    """
+    waiting: deque[Future[Result]] = deque()
+    pool = _pool(lanes)
+    try:
+        for item in items:
+            waiting.append(pool.submit(copy_context().run, work, item))
+            if len(waiting) >= lanes + most:
+                yield waiting.popleft().result()
+        while waiting:
+            yield waiting.popleft().result()
+    finally:
+        wait([future for future in waiting if not future.cancel()])
+
+
+@lru_cache
+def _pool(lanes: int) -> ThreadPoolExecutor:
+    """Kept, since what the graphs have put by for a thread would be taken anew for the next one."""
+    return ThreadPoolExecutor(lanes, thread_name_prefix="lane")
 
 
 class _Raised:

@@ -6,7 +6,8 @@ steady as the others: parts can be made by different workers, and no seam is see
 """
 
 import os
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
+from contextlib import closing
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
@@ -22,7 +23,7 @@ from service.media.limits import MediaLimits
 from service.media.video_file import Container, Timeline
 from service.model.engine import Engine
 from service.observe.stages import each, stage
-from service.work.ahead import ahead
+from service.work.ahead import ahead, in_lanes
 from service.work.detail import transfer_detail
 from service.work.driving import DrivingTrack
 from service.work.falling import Falling
@@ -102,7 +103,7 @@ def render(engine: Engine, plan: VideoPlan, part: Part, progress: Callable[[int]
     partial = part.path.with_name(f".{os.getpid()}.{part.path.name}")
     writer = PartWriter(partial, plan.container, plan.look, plan.timeline, part.first, plan.size)
     try:
-        with ahead(batches, _BATCHES_AHEAD) as read, ahead(_restyle(engine, plan, read), _BATCHES_AHEAD) as restyled:
+        with ahead(batches, _BATCHES_AHEAD) as read, closing(_restyle(engine, plan, read)) as restyled:
             for batch in restyled:
                 for number, frame, small, raw, drops in zip(
                     batch.numbers, batch.frames, batch.small, batch.change, batch.drops, strict=True
@@ -159,28 +160,32 @@ def _read(plan: VideoPlan, first: int, stop: int) -> Iterator[_Batch]:
         yield batch
 
 
-def _restyle(engine: Engine, plan: VideoPlan, batches: Iterator[_Batch]) -> Iterator[_Batch]:
-    """The same batches with the model's changes."""
-    field = Falling(engine) if plan.falling else None
+def _restyle(engine: Engine, plan: VideoPlan, batches: Iterator[_Batch]) -> Generator[_Batch]:
+    """The same batches with the model's changes; several are made at once, each on a core of its own."""
+    one = engine.by_core
+    field = Falling(one) if plan.falling else None
     falling = field if field is not None and field.is_there else None
-    for batch in batches:
+
+    def restyle(batch: _Batch) -> _Batch:
         seconds = np.array([plan.timeline.seconds(number) for number in batch.numbers])
         embeddings = plan.track.embedding_at(seconds, plan.smoothing_seconds)  # [B, E]
         height, width = batch.small[0].shape[:2]
-        padding = padded_for(engine, height, width)
+        padding = padded_for(one, height, width)
         images = np.stack([np.pad(small, padding, mode="reflect").transpose(2, 0, 1) for small in batch.small])
-        content, reach = engine.encode(images), None
+        content, reach = one.encode(images), None
         if falling is None:
-            stylized = engine.decode(content, embeddings)  # [B, 3, h, w], padded
+            stylized = one.decode(content, embeddings)  # [B, 3, h, w], padded
         else:
-            stylized, reach = engine.decode_with_reach(falling.without(content), embeddings)
+            stylized, reach = one.decode_with_reach(falling.without(content), embeddings)
         for index, small in enumerate(batch.small):
             batch.change.append(_upright(stylized[index], height, width) - small)
             drops = None
             if falling is not None and reach is not None:
                 drops = _upright(reach[index], height, width) * falling.at(seconds[index], height, width)
             batch.drops.append(drops)
-        yield batch
+        return batch
+
+    return in_lanes(restyle, batches, engine.lanes, _BATCHES_AHEAD)
 
 
 def _upright(planes: FloatArray, height: int, width: int) -> FloatArray:

@@ -94,6 +94,20 @@ def test_threads_may_share_an_engine(engine: Engine) -> None:
     np.testing.assert_allclose(np.stack(shared), np.stack([engine.embed(waveform) for waveform in waveforms]))
 
 
+def test_a_core_for_each_run_gives_the_same_pictures(bundle: Bundle) -> None:
+    engine = Engine(bundle, threads=2)
+    assert engine.lanes == 2
+    assert engine.by_core.lanes == 1
+    assert engine.by_core is engine.by_core
+    images = np.random.default_rng(0).random((2, 3, 16, 24), np.float32)
+    np.testing.assert_allclose(engine.by_core.encode(images), engine.encode(images), atol=1e-6)
+
+
+def test_an_engine_on_one_core_needs_no_other(bundle: Bundle) -> None:
+    engine = Engine(bundle, threads=1)
+    assert engine.by_core is engine
+
+
 def test_a_warm_up_runs_every_graph(engine: Engine) -> None:
     engine.warm_up()
 
