@@ -65,12 +65,25 @@ def test_closing_waits_for_what_is_in_the_making() -> None:
     assert len(ended) == count < 10
 
 
-def test_an_error_ahead_comes_in_its_turn() -> None:
+def test_a_stage_that_runs_ahead_hands_over_items_and_errors_in_turn() -> None:
     def items() -> Iterator[int]:
-        yield 1
-        raise ValueError("no more")
+        yield from range(3)
+        raise ValueError("broken")
 
     with ahead(items(), 2) as made:
-        assert next(made) == 1
-        with pytest.raises(ValueError, match="no more"):
+        assert [next(made) for _ in range(3)] == [0, 1, 2]
+        with pytest.raises(ValueError, match="broken"):
             next(made)
+
+
+def test_a_stage_that_runs_ahead_ends_with_its_block() -> None:
+    made_so_far = []
+
+    def items() -> Iterator[int]:
+        for number in range(1000):
+            made_so_far.append(number)
+            yield number
+
+    with ahead(items(), 2) as made:
+        assert next(made) == 0
+    assert len(made_so_far) < 10

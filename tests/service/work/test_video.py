@@ -18,7 +18,6 @@ from service.media.soundtrack import GainCurve
 from service.media.video_file import Timeline, read_timeline
 from service.model.bundle import load_bundle
 from service.model.engine import Engine
-from service.work.ahead import ahead
 from service.work.soundtrack import edit_soundtrack
 from service.work.video import VideoPlan, correlation, cut, render, result_size
 from tests.support.media import make_photo
@@ -200,27 +199,3 @@ def test_parts_cover_every_frame_once_and_none_is_long(frames: int, key_every: i
     assert all(0 < part.stop - part.first <= 130 for part in parts)
     if key_every == 7:
         assert all(part.first % 7 == 0 for part in parts)
-
-
-def test_a_stage_that_runs_ahead_hands_over_items_and_errors_in_turn() -> None:
-    def items():  # type: ignore[no-untyped-def]
-        yield from range(3)
-        raise ValueError("broken")
-
-    with ahead(items(), 2) as made:
-        assert [next(made) for _ in range(3)] == [0, 1, 2]
-        with pytest.raises(ValueError, match="broken"):
-            next(made)
-
-
-def test_a_stage_that_runs_ahead_ends_with_its_block() -> None:
-    made_so_far = []
-
-    def items():  # type: ignore[no-untyped-def]
-        for number in range(1000):
-            made_so_far.append(number)
-            yield number
-
-    with ahead(items(), 2) as made:
-        assert next(made) == 0
-    assert len(made_so_far) < 10
