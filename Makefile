@@ -14,7 +14,7 @@ serve: $(VENV)/.service ## install the service alone and start it on http://127.
 	@exec $(BIN)/python -m service
 
 test: check $(VENV)/.chromium ## install everything, then formatting, lint, types and every test
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest --numprocesses 2 --dist loadfile
 
 bench: $(VENV)/.everything ## measure service and training: tables on the screen, JSON beside them
 	$(BIN)/python -m tests.bench

@@ -105,7 +105,7 @@ def another_worker(redis_url: str, data_dir: Path, models_dir: Path, log: Path) 
 def test_a_worker_killed_on_a_shared_video_costs_its_part_alone(
     tmp_path: Path, models_dir: Path, redis_url: str
 ) -> None:
-    clip = Clip(width=480, height=270, fps=30, frames=1800, key_every=60)
+    clip = Clip(width=480, height=270, fps=10, frames=600, key_every=20)
     source = write_video(tmp_path / "minute.mp4", clip, noise_track(60.0))
     data, log = tmp_path / "data", tmp_path / "other.log"
     with (
@@ -115,11 +115,11 @@ def test_a_worker_killed_on_a_shared_video_costs_its_part_alone(
         url = submit_video(http, source, gain_db="6")
         logs = [service.log, log]
         until(lambda: True if all("begins" in one.read_text() for one in logs) else None)  # both are at it
-        after_frames(http, url, 300)
+        after_frames(http, url, 100)
         (pool_process,) = children_of(child_named(service.pid, "videos"))
         os.kill(pool_process, signal.SIGKILL)
         job = wait_for(http, url, "succeeded", "failed")
-        assert (job["state"], job["progress"]["done"]) == ("succeeded", 1800), job
+        assert (job["state"], job["progress"]["done"]) == ("succeeded", 600), job
         (tmp_path / "b.mp4").write_bytes(http.get(job["results"][0]["url"]).content)
         begun = [number for one in logs for number in re.findall(r"part (\d+) of job \w+ begins", one.read_text())]
     twice = len(begun) - len(set(begun))
