@@ -9,7 +9,10 @@ are tiles.
 """
 
 from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextvars import copy_context
 from dataclasses import dataclass
+from functools import partial
 from typing import Final, Literal
 
 import numpy as np
@@ -26,6 +29,7 @@ from service.work.requests import PictureRequest
 FloatArray = NDArray[np.float32]
 Pixels = NDArray[np.uint8]
 Progress = Callable[[int, int], None]
+Method = Literal["unchanged", "whole", "detail"]
 
 _SMALLEST_SIDE: Final = 64  # the model never sees less; smaller pictures are padded
 _DEFAULT_COMFORTABLE_SIDE: Final = 768
@@ -50,51 +54,73 @@ class ModelReceipt(BaseModel):
     strength: float
     weights: tuple[float, ...] | None
     start_seconds: tuple[float, ...]
-    method: Literal["unchanged", "whole", "detail"]
+    method: Method
     working_width: int
     working_height: int
 
 
 @dataclass(frozen=True)
+class Seen:
+    """A photograph as the model has taken it in.
+
+    pixels: [H, W, 3]. small: what the model saw of it, [h, w, 3] in 0..1. content: [1, C, h/4, w/4], padded. Both are
+    None where no run is needed.
+    """
+
+    pixels: Pixels
+    method: Method
+    small: FloatArray | None = None
+    content: FloatArray | None = None
+
+
+@dataclass(frozen=True)
 class Stylization:
-    """One result. pixels: [H, W, 3], as large as the picture that came in."""
+    """One result. pixels: [H, W, 3], as large as the picture that came in.
+
+    heard: what was heard; speech is listened for meanwhile, so ask for it when the pixels are encoded.
+    """
 
     pixels: Pixels
     gain_db: float
-    heard: Heard
+    heard: Callable[[], Heard]
     receipt: ModelReceipt
 
 
+def see(engine: Engine, pixels: Pixels, strength: float, comfortable_side: int = _DEFAULT_COMFORTABLE_SIDE) -> Seen:
+    """Take in a picture [H, W, 3]; what it is to sound like need not be known yet.
+
+    comfortable_side: above it the model sees a reduced picture, and its change is carried over to the full one.
+    """
+    if strength == 0:
+        return Seen(pixels, "unchanged")
+    is_large = max(pixels.shape[:2]) > comfortable_side
+    small = _unit_range(reduce_picture(pixels, comfortable_side) if is_large else pixels)
+    padded = np.pad(small, padded_for(engine, *small.shape[:2]), mode="reflect")
+    return Seen(pixels, "detail" if is_large else "whole", small, engine.encode(padded.transpose(2, 0, 1)[None]))
+
+
 def stylize_picture(
-    engine: Engine,
-    pixels: Pixels,
-    waveforms: Sequence[Waveform],
-    request: PictureRequest,
-    progress: Progress,
-    comfortable_side: int = _DEFAULT_COMFORTABLE_SIDE,
+    engine: Engine, seen: Seen, waveforms: Sequence[Waveform], request: PictureRequest, progress: Progress
 ) -> Iterator[Stylization]:
     """Yield one result for each of the request's gains, in their order, each as soon as it is made.
 
-    pixels: [H, W, 3]. waveforms: one [N] for each sound, at the model's rate; they need not be equally long.
+    waveforms: one [N] for each sound, at the model's rate; they need not be equally long.
     progress: called with (results done, results in all); what it raises (a cancellation) stops the work.
-    comfortable_side: above it the model sees a reduced picture, and its change is carried over to the full one.
     Raises ValueError if the counts of sounds and weights differ.
     """
     gains = request.gains
     windows, mixed = _driving_sound(engine, waveforms, request)
     embeddings = engine.embed(np.stack([apply_gain_db(mixed, gain) for gain in gains]))  # [G, E]
     progress(0, len(gains))
-    restyled, method, working = _restyle(engine, pixels, embeddings, request.strength, comfortable_side)
-    speech = speech_share(mixed, engine.manifest.sample_rate_hz)
-    for index, (gain_db, result) in enumerate(zip(gains, restyled, strict=True)):
-        gained = apply_gain_db(mixed, gain_db)
-        yield Stylization(
-            pixels=result,
-            gain_db=gain_db,
-            heard=heard(windows, gained, embeddings[index], engine.manifest.sounds, speech),
-            receipt=_receipt(engine, request, gain_db, windows, method, working),
-        )
-        progress(index + 1, len(gains))
+    restyled, speech = _restyle(engine, seen, embeddings, request.strength), None
+    with ThreadPoolExecutor(1, "speech") as aside:
+        for index, (gain_db, result) in enumerate(zip(gains, restyled, strict=True)):
+            if speech is None:  # not before the graphs, which have all cores
+                listen = copy_context().run
+                speech = aside.submit(listen, speech_share, mixed, engine.manifest.sample_rate_hz)
+            hear = partial(_hear, engine, windows, apply_gain_db(mixed, gain_db), embeddings[index], speech)
+            yield Stylization(result, gain_db, hear, _receipt(engine, request, gain_db, windows, seen))
+            progress(index + 1, len(gains))
 
 
 def warm_up(engine: Engine) -> None:
@@ -117,30 +143,25 @@ def _driving_sound(
     return windows, mix([window.waveform for window in windows], request.weights)
 
 
-def _restyle(
-    engine: Engine, pixels: Pixels, embeddings: FloatArray, strength: float, comfortable_side: int
-) -> tuple[Iterator[Pixels], Literal["unchanged", "whole", "detail"], tuple[int, int]]:
-    """The results for [G, E], lazily; by which method; and the (width, height) that the model sees."""
-    height, width = pixels.shape[:2]
-    if strength == 0:
-        return (pixels.copy() for _ in embeddings), "unchanged", (0, 0)
-    if max(height, width) <= comfortable_side:
-        whole = _unit_range(pixels)
-        results = (_blend(whole, change, strength) for change in _run(engine, whole, embeddings))
-        return results, "whole", (width, height)
-    small = _unit_range(reduce_picture(pixels, comfortable_side))
-    results = (transfer_detail(pixels, small, stylized, strength) for stylized in _run(engine, small, embeddings))
-    return results, "detail", (small.shape[1], small.shape[0])
-
-
-def _run(engine: Engine, picture: FloatArray, embeddings: FloatArray) -> Iterator[FloatArray]:
-    """picture: [h, w, 3] in 0..1 -> its stylization [h, w, 3] for each of [G, E]; encoded once."""
-    height, width = picture.shape[:2]
-    padded = np.pad(picture, padded_for(engine, height, width), mode="reflect")
-    content = engine.encode(padded.transpose(2, 0, 1)[None])  # [1, C, h/4, w/4]
+def _restyle(engine: Engine, seen: Seen, embeddings: FloatArray, strength: float) -> Iterator[Pixels]:
+    """The results for [G, E], lazily."""
     for embedding in embeddings:
-        stylized = engine.decode(content, embedding[None])[0]  # [3, h, w], padded
-        yield stylized[:, :height, :width].transpose(1, 2, 0)
+        if seen.small is None or seen.content is None:
+            yield seen.pixels.copy()
+            continue
+        height, width = seen.small.shape[:2]
+        padded = engine.decode(seen.content, embedding[None])[0]  # [3, h, w]
+        stylized = padded[:, :height, :width].transpose(1, 2, 0)
+        if seen.method == "whole":
+            yield _blend(seen.small, stylized, strength)
+        else:
+            yield transfer_detail(seen.pixels, seen.small, stylized, strength)
+
+
+def _hear(
+    engine: Engine, windows: list[Window], gained: Waveform, embedding: FloatArray, speech: Future[float | None]
+) -> Heard:
+    return heard(windows, gained, embedding, engine.manifest.sounds, speech.result())
 
 
 def padded_for(engine: Engine, height: int, width: int) -> tuple[tuple[int, int], tuple[int, int], tuple[int, int]]:
@@ -170,9 +191,9 @@ def _receipt(
     request: PictureRequest,
     gain_db: float,
     windows: Sequence[Window],
-    method: Literal["unchanged", "whole", "detail"],
-    working: tuple[int, int],
+    seen: Seen,
 ) -> ModelReceipt:
+    height, width = (0, 0) if seen.small is None else seen.small.shape[:2]
     return ModelReceipt(
         model=engine.manifest.name,
         model_version=engine.manifest.version,
@@ -184,7 +205,7 @@ def _receipt(
         strength=request.strength,
         weights=request.weights,
         start_seconds=tuple(window.start_seconds for window in windows),
-        method=method,
-        working_width=working[0],
-        working_height=working[1],
+        method=seen.method,
+        working_width=width,
+        working_height=height,
     )

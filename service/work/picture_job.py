@@ -1,12 +1,16 @@
 """Make the results of a picture job from its stored uploads."""
 
+from concurrent.futures import ThreadPoolExecutor
+from contextvars import copy_context
+
 from service.jobs.lease import Lease
-from service.jobs.record import StoredResult
+from service.jobs.record import JobRecord, StoredResult
 from service.media.audio import decode_audio
 from service.media.image import MEDIA_TYPES, decode_image, encode_image
+from service.model.sound import Waveform
 from service.observe.stages import stage
 from service.work.desk import Desk, Made, Stopwatch
-from service.work.picture import Stylization, stylize_picture
+from service.work.picture import Stylization, see, stylize_picture
 from service.work.receipt import picture_receipt
 from service.work.requests import PictureRequest
 
@@ -19,18 +23,15 @@ def make_picture(desk: Desk, lease: Lease) -> Made:
     max_side = min(request.max_side or settings.max_side, settings.max_side)
     with watch.measure("model"):
         engine = desk.engines.get(request.model)
-    with watch.measure("decode"):
-        pixels = decode_image(desk.inputs(record, "image")[0], limits, max_side)
-        sounds = desk.inputs(record, "audio")
-        waveforms = [decode_audio(path, limits, engine.manifest.sample_rate_hz) for path in sounds]
-    stylizations = stylize_picture(
-        engine,
-        pixels,
-        waveforms,
-        request,
-        lambda done, _total: lease.progress(done),
-        comfortable_side=settings.comfortable_side,
-    )
+    with ThreadPoolExecutor(1, "sound") as aside:  # sounds are decoded while the model looks at the picture
+        decoding = aside.submit(copy_context().run, _decode_sounds, desk, record, engine.manifest.sample_rate_hz)
+        with watch.measure("decode"):
+            pixels = decode_image(desk.inputs(record, "image")[0], limits, max_side)
+        with watch.measure("stylize"):
+            seen = see(engine, pixels, request.strength, settings.comfortable_side)
+        with watch.measure("decode"):
+            waveforms = decoding.result()
+    stylizations = stylize_picture(engine, seen, waveforms, request, lambda done, _total: lease.progress(done))
     results: list[StoredResult] = []
     while True:
         with watch.measure("stylize"):
@@ -41,10 +42,15 @@ def make_picture(desk: Desk, lease: Lease) -> Made:
             results.append(_store(desk, lease, request, stylization))
 
 
+def _decode_sounds(desk: Desk, record: JobRecord, sample_rate_hz: int) -> list[Waveform]:
+    return [decode_audio(path, desk.settings.media_limits, sample_rate_hz) for path in desk.inputs(record, "audio")]
+
+
 def _store(desk: Desk, lease: Lease, request: PictureRequest, stylization: Stylization) -> StoredResult:
     content = encode_image(stylization.pixels, request.format)
     with stage("store"):
         sha256 = desk.storage.write_result(lease.record.id, content)
+    heard = stylization.heard()
     return StoredResult(
         sha256=sha256,
         bytes=len(content),
@@ -52,6 +58,6 @@ def _store(desk: Desk, lease: Lease, request: PictureRequest, stylization: Styli
         width=stylization.pixels.shape[1],
         height=stylization.pixels.shape[0],
         gain_db=stylization.gain_db,
-        heard=stylization.heard.model_dump(mode="json"),
-        receipt=picture_receipt(stylization, request, lease.record.inputs, sha256),
+        heard=heard.model_dump(mode="json"),
+        receipt=picture_receipt(stylization, heard, request, lease.record.inputs, sha256),
     )

@@ -1,6 +1,8 @@
 """The receipt of a result: everything that is needed to make it again."""
 
 import platform
+from collections.abc import Mapping
+from functools import cache
 from importlib.metadata import version
 from typing import Any, Final
 
@@ -15,11 +17,11 @@ _PACKAGES: Final = ("numpy", "pillow", "av", "opencv-python-headless")
 
 
 def picture_receipt(
-    stylization: Stylization, request: PictureRequest, inputs: tuple[StoredInput, ...], sha256: str
+    stylization: Stylization, heard: Heard, request: PictureRequest, inputs: tuple[StoredInput, ...], sha256: str
 ) -> dict[str, Any]:
     """The receipt as JSON values. sha256: of the result's bytes, which a repetition on the same runtime gives again."""
     made = stylization.receipt.model_dump(mode="json")
-    return made | _common(stylization.heard, request, inputs, sha256)
+    return made | _common(heard, request, inputs, sha256)
 
 
 def video_receipt(
@@ -50,6 +52,12 @@ def _common(
         "loudness_dbfs": heard.loudness_dbfs,
         "parameters": request.model_dump(mode="json"),
         "inputs": [stored.model_dump(mode="json") for stored in inputs],
-        "versions": {"python": platform.python_version(), **{name: version(name) for name in _PACKAGES}},
+        "versions": dict(_versions()),
         "sha256": sha256,
     }
+
+
+@cache
+def _versions() -> Mapping[str, str]:
+    """Looked up once: the packages' files are searched for it."""
+    return {"python": platform.python_version(), **{name: version(name) for name in _PACKAGES}}

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from service.model.bundle import load_bundle
 from service.model.engine import Engine
-from service.work.picture import Stylization, stylize_picture, warm_up
+from service.work.picture import Stylization, see, stylize_picture, warm_up
 from service.work.requests import PictureRequest
 from tests.support.media import make_noise, make_photo, make_tone
 from tests.support.tiny_bundle import write_tiny_bundle
@@ -32,7 +32,9 @@ def stylize(
     request: PictureRequest | None = None,
     comfortable_side: int = 1024,
 ) -> list[Stylization]:
-    return list(stylize_picture(engine, pixels, waveforms, request or PictureRequest(), no_progress, comfortable_side))
+    request = request or PictureRequest()
+    seen = see(engine, pixels, request.strength, comfortable_side)
+    return list(stylize_picture(engine, seen, waveforms, request, no_progress))
 
 
 def shift(result: Stylization, pixels: np.ndarray) -> np.ndarray:
@@ -95,7 +97,7 @@ def test_each_gain_gives_one_result_in_order_and_louder_means_more(engine: Engin
     assert tuple(result.gain_db for result in results) == gains
     changes = [float(np.abs(shift(result, photo)).sum()) for result in results]
     assert changes == sorted(changes)
-    loudness = [result.heard.loudness_dbfs for result in results]
+    loudness = [result.heard().loudness_dbfs for result in results]
     np.testing.assert_allclose(np.diff(loudness), np.diff(gains), atol=0.02)
 
 
@@ -112,7 +114,7 @@ def test_the_picture_is_encoded_once_for_all_gains(engine: Engine, monkeypatch: 
         real = getattr(engine, name)
         monkeypatch.setattr(engine, name, lambda *given, name=name, real=real: (runs.append(name), real(*given))[1])
     stylize(engine, make_photo(64, 48), [make_tone(3)], PictureRequest(gains_db=(-20, -10, 0)))
-    assert runs == ["embed", "encode", "decode", "decode", "decode"]
+    assert runs == ["encode", "embed", "decode", "decode", "decode"]
 
 
 def test_weights_move_the_mix_from_one_sound_to_the_other(engine: Engine) -> None:
@@ -133,7 +135,7 @@ def test_each_sound_of_a_mix_is_taken_where_it_is_loudest(engine: Engine) -> Non
     early, late = np.zeros(160_000, np.float32), np.zeros(160_000, np.float32)
     early[:48_000], late[-48_000:] = make_tone(3), make_tone(3, hertz=300)
     (result,) = stylize(engine, make_photo(32, 32), [early, late])
-    assert [window.start_seconds for window in result.heard.windows] == pytest.approx([0, 7], abs=0.02)
+    assert [window.start_seconds for window in result.heard().windows] == pytest.approx([0, 7], abs=0.02)
 
 
 def test_start_seconds_chooses_the_window(engine: Engine) -> None:
@@ -153,11 +155,11 @@ def test_wrong_counts_are_refused(engine: Engine) -> None:
 
 
 def test_progress_counts_results_and_may_stop_the_work(engine: Engine) -> None:
-    seen: list[tuple[int, int]] = []
-    request = PictureRequest(gains_db=(-20, -10, 0))
-    results = stylize_picture(engine, make_photo(32, 32), [make_tone(3)], request, lambda *at: seen.append(at))
+    told: list[tuple[int, int]] = []
+    request, seen = PictureRequest(gains_db=(-20, -10, 0)), see(engine, make_photo(32, 32), 1.0)
+    results = stylize_picture(engine, seen, [make_tone(3)], request, lambda *at: told.append(at))
     assert len(list(results)) == 3
-    assert seen == [(0, 3), (1, 3), (2, 3), (3, 3)]
+    assert told == [(0, 3), (1, 3), (2, 3), (3, 3)]
 
     class Cancelled(Exception):
         pass
@@ -168,7 +170,7 @@ def test_progress_counts_results_and_may_stop_the_work(engine: Engine) -> None:
 
     made = []
     with pytest.raises(Cancelled):
-        made.extend(stylize_picture(engine, make_photo(32, 32), [make_tone(3)], request, cancel))
+        made.extend(stylize_picture(engine, seen, [make_tone(3)], request, cancel))
 
 
 def test_the_receipt_says_how_the_result_was_made(engine: Engine) -> None:
@@ -182,9 +184,9 @@ def test_the_receipt_says_how_the_result_was_made(engine: Engine) -> None:
 
 def test_what_was_heard_comes_with_each_result(engine: Engine) -> None:
     quiet, loud = stylize(engine, make_photo(32, 32), [make_tone(3)], PictureRequest(gains_db=(-60, 0)))
-    assert [warning.code for warning in quiet.heard.warnings] == ["silence"]
-    assert loud.heard.nearest[0].name == "tone"
-    assert loud.heard.warnings == ()
+    assert [warning.code for warning in quiet.heard().warnings] == ["silence"]
+    assert loud.heard().nearest[0].name == "tone"
+    assert loud.heard().warnings == ()
 
 
 def test_the_same_request_gives_the_same_bytes(engine: Engine) -> None:
