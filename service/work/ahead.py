@@ -70,7 +70,7 @@ def in_lanes(work: Callable[[Item], Result], items: Iterator[Item], lanes: int, 
     What `work` raises is raised here, in its turn. Closing the iterator waits for the items in the making.
     """
     waiting: deque[Future[Result]] = deque()
-    pool = _pool(lanes)
+    pool = kept_threads(lanes, "lane")
     try:
         for item in items:
             waiting.append(pool.submit(copy_context().run, work, item))
@@ -83,9 +83,12 @@ def in_lanes(work: Callable[[Item], Result], items: Iterator[Item], lanes: int, 
 
 
 @lru_cache
-def _pool(lanes: int) -> ThreadPoolExecutor:
-    """Kept, since what the graphs have put by for a thread would be taken anew for the next one."""
-    return ThreadPoolExecutor(lanes, thread_name_prefix="lane")
+def kept_threads(count: int, name: str) -> ThreadPoolExecutor:
+    """Threads of this process that stay: what the graphs' runtime puts by for a thread is taken anew for the next one.
+
+    With new threads for each part a video's memory grew with its length.
+    """
+    return ThreadPoolExecutor(count, thread_name_prefix=name)
 
 
 class _Raised:

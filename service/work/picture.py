@@ -10,7 +10,6 @@ are tiles.
 
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextvars import copy_context
 from dataclasses import dataclass
 from functools import partial
 from typing import Final, Literal
@@ -23,6 +22,7 @@ from service import __version__
 from service.model.engine import Engine
 from service.model.sound import Heard, Waveform, Window, apply_gain_db, heard, mix, pick_window
 from service.model.speech import speech_share
+from service.work.ahead import kept_threads
 from service.work.detail import reduce_picture, transfer_detail
 from service.work.requests import PictureRequest
 
@@ -113,20 +113,24 @@ def stylize_picture(
     embeddings = engine.embed(np.stack([apply_gain_db(mixed, gain) for gain in gains]))  # [G, E]
     progress(0, len(gains))
     restyled, speech = _restyle(engine, seen, embeddings, request.strength), None
-    with ThreadPoolExecutor(1, "speech") as aside:
-        for index, (gain_db, result) in enumerate(zip(gains, restyled, strict=True)):
-            if speech is None:  # not before the graphs, which have all cores
-                listen = copy_context().run
-                speech = aside.submit(listen, speech_share, mixed, engine.manifest.sample_rate_hz)
-            hear = partial(_hear, engine, windows, apply_gain_db(mixed, gain_db), embeddings[index], speech)
-            yield Stylization(result, gain_db, hear, _receipt(engine, request, gain_db, windows, seen))
-            progress(index + 1, len(gains))
+    for index, (gain_db, result) in enumerate(zip(gains, restyled, strict=True)):
+        if speech is None:  # not before the graphs, which have all cores
+            speech = aside().submit(speech_share, mixed, engine.manifest.sample_rate_hz)
+        hear = partial(_hear, engine, windows, apply_gain_db(mixed, gain_db), embeddings[index], speech)
+        yield Stylization(result, gain_db, hear, _receipt(engine, request, gain_db, windows, seen))
+        progress(index + 1, len(gains))
+
+
+def aside() -> ThreadPoolExecutor:
+    """The thread for what is done with the sound while the picture is worked on."""
+    return kept_threads(1, "sound")
 
 
 def warm_up(engine: Engine) -> None:
     """Pay for first uses (graphs, speech detector) before the first job does."""
     engine.warm_up()
-    speech_share(np.full(engine.manifest.clip_samples, 0.1, np.float32), engine.manifest.sample_rate_hz)
+    sound = np.full(engine.manifest.clip_samples, 0.1, np.float32)
+    aside().submit(speech_share, sound, engine.manifest.sample_rate_hz).result()
 
 
 def _driving_sound(

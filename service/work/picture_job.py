@@ -1,7 +1,6 @@
 """Make the results of a picture job from its stored uploads."""
 
-from concurrent.futures import ThreadPoolExecutor
-from contextvars import copy_context
+from concurrent.futures import wait
 
 from service.jobs.lease import Lease
 from service.jobs.record import JobRecord, StoredResult
@@ -10,7 +9,7 @@ from service.media.image import MEDIA_TYPES, decode_image, encode_image
 from service.model.sound import Waveform
 from service.observe.stages import stage
 from service.work.desk import Desk, Made, Stopwatch
-from service.work.picture import Stylization, see, stylize_picture
+from service.work.picture import Stylization, aside, see, stylize_picture
 from service.work.receipt import picture_receipt
 from service.work.requests import PictureRequest
 
@@ -23,14 +22,17 @@ def make_picture(desk: Desk, lease: Lease) -> Made:
     max_side = min(request.max_side or settings.max_side, settings.max_side)
     with watch.measure("model"):
         engine = desk.engines.get(request.model)
-    with ThreadPoolExecutor(1, "sound") as aside:  # sounds are decoded while the model looks at the picture
-        decoding = aside.submit(copy_context().run, _decode_sounds, desk, record, engine.manifest.sample_rate_hz)
+    # sounds are decoded while the model looks at the picture
+    decoding = aside().submit(_decode_sounds, desk, record, engine.manifest.sample_rate_hz)
+    try:
         with watch.measure("decode"):
             pixels = decode_image(desk.inputs(record, "image")[0], limits, max_side)
         with watch.measure("stylize"):
             seen = see(engine, pixels, request.strength, settings.comfortable_side)
+    finally:
         with watch.measure("decode"):
-            waveforms = decoding.result()
+            wait([decoding])  # whatever comes next: its files may be erased then
+    waveforms = decoding.result()
     stylizations = stylize_picture(engine, seen, waveforms, request, lambda done, _total: lease.progress(done))
     results: list[StoredResult] = []
     while True:
