@@ -1,0 +1,91 @@
+"""`python -m tests.bench.plain_server KIND BUNDLE PORT`: the same work behind LitServe, or a bare FastAPI route.
+
+One picture and one sound in, a PNG out, by this project's own decoders, engine and encoder, in one process that has the
+model. There is no queue, no record, nothing on disk, no limit and no sandbox: the yardstick of what those cost.
+"""
+
+import sys
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import litserve
+import uvicorn
+from fastapi import FastAPI, Request, Response, UploadFile
+
+from service.media.audio import decode_audio
+from service.media.image import decode_image, encode_image
+from service.media.limits import MediaLimits
+from service.model.bundle import load_bundle
+from service.model.engine import Engine
+from service.work.picture import see, stylize_picture
+from service.work.requests import PictureRequest
+
+LIMITS = MediaLimits()
+
+
+def stylize(engine: Engine, image: bytes, audio: bytes) -> bytes:
+    """The PNG."""
+    with tempfile.TemporaryDirectory() as folder:  # the decoders take files
+        picture, sound = Path(folder) / "image", Path(folder) / "audio"
+        picture.write_bytes(image)
+        sound.write_bytes(audio)
+        pixels = decode_image(picture, LIMITS, 4096)
+        waveform = decode_audio(sound, LIMITS, engine.manifest.sample_rate_hz)
+    request = PictureRequest()
+    seen = see(engine, pixels, request.strength)
+    (result,) = stylize_picture(engine, seen, [waveform], request, lambda _done, _total: None)
+    content = encode_image(result.pixels, "png")
+    result.heard()
+    return content
+
+
+class LitStylizer(litserve.LitAPI):
+    """LitServe's four steps; the files cross to the worker's process as bytes."""
+
+    def __init__(self, bundle: Path) -> None:
+        super().__init__(api_path="/stylize")
+        self._bundle = bundle
+
+    def setup(self, device: str) -> None:
+        self._engine = Engine(load_bundle(self._bundle))
+
+    def decode_request(self, request: Request) -> tuple[bytes, bytes]:
+        form: Any = request
+        return form["image"].file.read(), form["audio"].file.read()
+
+    def predict(self, x: tuple[bytes, bytes]) -> bytes:
+        return stylize(self._engine, *x)
+
+    def encode_response(self, output: bytes) -> Response:
+        return Response(output, media_type="image/png")
+
+
+def plain_app(bundle: Path) -> FastAPI:
+    """One route, run in FastAPI's own threads."""
+    engine, app = Engine(load_bundle(bundle)), FastAPI()
+
+    @app.post("/stylize")
+    def route(image: UploadFile, audio: UploadFile) -> Response:
+        return Response(stylize(engine, image.file.read(), audio.file.read()), media_type="image/png")
+
+    @app.get("/health")
+    def health() -> str:
+        return "ok"
+
+    return app
+
+
+def main() -> int:
+    """Serve until the process is ended."""
+    kind, bundle, port = sys.argv[1], Path(sys.argv[2]), int(sys.argv[3])
+    if kind == "fastapi":
+        uvicorn.run(plain_app(bundle), host="127.0.0.1", port=port, log_level="warning")
+    else:
+        server = litserve.LitServer(LitStylizer(bundle), accelerator="cpu", workers_per_device=1)
+        server.run(host="127.0.0.1", port=port, generate_client_file=False, log_level="warning")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
