@@ -17,7 +17,10 @@ test: check $(VENV)/.chromium ## install everything, then formatting, lint, type
 	$(BIN)/python -m pytest --numprocesses 2 --dist loadfile
 
 bench: $(VENV)/.everything ## measure service and training: tables on the screen, JSON beside them
+	$(PIP) --editable '.[bench]'
 	$(BIN)/python -m tests.bench
+	$(BIN)/python -m tests.bench.overhead
+	$(BIN)/python -m tests.bench.load
 	$(BIN)/python -m tests.bench.video
 	$(BIN)/python -m tests.bench.training
 
