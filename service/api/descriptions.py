@@ -7,6 +7,8 @@ from service.api.schemas import Job, Problem
 from service.webhooks.request import FIELDS as WEBHOOK_FIELDS
 from service.work.requests import PictureRequest, VideoRequest
 
+MAX_IDEMPOTENCY_KEY_LENGTH: Final = 255
+
 _PROBLEM_CONTENT: Final = {MEDIA_TYPE: {"schema": Problem.model_json_schema()}}
 _BYTES: Final = {"schema": {"type": "string", "format": "binary"}}
 _FILE: Final = {"type": "string", "format": "binary"}
@@ -43,8 +45,17 @@ def _form(
     return {"required": True, "content": {"multipart/form-data": {"schema": schema}}}
 
 
-def _header(name: str, description: str) -> dict[str, Any]:
-    return {"name": name, "in": "header", "required": False, "description": description, "schema": {"type": "string"}}
+def _header(name: str, description: str, **schema: Any) -> dict[str, Any]:
+    schema = {"type": "string", **schema}
+    return {"name": name, "in": "header", "required": False, "description": description, "schema": schema}
+
+
+_KEY: Final = _header(
+    "Idempotency-Key",
+    "the same key with the same request gives the same job",
+    minLength=1,
+    maxLength=MAX_IDEMPOTENCY_KEY_LENGTH,
+)
 
 
 STYLIZE: Final[dict[str, Any]] = {
@@ -60,7 +71,7 @@ STYLIZE: Final[dict[str, Any]] = {
         "parameters": [
             _header("Prefer", "`wait=N`: hold the answer until the job ends, or N seconds (60 at most) have passed"),
             _header("Accept", "`image/*`: the answer is the picture itself; waits 30 s if Prefer says nothing else"),
-            _header("Idempotency-Key", "the same key with the same request gives the same job"),
+            _KEY,
         ],
     },
     "responses": {
@@ -86,7 +97,7 @@ STYLIZE_VIDEO: Final[dict[str, Any]] = {
         "parameters": [
             _header("Prefer", "`wait=N`: hold the answer until the job ends, or N seconds (60 at most) have passed"),
             _header("Accept", "`video/*`: the answer is the video itself; waits 30 s if Prefer says nothing else"),
-            _header("Idempotency-Key", "the same key with the same request gives the same job"),
+            _KEY,
         ],
     },
     "responses": {
@@ -95,11 +106,20 @@ STYLIZE_VIDEO: Final[dict[str, Any]] = {
     },
 }
 
+_EVENT: Final = {
+    "type": "object",
+    "required": ["id", "event", "data"],
+    "properties": {
+        "id": {"type": "string"},
+        "event": {"enum": ["state", "progress"]},
+        "data": {"type": "string", "contentMediaType": "application/json"},
+    },
+}
 EVENTS: Final[dict[str, Any]] = {
     "responses": {
         200: {
             "description": "`state` and `progress` events; data: JSON with id, state, progress and error",
-            "content": {"text/event-stream": {"schema": {"type": "string"}}},
+            "content": {"text/event-stream": {"schema": _EVENT}},
         },
         204: {"description": "The job has ended, and there was nothing more to tell"},
     }

@@ -11,6 +11,7 @@ from fastapi.responses import JSONResponse, Response
 from redis.exceptions import RedisError
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
+from starlette.routing import compile_path
 
 from service.api.headers import SECURITY_HEADERS
 from service.errors import InvalidValue, StylizationError, Unavailable
@@ -70,13 +71,26 @@ async def _of_http(request: Request, error: Exception) -> Response:
         "status": error.status_code,
         "detail": detail,
     }
-    return ProblemResponse(document, status_code=error.status_code, headers=error.headers)
+    headers = dict(error.headers or {})
+    if error.status_code == 405:
+        headers["Allow"] = _allowed(request, headers.get("Allow", ""))
+    return ProblemResponse(document, status_code=error.status_code, headers=headers)
+
+
+def _allowed(request: Request, first: str) -> str:
+    """The methods of every route of this path; Starlette names those of the `first` one alone."""
+    methods = {method.strip() for method in first.split(",")} - {""}
+    for template, operations in request.app.openapi()["paths"].items():
+        if compile_path(template)[0].match(request.url.path):
+            methods |= {method.upper() for method in operations}
+    return ", ".join(sorted(methods))
 
 
 async def _of_fastapi(request: Request, error: Exception) -> Response:
     assert isinstance(error, RequestValidationError)
     first = error.errors()[0]
-    field = str(first["loc"][-1]) if first.get("loc") else None
+    place = [str(part) for part in first.get("loc", ())]  # where it came ("query"), its name, its number in a list
+    field = place[1] if len(place) > 1 else None
     return problem_response(InvalidValue(f"{field}: {first['msg']}", field=field))
 
 

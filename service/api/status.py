@@ -47,7 +47,7 @@ async def is_alive() -> Status:
     return Status(status="ok")
 
 
-@router.get("/readyz", response_model=Status)
+@router.get("/readyz", response_model=Status, responses={422: PROBLEMS[422]})
 async def is_ready(
     context: Using, kind: Annotated[list[Kind] | None, Query(description="of jobs; picture if none is named")] = None
 ) -> Status | Response:

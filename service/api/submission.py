@@ -17,6 +17,7 @@ from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
 
 from service.api.context import Context, logger, slots
+from service.api.descriptions import MAX_IDEMPOTENCY_KEY_LENGTH
 from service.api.guard import Caller
 from service.api.multipart import FileRule, FormRules, ReceivedForm, receive_form
 from service.errors import InvalidValue, MediaError, MissingField, ModelNotFound, Unavailable
@@ -34,7 +35,6 @@ from service.webhooks.request import FIELDS as WEBHOOK_FIELDS
 from service.webhooks.request import WebhookRequest, read_webhook
 from service.work.requests import PREVIEW_STEPS_DB, PictureRequest, PreviewRequest, VideoRequest
 
-_MAX_KEY_LENGTH: Final = 255
 _RETRY_AFTER_SECONDS: Final = 60
 
 Look = ImageInfo | AudioInfo | VideoInfo
@@ -266,6 +266,6 @@ def _idempotency_key(request: Request, caller: Caller) -> str:
     key = request.headers.get("Idempotency-Key")
     if key is None:
         return ""
-    if not 1 <= len(key) <= _MAX_KEY_LENGTH:
-        raise InvalidValue(f"the key must have 1 to {_MAX_KEY_LENGTH} characters", field="Idempotency-Key")
+    if not 1 <= len(key) <= MAX_IDEMPOTENCY_KEY_LENGTH:
+        raise InvalidValue(f"the key must have 1 to {MAX_IDEMPOTENCY_KEY_LENGTH} characters", field="Idempotency-Key")
     return hashlib.sha256(f"{caller.key_id}:{key}".encode("latin-1")).hexdigest()

@@ -78,6 +78,16 @@ def test_what_is_not_there_is_a_problem(http: TestClient, method: str, path: str
     assert (status == 405) == ("Allow" in answer.headers)
 
 
+def test_every_method_of_a_path_is_allowed_where_another_is_not(http: TestClient) -> None:
+    answer = http.put(f"/jobs/{'0' * 32}")
+    assert (answer.status_code, answer.headers["Allow"]) == (405, "DELETE, GET")
+
+
+def test_a_bad_value_in_a_list_is_named_by_its_parameter(http: TestClient) -> None:
+    answer = http.get("/readyz?kind=picture&kind=song")
+    assert (answer.status_code, answer.json()["field"]) == (422, "kind")
+
+
 def test_a_fault_is_told_to_nobody(http: TestClient, monkeypatch: pytest.MonkeyPatch) -> None:
     def fail(*_: object) -> None:
         raise RuntimeError("a secret")
