@@ -1,0 +1,1 @@
+"""From videos to clips: pictures and the sound that occurs with them."""
