@@ -23,6 +23,7 @@ from numpy.typing import NDArray
 from PIL import Image
 from tqdm import tqdm
 
+from training.files import written_whole
 from training.media import MediaError, read_image, read_sound
 
 
@@ -46,15 +47,16 @@ class Pair:
 def write_index(pairs: Iterable[Pair], path: Path) -> None:
     """Write atomically: a reader sees the old index or the new one."""
     base = path.parent.resolve()
-    partial = path.with_suffix(".partial")
-    with partial.open("w") as file:
+    resolved: dict[Path, Path] = {}  # folders: there are few of them, and pairs by the hundred thousand
+    with written_whole(path) as partial, partial.open("w") as file:
         for pair in pairs:
             values = asdict(pair)
             for key in ("image", "sound"):
-                if values[key] is not None:
-                    values[key] = os.path.relpath(values[key].resolve(), base)
+                if (file_path := values[key]) is not None:
+                    if file_path.parent not in resolved:
+                        resolved[file_path.parent] = file_path.parent.resolve()
+                    values[key] = os.path.relpath(resolved[file_path.parent] / file_path.name, base)
             file.write(json.dumps(values) + "\n")
-    partial.replace(path)
 
 
 def read_index(path: Path, split: str) -> list[Pair]:

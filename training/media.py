@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 from functools import lru_cache
 from pathlib import Path
 
@@ -11,6 +12,8 @@ import torch
 import torchaudio.functional as AF
 from numpy.typing import NDArray
 from PIL import Image, ImageOps
+
+from training.shards import read_member, shard_of
 
 STORED_SIDE = 320  # pictures are kept in memory with this short side at most
 
@@ -23,7 +26,7 @@ class MediaError(Exception):
 def read_image(path: Path) -> NDArray[np.uint8]:
     """[H, W, 3], upright, the short side at most STORED_SIDE. Raises MediaError."""
     try:
-        with Image.open(path) as opened:
+        with Image.open(_source(path)) as opened:
             image = ImageOps.exif_transpose(opened).convert("RGB")
     except (OSError, Image.DecompressionBombError) as exc:
         raise MediaError(f"{path} is not a readable picture: {exc}") from exc
@@ -38,7 +41,8 @@ def read_sound(path: Path, sample_rate_hz: int) -> torch.Tensor:
     """Mono waveform [N], full scale = 1, the level as recorded. Raises MediaError."""
     chunks: list[NDArray[np.float32]] = []
     try:
-        with av.open(str(path)) as container:
+        source = _source(path)
+        with av.open(source if isinstance(source, io.BytesIO) else str(source), "r") as container:
             stream = container.streams.audio[0]
             rate = stream.codec_context.sample_rate
             resampler = av.AudioResampler(format="flt", layout="mono", rate=rate)
@@ -50,6 +54,12 @@ def read_sound(path: Path, sample_rate_hz: int) -> torch.Tensor:
     if not chunks:
         raise MediaError(f"{path} holds no samples")
     return AF.resample(torch.from_numpy(np.concatenate(chunks)), rate, sample_rate_hz)
+
+
+def _source(path: Path) -> Path | io.BytesIO:
+    """The file, or what stands for it in a shard."""
+    shard = shard_of(path)
+    return path if shard is None else io.BytesIO(read_member(path, shard))
 
 
 def window(waveform: torch.Tensor, start: int, samples: int) -> torch.Tensor:
