@@ -1,4 +1,4 @@
-"""`python -m training`: build an index, train, evaluate, take over released weights."""
+"""`python -m training`: cut videos, build an index, train, evaluate, take over released weights."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 
 from training.config import PRESETS
+from training.prepare.command import add_prepare, run_prepare
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -19,9 +20,13 @@ def main(arguments: list[str] | None = None) -> int:
     index.add_argument("output", type=Path, help="the index to write (JSON lines)")
     index.add_argument("--data", type=Path, required=True, help="folder that holds the photographs and the sounds")
 
+    add_prepare(commands)
+
     train = commands.add_parser("train", help="train, or go on with, a run")
     train.add_argument("--preset", choices=sorted(PRESETS), default="default")
-    train.add_argument("--index", type=Path, required=True, help="index of what occurs together (JSON lines)")
+    train.add_argument(
+        "--index", required=True, help="index of what occurs together (JSON lines); for shards also https://… or pipe:…"
+    )
     train.add_argument("--run", type=Path, required=True, help="folder of the run; the same command resumes it")
     train.add_argument("--from", dest="start_from", type=Path, help="checkpoint whose weights to begin with")
     train.add_argument("--images", type=int, help="length of the run in pictures (default: the preset's)")
@@ -73,12 +78,16 @@ def main(arguments: list[str] | None = None) -> int:
         if options.command == "index":
             for name, count in build_scene_index(options.recipe, options.data, options.output).items():
                 print(f"{name:>20}: {count} photographs")
+        elif options.command == "prepare":
+            run_prepare(options)
         elif options.command == "train":
             from training.loop import changed
             from training.loop import train as run_training
+            from training.shards import local_index
 
             config = changed(PRESETS[options.preset], images=options.images, batch=options.batch, seed=options.seed)
-            print(f"checkpoint: {run_training(config, options.index, options.run, options.start_from)}")
+            index_path = local_index(options.index, options.run / "data")
+            print(f"checkpoint: {run_training(config, index_path, options.run, options.start_from)}")
         elif options.command == "evaluate":
             from training.evaluate import evaluate as run_evaluation
             from training.metrics.judges import JudgeWeights

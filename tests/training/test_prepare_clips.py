@@ -9,35 +9,10 @@ import av
 import numpy as np
 import pytest
 
+from tests.support.flashes import flash_and_click
+from tests.support.video import Clip, write_video
 from training.media import MediaError
 from training.prepare.clips import frame_times, frames_at, sound_between
-
-RATE = 48_000
-
-
-def flash_and_click(path: Path, at: float, steps_ms: list[int], video_from: float, audio_from: float) -> None:
-    """A black 7 s video, white for the 0.3 s from `at` on, and a click at `at`; frames `steps_ms` apart in turn."""
-    with av.open(str(path), "w") as container:
-        video = container.add_stream("mpeg4", rate=25)
-        video.width, video.height, video.pix_fmt = 160, 96, "yuv420p"
-        video.codec_context.time_base = Fraction(1, 1000)
-        audio = container.add_stream("pcm_s16le", rate=RATE, layout="mono")
-        now, number = round(video_from * 1000), 0
-        while now < 7000:
-            lit = at <= now / 1000 < at + 0.3
-            frame = av.VideoFrame.from_ndarray(np.full((96, 160, 3), 255 if lit else 0, np.uint8), format="rgb24")
-            frame.pts, frame.time_base = now, Fraction(1, 1000)
-            container.mux(video.encode(frame))
-            now, number = now + steps_ms[number % len(steps_ms)], number + 1
-        container.mux(video.encode(None))
-        wave = np.zeros((1, round((7 - audio_from) * RATE)), np.int16)
-        wave[0, round((at - audio_from) * RATE) :][:48] = 30_000
-        for begin in range(0, wave.shape[1], 1024):
-            sound = av.AudioFrame.from_ndarray(wave[:, begin : begin + 1024], format="s16", layout="mono")
-            sound.rate, sound.time_base = RATE, Fraction(1, RATE)
-            sound.pts = begin + round(audio_from * RATE)
-            container.mux(audio.encode(sound))
-        container.mux(audio.encode(None))
 
 
 @pytest.mark.parametrize("steps_ms", [[40], [20, 60, 33]], ids=["constant", "variable"])
@@ -46,9 +21,9 @@ def test_flash_and_click_fall_together(
     tmp_path: Path, steps_ms: list[int], video_from: float, audio_from: float
 ) -> None:
     path = tmp_path / "flash.mkv"
-    flash_and_click(path, 4.0, steps_ms, video_from, audio_from)
+    flash_and_click(path, [4.0], steps_ms=steps_ms, video_from=video_from, audio_from=audio_from)
     times = list(np.arange(3.2, 5.8, 0.01))
-    light = [picture.mean() for picture in frames_at(path, times, 64)]
+    light = [picture.mean() for picture in frames_at(path, times, 64) if picture is not None]
     flash = times[int(np.flatnonzero(np.array(light) > 128)[0])]
     click = 3.0 + int(sound_between(path, 3.0, 6.0, 16_000).abs().argmax()) / 16_000
     assert abs(click - 4.0) < 0.005
@@ -57,9 +32,9 @@ def test_flash_and_click_fall_together(
 
 def test_a_clip_has_eight_pictures_of_its_aspect_and_three_seconds(tmp_path: Path) -> None:
     path = tmp_path / "flash.mkv"
-    flash_and_click(path, 4.0, [40], 0, 0)
+    flash_and_click(path, [4.0])
     pictures = list(frames_at(path, frame_times(3.0), 48))
-    assert [p.shape for p in pictures] == [(48, 80, 3)] * 8
+    assert [p.shape for p in pictures if p is not None] == [(48, 80, 3)] * 8
     assert len(sound_between(path, 3.0, 6.0, 16_000)) == 48_000
 
 
@@ -70,3 +45,32 @@ def test_what_is_no_video_is_refused(tmp_path: Path) -> None:
         list(frames_at(path, [0.0], 64))
     with pytest.raises(MediaError, match="no readable sound"):
         sound_between(path, 0.0, 3.0, 16_000)
+
+
+def test_where_there_is_no_picture_there_is_none(tmp_path: Path) -> None:
+    path = flash_and_click(tmp_path / "late.mkv", [4.0], video_from=1.0)
+    pictures = list(frames_at(path, [0.5, 0.9, 1.1, 6.9, 7.5], 64))
+    assert [picture is None for picture in pictures] == [True, True, False, False, True]
+
+
+@pytest.mark.parametrize("codec", ["libx264", "libvpx-vp9", "mpeg4"])
+def test_leaving_frames_out_changes_no_picture(tmp_path: Path, codec: str) -> None:
+    clip = Clip(frames=60, key_every=25, video_codec=codec)
+    path = write_video(tmp_path / ("clip.webm" if codec == "libvpx-vp9" else "clip.mp4"), clip)
+    with av.open(str(path)) as container:
+        every = [(float(frame.time or 0), frame.to_ndarray(format="rgb24")) for frame in container.decode(video=0)]
+    times = [0.05, 0.33, 0.34, 1.07, 2.46, 2.55, 4.44, 5.31]
+    for time, picture in zip(times, frames_at(path, times, 96), strict=True):
+        shown = [pixels for begin, pixels in every if begin <= time][-1]
+        assert np.array_equal(picture, shown)
+
+
+def test_pictures_are_upright_and_their_pixels_square(tmp_path: Path) -> None:
+    turned = write_video(tmp_path / "turned.mp4", Clip(frames=5, rotation=90))
+    wide = write_video(tmp_path / "wide.mp4", Clip(frames=5, pixel_aspect=Fraction(4, 3)))
+    plain = write_video(tmp_path / "plain.mp4", Clip(frames=5))
+    first = {path.stem: next(frames_at(path, [0.05], 96)) for path in (turned, wide, plain)}
+    assert {name: picture.shape for name, picture in first.items() if picture is not None} == {
+        "turned": (128, 96, 3), "wide": (96, 171, 3), "plain": (96, 128, 3)
+    }  # fmt: skip
+    assert np.array_equal(first["turned"], np.rot90(first["plain"]))

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from bisect import bisect_right
+from collections.abc import Generator, Iterator, Sequence
+from fractions import Fraction
 from pathlib import Path
 
 import av
@@ -12,10 +14,11 @@ import torchaudio.functional as AF
 from numpy.typing import NDArray
 
 from training.media import MediaError
+from training.prepare.videos import CLIP_SECONDS
 
-CLIP_SECONDS = 3.0
 FRAMES_PER_CLIP = 8
 _LEAD_SECONDS = 1.0  # a seek may land late by a packet; decoding from earlier costs little
+_LOCAL = {"protocol_whitelist": "file"}  # a playlist that calls itself a video opens no address
 
 
 def frame_times(clip_start: float) -> list[float]:
@@ -23,30 +26,34 @@ def frame_times(clip_start: float) -> list[float]:
     return [clip_start + (i + 0.5) * CLIP_SECONDS / FRAMES_PER_CLIP for i in range(FRAMES_PER_CLIP)]
 
 
-def frames_at(path: Path, times: Sequence[float], short_side: int) -> Iterator[NDArray[np.uint8]]:
+def frames_at(path: Path, times: Sequence[float], short_side: int) -> Generator[NDArray[np.uint8] | None, None, None]:
     """For each time (ascending) the picture then on display, [H, W, 3], its short side at most `short_side`.
 
-    Stops at the first time that has no picture: before the video begins, or after its last picture's own time.
-    Raises MediaError.
+    Upright and with square pixels. None where there is no picture: before the video begins, and after the time of its
+    last picture. Raises MediaError.
     """
     try:
-        with av.open(str(path)) as container:
+        with av.open(str(path), options=_LOCAL) as container:
             stream = container.streams.video[0]
-            stream.thread_type = "AUTO"
-            container.seek(int(max(0.0, times[0] - _LEAD_SECONDS) * 1_000_000), backward=True)
+            # Files are shared among processes: a thread each.
+            stream.thread_type, stream.codec_context.thread_count = "NONE", 1
+            needed = _needed_frames(container, stream, times)
+            _seek(container, times[0])
             shown: av.VideoFrame | None = None
-            wanted = 0
-            for frame in container.decode(stream):
-                if frame.time is None:
+            picture: NDArray[np.uint8] | None = None
+            answered = 0
+            for frame in _decode(container, stream, needed):
+                if frame.pts is None:
                     continue
-                while shown is not None and wanted < len(times) and frame.time > times[wanted]:
-                    yield _scaled(shown, short_side)
-                    wanted += 1
-                if wanted == len(times):
+                while answered < len(times) and frame.time > times[answered]:
+                    if picture is None and shown is not None:
+                        picture = _scaled(shown, stream.sample_aspect_ratio, short_side)
+                    yield picture
+                    answered += 1
+                if answered == len(times):
                     return
-                if frame.time > times[wanted]:
-                    return  # the video begins later
-                shown = frame
+                shown, picture = frame, None
+            yield from [None] * (len(times) - answered)
     except (av.FFmpegError, IndexError, OSError) as exc:
         raise MediaError(f"{path} is not a readable video: {exc}") from exc
 
@@ -54,29 +61,75 @@ def frames_at(path: Path, times: Sequence[float], short_side: int) -> Iterator[N
 def sound_between(path: Path, start: float, stop: float, sample_rate_hz: int) -> torch.Tensor:
     """Mono [N] of exactly that stretch, each sample at its presentation time; gaps are silent. Raises MediaError."""
     try:
-        with av.open(str(path)) as container:
+        with av.open(str(path), options=_LOCAL) as container:
             stream = container.streams.audio[0]
             rate = stream.codec_context.sample_rate
             heard = torch.zeros(round((stop - start) * rate))
-            container.seek(int(max(0.0, start - _LEAD_SECONDS) * 1_000_000), backward=True)
+            _seek(container, start)
+            # Layout and format change, the rate does not, so a resampler holds no sample back.
+            mixers: dict[tuple[str, str, int], av.AudioResampler] = {}
             for frame in container.decode(stream):
                 if frame.time is None:
                     continue
                 if frame.time >= stop:
                     break
-                # A fresh resampler a frame: layout and format change, the rate does not, so nothing is held back.
-                mono = av.AudioResampler(format="flt", layout="mono", rate=rate).resample(frame)
-                samples = np.concatenate([part.to_ndarray()[0] for part in mono])
+                kind = (frame.format.name, frame.layout.name, frame.sample_rate)
+                if kind not in mixers:
+                    mixers[kind] = av.AudioResampler(format="flt", layout="mono", rate=rate)
+                mono = [part.to_ndarray()[0] for part in mixers[kind].resample(frame)]
+                if not mono:
+                    continue
+                samples = np.concatenate(mono)
                 first = round((frame.time - start) * rate)
                 left, right = max(0, first), min(len(heard), first + len(samples))
                 if left < right:
                     heard[left:right] = torch.from_numpy(samples[left - first : right - first].copy())
     except (av.FFmpegError, IndexError, OSError) as exc:
         raise MediaError(f"{path} has no readable sound: {exc}") from exc
-    return AF.resample(heard, rate, sample_rate_hz)
+    return AF.resample(heard.nan_to_num(0.0, 0.0, 0.0), rate, sample_rate_hz)
 
 
-def _scaled(frame: av.VideoFrame, short_side: int) -> NDArray[np.uint8]:
-    scale = min(1.0, short_side / min(frame.width, frame.height))
-    size = {"width": round(frame.width * scale), "height": round(frame.height * scale)}
-    return frame.to_ndarray(format="rgb24", **size)
+def _seek(container: av.container.InputContainer, time: float) -> None:
+    """To a key frame at or before that time; times before the file's first are its first."""
+    begin = (container.start_time or 0) / av.time_base
+    container.seek(int(max(begin, time - _LEAD_SECONDS) * av.time_base), backward=True)
+
+
+def _needed_frames(
+    container: av.container.InputContainer, stream: av.VideoStream, times: Sequence[float]
+) -> set[int] | None:
+    """The presentation times, in ticks, of the frames on display at `times`; None if the packets do not tell."""
+    base = stream.time_base or Fraction(1, av.time_base)
+    shown = []
+    _seek(container, times[0])
+    for packet in container.demux(stream):
+        if packet.size == 0:  # the end
+            break
+        if packet.pts is None or packet.dts is None:
+            return None
+        if not packet.is_discard:
+            shown.append(packet.pts)
+        if packet.dts * base > times[-1]:  # what comes now is shown later still
+            break
+    shown.sort()
+    places = (bisect_right(shown, int(time / base)) for time in times)
+    return {shown[place - 1] for place in places if place}
+
+
+def _decode(
+    container: av.container.InputContainer, stream: av.VideoStream, needed: set[int] | None
+) -> Iterator[av.VideoFrame]:
+    """Frames in the order of display; without those that are neither needed nor referred to by others."""
+    for packet in container.demux(stream):
+        if needed is not None and packet.pts is not None:
+            stream.codec_context.skip_frame = "DEFAULT" if packet.pts in needed else "NONREF"
+        yield from packet.decode()
+
+
+def _scaled(frame: av.VideoFrame, pixel_aspect: Fraction | None, short_side: int) -> NDArray[np.uint8]:
+    width = frame.width * float(pixel_aspect or 1)
+    scale = min(1.0, short_side / min(width, frame.height))
+    scaled = frame.reformat(max(1, round(width * scale)), max(1, round(frame.height * scale)), "rgb24")
+    pixels = np.asarray(scaled.to_ndarray(), np.uint8)
+    quarter_turns = round(frame.rotation / 90) % 4  # anticlockwise
+    return np.ascontiguousarray(np.rot90(pixels, quarter_turns)) if quarter_turns else pixels
