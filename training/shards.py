@@ -12,8 +12,6 @@ import tarfile
 from functools import lru_cache
 from pathlib import Path
 
-from webdataset.gopen import gopen
-
 _SOURCE = "source.txt"  # beside a fetched index: where it and its shards come from
 _PLACE = "{}"  # in a command: the name of the file that is wanted
 
@@ -76,6 +74,8 @@ def _fetch_from_source(shard: Path) -> None:
 
 
 def _fetch(base: str, name: str, target: Path) -> None:
+    from webdataset.gopen import gopen  # imported for those who fetch: it takes its time
+
     url = base.replace(_PLACE, shlex.quote(name)) if base.startswith("pipe:") else f"{base}/{name}"
     target.parent.mkdir(parents=True, exist_ok=True)
     partial = target.with_name(f"{target.name}.{os.getpid()}.partial")

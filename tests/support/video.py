@@ -66,7 +66,9 @@ def write_frames(
     container = "webm" if path.suffix == ".webm" else path.suffix[1:]
     time_base = clip.time_base or Fraction(1, clip.fps)
     options = {"video_track_timescale": str(time_base.denominator)} if container in ("mp4", "mov") else {}
-    with av.open(str(path), "w", format={"mkv": "matroska"}.get(container, container), options=options) as output:
+    with av.open(
+        str(path), "w", format={"mkv": "matroska", "ts": "mpegts"}.get(container, container), options=options
+    ) as output:
         stream: Any = output.add_stream(clip.video_codec, rate=clip.fps)
         stream.width, stream.height, stream.pix_fmt = clip.width, clip.height, clip.pix_fmt
         stream.codec_context.time_base = stream.time_base = time_base

