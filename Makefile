@@ -23,6 +23,7 @@ bench: $(VENV)/.everything ## measure service and training: tables on the screen
 	$(BIN)/python -m tests.bench.load
 	$(BIN)/python -m tests.bench.video
 	$(BIN)/python -m tests.bench.training
+	$(BIN)/python -m tests.bench.prepare
 
 soak: $(VENV)/.everything ## kill the service's processes under load, and check every accepted job
 	$(BIN)/python -m tests.faults --jobs 1000 --kill-every 4
@@ -57,7 +58,7 @@ $(VENV)/.service: pyproject.toml | $(VENV)/bin/python
 	@touch $@
 
 $(VENV)/.everything: pyproject.toml | $(VENV)/bin/python
-	$(PIP) --editable '.[service,training,metrics,dev]'
+	$(PIP) --editable '.[service,training,prepare,metrics,dev]'
 	@touch $@ $(VENV)/.service
 
 $(VENV)/.chromium: | $(VENV)/bin/python
