@@ -166,6 +166,12 @@ def test_what_cannot_be_used_is_named_with_its_reason(prepared: Path) -> None:
     assert "odd/notes.txt" not in reasons
 
 
+def test_a_file_that_breaks_off_gives_what_it_has(prepared: Path) -> None:
+    why = [clip["dropped"] for clip in lines(prepared / "clips.jsonl") if clip["video"] == "odd/cut.mkv"]
+    assert why[0] is None
+    assert why[-1] is not None
+
+
 def test_a_video_is_in_one_split_only(prepared: Path) -> None:
     splits: dict[str, set[str]] = {}
     for clip in lines(prepared / "clips.jsonl"):
