@@ -34,7 +34,7 @@ def test_a_scene_is_what_is_heard_and_what_the_path_says() -> None:
     assert recipe.scene("walks/gravel road.mp4", steps) == "gravel"
     assert recipe.scene("walks/a.mp4", steps) == "dirt"
     assert recipe.scene("walks/winter.mp4", {"Bird": 0.3, "Chirp, tweet": 0.4, "Crunch": 0.6}) == "bird"
-    assert recipe.scene("walks/a.mp4", {"Vehicle": 1.0}) is None
+    assert recipe.scene("walks/a.mp4", {"Vehicle": 1.0, "Speech": 0.01}) is None
 
 
 def test_only_outdoor_materials_are_taken_of_greatest_hits(tmp_path: Path) -> None:

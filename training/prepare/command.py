@@ -16,7 +16,7 @@ def add_prepare(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -
         description="Cut every video below a folder into clips of 3 s: 8 pictures each, and their sound at 16 kHz. The "
         "same command goes on where it was stopped, and changes nothing when all is done.",
         epilog="OUT/index.jsonl is for `train --index`; clips.jsonl tells of every clip what was heard and why it was "
-        "dropped; skipped.jsonl names the files that could not be used, and why.",
+        "dropped; skipped.jsonl names the files that could not be used, and why. A recipe has defaults of its own.",
     )
     parser.add_argument("videos", type=Path, metavar="VIDEO_DIR", help="folder that holds the videos, however deep")
     parser.add_argument("output", type=Path, metavar="OUT", help="folder for the clips and their index")

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 FOLDER = Path(__file__).parents[1] / "recipes"
+_LEAST_SCORE = 0.05  # of a category; YAMNet gives 0.1 to steps in snow, and 0.01 to much that is not there
 
 
 class RecipeError(ValueError):
@@ -66,7 +67,7 @@ class Recipe:
     labels: Labels | None = None
 
     def scene(self, name: str, scores: Mapping[str, float]) -> str | None:
-        """The category that scores best for a clip of the video `name` (its path in the tree); None: none scores."""
+        """The category that scores best for a clip of the video `name` (its path in the tree), if one does."""
         path = name.lower()
         totals = {
             category.name: sum(scores.get(sound, 0.0) for sound in category.sounds)
@@ -74,7 +75,7 @@ class Recipe:
             if not category.words or any(word in path for word in category.words)
         }
         best = max(totals, key=lambda key: totals[key], default=None)
-        return best if best is not None and totals[best] > 0 else None
+        return best if best is not None and totals[best] >= _LEAST_SCORE else None
 
 
 def shipped() -> list[str]:
