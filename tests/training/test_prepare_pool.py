@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import multiprocessing
 import os
 import signal
+import time
+
+import pytest
 
 from training.prepare.pool import Crashed, Pool
 
@@ -24,3 +28,19 @@ def test_only_what_crashes_is_lost() -> None:
         number: 2 * number for number in (0, 1, 2, 5, 6, 7)
     }
     assert again == {8: 16, 9: 18}
+
+
+def sleep_long(seconds: float) -> None:
+    time.sleep(seconds)
+
+
+def interrupted_run() -> None:
+    with Pool(2) as pool:
+        next(pool.run(sleep_long, [0.0, 600.0, 600.0]))
+        raise KeyboardInterrupt
+
+
+def test_a_run_that_is_interrupted_leaves_no_process_behind() -> None:
+    with pytest.raises(KeyboardInterrupt):
+        interrupted_run()
+    assert not multiprocessing.active_children()
