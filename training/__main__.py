@@ -29,6 +29,9 @@ def main(arguments: list[str] | None = None) -> int:
     )
     train.add_argument("--run", type=Path, required=True, help="folder of the run; the same command resumes it")
     train.add_argument("--from", dest="start_from", type=Path, help="checkpoint whose weights to begin with")
+    train.add_argument(
+        "--audio-weights", type=Path, help="published audio encoder that the presets selavi and wav2clip begin with"
+    )
     train.add_argument("--images", type=int, help="length of the run in pictures (default: the preset's)")
     train.add_argument("--batch", type=int, help="pictures a step, over all processes (default: the preset's)")
     train.add_argument("--seed", type=int, help="seed (default: 0)")
@@ -87,7 +90,8 @@ def main(arguments: list[str] | None = None) -> int:
 
             config = changed(PRESETS[options.preset], images=options.images, batch=options.batch, seed=options.seed)
             index_path = local_index(options.index, options.run / "data")
-            print(f"checkpoint: {run_training(config, index_path, options.run, options.start_from)}")
+            begin = (options.start_from, options.audio_weights)
+            print(f"checkpoint: {run_training(config, index_path, options.run, *begin)}")
         elif options.command == "evaluate":
             from training.evaluate import evaluate as run_evaluation
             from training.metrics.judges import JudgeWeights

@@ -41,9 +41,9 @@ def import_avstyle(generator_file: Path, audio_file: Path, output: Path) -> Path
     for name, (taps, gain) in FILTERS.items():
         if name in theirs:
             _check_filter(theirs.pop(name), taps, gain, f"{generator_file}: {name}")
-    _take(networks.generator, theirs, generator_names(config.generator.blocks), generator_file)
+    take(networks.generator, theirs, generator_names(config.generator.blocks), generator_file)
     sounds = {name: value for name, value in _read(audio_file).items() if not name.startswith("stft.")}  # computed
-    _take(networks.audio_encoder.network, sounds, audio_names(networks.audio_encoder.network), audio_file)
+    take(networks.audio_encoder.network, sounds, audio_names(networks.audio_encoder.network), audio_file)
     values = {
         "config": checkpoint.config_to_dict(config),
         "images_seen": 0,
@@ -87,20 +87,28 @@ def _their_audio_name(ours: str) -> str:
     return f"AudioLayer{int(number) // 2 + 1}.{int(number) % 2}.{rest.replace('shortcut.', 'downsample.')}"
 
 
-def _read(path: Path) -> dict[str, Tensor]:
+def read_file(path: Path) -> object:
+    """What a foreign file of weights holds; nothing in it is run. Raises CheckpointError."""
     try:
-        values = torch.load(path, map_location="cpu", weights_only=True)
+        return torch.load(path, map_location="cpu", weights_only=True)
     except FileNotFoundError as exc:
         raise CheckpointError(f"there is no file {path}") from exc
     except Exception as exc:  # torch raises many types for a damaged file
         raise CheckpointError(f"{path} is not a readable file of weights: {exc}") from exc
+
+
+def _read(path: Path) -> dict[str, Tensor]:
+    values = read_file(path)
     if not isinstance(values, Mapping) or not all(isinstance(v, Tensor) for v in values.values()):
         raise CheckpointError(f"{path} is no state dictionary (tensors by name)")
     return {str(name).removeprefix("module."): value for name, value in values.items()}  # DataParallel's prefix
 
 
-def _take(network: nn.Module, theirs: Mapping[str, Tensor], names: Mapping[str, str], path: Path) -> None:
-    """Load their weights under our names; every entry is accounted for. Raises CheckpointError."""
+def take(network: nn.Module, theirs: Mapping[str, Tensor], names: Mapping[str, str], path: Path) -> None:
+    """Load their weights under our names: every entry of theirs is accounted for; what `names` lacks of ours stays.
+
+    Raises CheckpointError.
+    """
     expected = network.state_dict()
     wrong = [
         f"{name} is {list(theirs[name].shape)}, not {list(expected[ours].shape)}"
@@ -114,7 +122,8 @@ def _take(network: nn.Module, theirs: Mapping[str, Tensor], names: Mapping[str, 
     ):
         if found:
             raise CheckpointError(f"{path} {problem} {_some(found)}; is it a file of the released architecture?")
-    network.load_state_dict({ours: theirs[name].to(expected[ours].dtype) for name, ours in names.items()})
+    taken = {ours: theirs[name].to(expected[ours].dtype) for name, ours in names.items()}
+    network.load_state_dict({**expected, **taken})
 
 
 def _check_filter(found: Tensor, taps: Sequence[float], gain: float, what: str) -> None:

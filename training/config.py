@@ -22,6 +22,7 @@ class AudioConfig:
     hop_samples: int = 160  # 10 ms
     encoder_width: int = 64  # channels of the first stage of the ResNet18
     first_padding: int = 3
+    stage_blocks: int = 2  # residual blocks of each of the four stages: 2 is ResNet18, 1 ResNet9
     embedding_dim: int = 256
     level_preserving: bool = True  # False divides every waveform by 1.1 of its peak, as the authors' loader does
     gate_center_dbfs: float = -48.0  # the loudness at which the effect is half there
@@ -86,13 +87,14 @@ class LossConfig:
 
 @dataclass(frozen=True)
 class CorrespondenceConfig:
-    """The contrastive net that is trained first; its sound tower becomes the frozen audio encoder."""
+    """The contrastive net that is trained first; its sound tower becomes the audio encoder, frozen if not finetuned."""
 
     steps: int = 0  # 0: no such net, the audio encoder learns with the generator
     batch: int = 64
     learning_rate: float = 1e-3
     temperature: float = 0.1
     hidden: int = 256
+    finetuned: bool = False  # the audio encoder goes on learning with the generator
 
 
 @dataclass(frozen=True)
@@ -111,6 +113,7 @@ class TrainingConfig:
     """A whole run."""
 
     preset: str
+    audio_start: Literal["own", "selavi", "wav2clip"] = "own"  # whose weights the audio encoder begins with
     audio: AudioConfig = field(default_factory=AudioConfig)
     generator: GeneratorConfig = field(default_factory=GeneratorConfig)
     discriminator: DiscriminatorConfig = field(default_factory=DiscriminatorConfig)
@@ -143,6 +146,14 @@ _DEFAULT = TrainingConfig(
     data=DataConfig(loudness_dbfs=(-40.0, -14.0)),
 )
 
+# The audio encoder learns with the generator alone: what pre-training is compared with (the paper's Table 4).
+_SCRATCH = dataclasses.replace(
+    _DEFAULT,
+    preset="scratch",
+    losses=dataclasses.replace(_DEFAULT.losses, correspondence=0.0),
+    correspondence=CorrespondenceConfig(),
+)
+
 PRESETS: Mapping[str, TrainingConfig] = {
     # The authors' architecture and settings with their faults: the control in every table.
     "paper": TrainingConfig(
@@ -170,6 +181,20 @@ PRESETS: Mapping[str, TrainingConfig] = {
         _DEFAULT,
         preset="late-fusion",
         discriminator=dataclasses.replace(_DEFAULT.discriminator, conditioning="late-fusion"),
+    ),
+    # The paper's pre-training (its Tables 3 and 4): the audio encoder is fine-tuned from where it begins.
+    "scratch": _SCRATCH,
+    "selavi": dataclasses.replace(  # the published audio network is a ResNet9
+        _SCRATCH,
+        preset="selavi",
+        audio_start="selavi",
+        audio=dataclasses.replace(_SCRATCH.audio, stage_blocks=1),
+    ),
+    "wav2clip": dataclasses.replace(_SCRATCH, preset="wav2clip", audio_start="wav2clip"),
+    "correspondence": dataclasses.replace(
+        _SCRATCH,
+        preset="correspondence",
+        correspondence=dataclasses.replace(_DEFAULT.correspondence, finetuned=True),
     ),
     "demo": TrainingConfig(
         preset="demo",

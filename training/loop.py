@@ -19,6 +19,7 @@ from training.average import Average
 from training.config import TrainingConfig
 from training.correspond import train_correspondence
 from training.dataset import CoOccurrences, batches
+from training.pretrained import load_published
 from training.samples import sample_sheet
 from training.step import Networks, Optimizers, make_optimizers, train_step
 from training.warmup import warm_up_discriminators
@@ -26,16 +27,25 @@ from training.warmup import warm_up_discriminators
 LOG_STEPS = 20
 
 
-def train(config: TrainingConfig, index: Path, run: Path, start_from: Path | None = None) -> Path:
+def train(
+    config: TrainingConfig,
+    index: Path,
+    run: Path,
+    start_from: Path | None = None,
+    audio_weights: Path | None = None,
+) -> Path:
     """Train into the folder `run`, going on where its checkpoint stopped. Returns the checkpoint's path.
 
-    `start_from`: a checkpoint whose weights the run begins with (fine-tuning). The number of processes is torchrun's;
-    each takes its share of every batch. Raises CheckpointError, PairingError, DivergedError.
+    `start_from`: a checkpoint whose weights the run begins with (fine-tuning). `audio_weights`: the published file that
+    the preset's audio encoder begins with; a run that is resumed needs it no more. The number of processes is
+    torchrun's; each takes its share of every batch. Raises CheckpointError, PairingError, DivergedError.
     """
     rank, ranks, device = _join_processes()
     run.mkdir(parents=True, exist_ok=True)
     path = run / "checkpoint.pt"
     dataset = CoOccurrences(index, "train", config.data, config.audio, config.seed)
+    if audio_weights is not None and config.audio_start == "own":
+        raise ValueError(f"the preset {config.preset!r} takes no --audio-weights; `selavi` and `wav2clip` do")
     total = config.images or round(config.epochs * len(dataset))
     if config.batch % ranks:
         raise ValueError(f"a batch of {config.batch} cannot be shared by {ranks} processes")
@@ -56,8 +66,15 @@ def train(config: TrainingConfig, index: Path, run: Path, start_from: Path | Non
         if start_from is not None:
             values = checkpoint.load(start_from)
             checkpoint.restore(networks, {**values["networks"], **values["ema"]}, start_from)
+        elif config.audio_start != "own":
+            if audio_weights is None:
+                raise ValueError(
+                    f"the preset {config.preset!r} begins with a published file: name it by --audio-weights"
+                )
+            load_published(networks.audio_encoder.network, config.audio_start, audio_weights)
         elif config.correspondence.steps:
             train_correspondence(networks, dataset, config, device)
+            networks.audio_encoder.requires_grad_(not networks.audio_frozen)
         if config.warmup_steps:
             warm_up_discriminators(networks, dataset, config, device)
         _take_those_of_the_first(networks)

@@ -54,7 +54,7 @@ class Networks(nn.Module):
         self.back_generator = Generator(config.generator, config.audio.embedding_dim) if has_cycle else None
         # In a list, so that the backbone's weights are no part of a checkpoint.
         self._backbone = [Backbone()] if has_features or has_tower else []
-        self.audio_frozen = has_tower
+        self.audio_frozen = has_tower and not config.correspondence.finetuned
         if self.audio_frozen:
             self.audio_encoder.requires_grad_(False)
         if self.image_tower is not None:

@@ -46,8 +46,11 @@ class OwnCorrespondence:
     def __init__(self, path: Path, backbone: Backbone) -> None:
         values = checkpoint.load(path)
         config = checkpoint.config_of(values)
-        if not config.correspondence.steps:
-            raise CheckpointError(f"{path} has no correspondence net; one of the presets `default` and `demo` has")
+        if not config.correspondence.steps or config.correspondence.finetuned:  # finetuned: the towers drifted apart
+            raise CheckpointError(
+                f"{path} has no correspondence net; name a checkpoint of the preset `default` or `demo` by "
+                "--correspondence"
+            )
         self.backbone, self.rate = backbone, config.audio.sample_rate_hz
         self.encoder = AudioEncoder(config.audio)
         self.tower = ImageTower(config.correspondence.hidden, config.audio.embedding_dim)

@@ -68,7 +68,8 @@ class Judges:
             raise ValueError("OpenL3 needs both towers: --openl3-audio and --openl3-image")
         else:
             self._left_out(OpenL3Correspondence.name, "--openl3-audio and --openl3-image")
-        if checkpoint.config_of(checkpoint.load(own)).correspondence.steps:
+        net = checkpoint.config_of(checkpoint.load(own)).correspondence
+        if net.steps and not net.finetuned:
             self.by_sound.append(OwnCorrespondence(own, backbone))
         else:
             self._left_out(OwnCorrespondence.name, "--correspondence: the first checkpoint has no such net")

@@ -34,10 +34,11 @@ class BasicBlock(nn.Module):
 
 
 class ResNet18(nn.Module):
-    """ResNet18 for one input channel: [B, 1, F, T] -> [B, outputs]."""
+    """ResNet18 for one input channel: [B, 1, F, T] -> [B, outputs]. One block a stage instead of two is a ResNet9."""
 
-    def __init__(self, width: int, outputs: int, first_padding: int) -> None:
+    def __init__(self, width: int, outputs: int, first_padding: int, stage_blocks: int = 2) -> None:
         super().__init__()
+        self.stage_blocks = stage_blocks
         widths = [width, width * 2, width * 4, width * 8]
         self.stem = nn.Sequential(
             nn.Conv2d(1, width, 7, 2, first_padding, bias=False),
@@ -49,7 +50,7 @@ class ResNet18(nn.Module):
         channels = width
         for stage, stage_width in enumerate(widths):
             blocks.append(BasicBlock(channels, stage_width, 1 if stage == 0 else 2))
-            blocks.append(BasicBlock(stage_width, stage_width, 1))
+            blocks.extend(BasicBlock(stage_width, stage_width, 1) for _ in range(stage_blocks - 1))
             channels = stage_width
         self.blocks = nn.Sequential(*blocks)
         self.head = nn.Linear(channels, outputs)
@@ -80,7 +81,7 @@ class AudioEncoder(nn.Module):
         super().__init__()
         self.config = config
         self.spectrogram = Spectrogram(config)
-        self.network = ResNet18(config.encoder_width, config.embedding_dim, config.first_padding)
+        self.network = ResNet18(config.encoder_width, config.embedding_dim, config.first_padding, config.stage_blocks)
         # Without it all directions share a large common part (cosine 0.77 between scenes), which tells nothing apart.
         self.center: nn.Module = (
             nn.BatchNorm1d(config.embedding_dim, affine=False) if config.level_preserving else nn.Identity()
