@@ -13,7 +13,7 @@ help: ## show what can be made
 serve: $(VENV)/.service ## install the service alone and start it on http://127.0.0.1:8000
 	@exec $(BIN)/python -m service
 
-test: check $(VENV)/.chromium ## install everything, then formatting, lint, types and every test
+test: check $(VENV)/.packages ## install everything, then formatting, lint, types and every test
 	$(BIN)/python -m pytest --numprocesses 2 --dist loadfile
 
 bench: $(VENV)/.everything ## measure service and training: tables on the screen, JSON beside them
@@ -61,6 +61,6 @@ $(VENV)/.everything: pyproject.toml | $(VENV)/bin/python
 	$(PIP) --editable '.[service,training,prepare,metrics,dev]'
 	@touch $@ $(VENV)/.service
 
-$(VENV)/.chromium: | $(VENV)/bin/python
-	@sh tests/browser/install_chromium.sh
+$(VENV)/.packages: | $(VENV)/bin/python
+	@sh tests/install_packages.sh
 	@touch $@

@@ -40,7 +40,7 @@ def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningService
 @pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
     executable = next((path for name in CHROMIUM_NAMES if (path := shutil.which(name))), None)
-    assert executable, "install Chromium: tests/browser/install_chromium.sh"
+    assert executable, "install Chromium: tests/install_packages.sh"
     with sync_playwright() as playwright:
         launched = playwright.chromium.launch(executable_path=executable, args=CHROMIUM_FLAGS)
         yield launched

@@ -1,0 +1,91 @@
+"""Hostile files: valid ones of every kind that is taken, broken at random but the same for the same number."""
+
+import struct
+import tempfile
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from tests.support import media
+from tests.support.video import Clip, noise_track, write_video
+
+SCRIPTS = (
+    b"ffconcat version 1.0\nfile /etc/passwd\n",
+    b"#EXTM3U\n#EXT-X-TARGETDURATION:1\n#EXTINF:1,\nfile:///etc/passwd\n#EXT-X-ENDLIST\n",
+    b"#EXTM3U\n#EXTINF:1,\nhttp://127.0.0.1:9/a.ts\n",
+    b'<?xml version="1.0"?><MPD><Period><BaseURL>http://127.0.0.1:9/</BaseURL></Period></MPD>',
+    b"v=0\no=- 0 0 IN IP4 127.0.0.1\ns=x\nc=IN IP4 127.0.0.1\nt=0 0\nm=audio 5004 RTP/AVP 0\n",
+    b'<svg xmlns="http://www.w3.org/2000/svg"><image href="file:///etc/passwd"/></svg>',
+)
+_PICTURES: tuple[tuple[str, dict[str, Any]], ...] = (
+    ("PNG", {}), ("JPEG", {}), ("JPEG", {"progressive": True}), ("WEBP", {}), ("WEBP", {"lossless": True})
+)  # fmt: skip
+_SOUNDS = (
+    media.write_wav, media.write_float_wav, media.write_mp3, media.write_ogg, media.write_flac, media.write_m4a,
+    media.write_webm,
+)  # fmt: skip
+_VIDEOS = (
+    ("a.mp4", "libx264", "aac"),
+    ("a.mkv", "libx264", "aac"),
+    ("a.webm", "libvpx-vp9", "libopus"),
+)
+
+
+def valid_files() -> dict[str, list[bytes]]:
+    """Small files by the field that they are sent in."""
+    with tempfile.TemporaryDirectory() as folder:
+        path, photo = Path(folder) / "file", media.make_photo(48, 32)
+        sound = media.make_noise(2.0)
+        found: dict[str, list[bytes]] = {"image": [], "audio": [], "video": []}
+        for format, options in _PICTURES:
+            found["image"].append(media.write_image(path, photo, format, **options).read_bytes())
+        for write in _SOUNDS:
+            found["audio"].append(write(path, sound).read_bytes())
+        clip = Clip(width=48, height=32, frames=6, key_every=3)
+        for name, codec, audio in _VIDEOS:
+            video = replace(clip, video_codec=codec, audio_codec=audio)
+            found["video"].append(write_video(Path(folder) / name, video, noise_track(0.6)).read_bytes())
+        return found
+
+
+def hostile_file(valid: dict[str, list[bytes]], seed: int, number: int) -> tuple[str, bytes]:
+    """The field that file `number` is sent in, and its bytes."""
+    rng = np.random.default_rng((seed, number))
+    field = str(rng.choice(list(valid)))
+    if rng.random() < 0.02:
+        return field, SCRIPTS[rng.integers(len(SCRIPTS))] + rng.bytes(int(rng.integers(64)))
+    own = valid[field if rng.random() < 0.95 else str(rng.choice(list(valid)))]  # now and then in the wrong field
+    data = bytearray(own[rng.integers(len(own))])
+    for _ in range(rng.integers(1, 5)):
+        _break(data, rng, own)
+    return field, bytes(data)
+
+
+def _break(data: bytearray, rng: np.random.Generator, own: list[bytes]) -> None:
+    """One fault, in place; headers are hit more often than what follows them."""
+    if not data:
+        return
+    reach = min(len(data), 512) if rng.random() < 0.6 else len(data)
+    place = int(rng.integers(reach))
+    match rng.integers(7):
+        case 0:  # bits
+            for _ in range(rng.integers(1, 9)):
+                data[int(rng.integers(reach))] ^= 1 << int(rng.integers(8))
+        case 1:  # cut off
+            del data[int(rng.integers(len(data))) :]
+        case 2:  # a length that lies
+            lie = int(rng.choice([0, 1, 0xFF, 0x7FFF, 0xFFFF, 0x7FFFFFFF, 0xFFFFFFFF, int(rng.integers(1 << 32))]))
+            data[place : place + 4] = struct.pack(str(rng.choice([">I", "<I"])), lie)
+        case 3:  # a piece again
+            piece = data[place : place + int(rng.integers(1, 400))]
+            data[place:place] = piece * int(rng.integers(1, 20))
+        case 4:  # a piece gone
+            del data[place : place + int(rng.integers(1, 200))]
+        case 5:  # noise
+            length = min(int(rng.integers(1, 200)), len(data) - place)
+            data[place : place + length] = rng.bytes(length)
+        case _:  # the end of another file
+            other = own[rng.integers(len(own))]
+            data[place:] = other[int(rng.integers(len(other))) :]
