@@ -53,16 +53,17 @@ class SoundFile:
     container: Any
     stream: Any
     deadline: float
+    tick_seconds: float  # the stream's time base
     sample_rate_hz: int
     channels: int
-    end_ticks: int = 0  # up to where packets were found, in the stream's time base
+    end_ticks: int = 0  # up to where packets were found
     timed: bool = True
     started: bool = False
 
     @property
     def end_seconds(self) -> float:
         """Up to where packets were found."""
-        return float(self.end_ticks * self.stream.time_base)
+        return self.end_ticks * self.tick_seconds
 
     def packets(self) -> Iterator[Any]:
         """Every packet of the sound, then the empty one that flushes a decoder; raises TooLarge when time is up."""
@@ -161,6 +162,7 @@ def open_sound(path: Path, limits: MediaLimits) -> Iterator[SoundFile]:
                     container=container,
                     stream=stream,
                     deadline=deadline,
+                    tick_seconds=float(stream.time_base),
                     sample_rate_hz=stream.codec_context.sample_rate,
                     channels=stream.codec_context.channels,
                 )

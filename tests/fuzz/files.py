@@ -84,9 +84,12 @@ class Decoder:
         assert process is not None
         assert process.stdin is not None
         assert process.stdout is not None
-        process.stdin.write(f"{line}\n")
-        process.stdin.flush()
-        answer = process.stdout.readline()
+        try:
+            process.stdin.write(f"{line}\n")
+            process.stdin.flush()
+            answer = process.stdout.readline()
+        except BrokenPipeError:
+            answer = ""
         if not answer:
             self.close()
             return {"outcome": "killed", "seconds": 0.0, "said": f"exit code {process.returncode}"}
