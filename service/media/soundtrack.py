@@ -138,10 +138,11 @@ class SoundtrackReader:
                 if frame.pts is not None:
                     at = float(frame.pts * frame.time_base) - self.form.start_seconds
                     gap = at - given / rate
-                    if _GAP_SECONDS < gap < self._max_seconds:
-                        silence = np.zeros((self.form.channels, round(gap * rate)), np.float32)
-                        waiting.append(silence)
-                        given += silence.shape[1]
+                    if gap > _GAP_SECONDS and at < self._max_seconds:  # foreign times ask for no more than that
+                        for silence in silent_blocks(self.form, gap):
+                            yield np.concatenate([*waiting, silence], axis=1)
+                            given += silence.shape[1]
+                            waiting = []
                 if self.form.samples and 0 < given + block.shape[1] - self.form.samples < _PADDING_SAMPLES:
                     block = block[:, : max(0, self.form.samples - given)]
                 waiting.append(block)

@@ -123,6 +123,36 @@ def test_a_gap_in_the_track_is_silence_of_its_length(tmp_path: Path) -> None:
     assert np.abs(sound[:, int(1.2 * RATE) : int(1.8 * RATE)]).max() < 1e-3
 
 
+def write_stretched(folder: Path, each_seconds: float) -> Path:
+    """Three seconds of sound, each of whose packets claims to begin so much later after the one before."""
+    whole = write_video(folder / "whole.mkv", Clip(frames=30, audio_codec="libopus"), noise_track(3.0))
+    path = folder / "stretched.mkv"
+    with av.open(str(whole)) as source, av.open(str(path), "w", format="matroska") as target:
+        stream = target.add_stream_from_template(source.streams.audio[0])
+        late = 0.0
+        for packet in source.demux(source.streams.audio[0]):
+            if packet.size:
+                ticks = round(late / packet.time_base)
+                packet.pts, packet.dts, packet.stream = packet.pts + ticks, packet.dts + ticks, stream
+                target.mux(packet)
+                late += each_seconds
+    return path
+
+
+def test_a_long_gap_is_given_in_blocks_like_all_else(tmp_path: Path) -> None:
+    with SoundtrackReader(write_stretched(tmp_path, 20.0), MediaLimits()) as reader:
+        lengths = [block.shape[1] for block in reader.blocks()]
+    assert max(lengths) <= 2 * RATE
+    assert sum(lengths) > 1000 * RATE
+
+
+def test_foreign_times_ask_for_no_more_silence_than_a_video_may_last(tmp_path: Path) -> None:
+    limits = MediaLimits(max_video_seconds=30.0)
+    with SoundtrackReader(write_stretched(tmp_path, 20.0), limits) as reader:
+        seconds = sum(block.shape[1] for block in reader.blocks()) / RATE
+    assert 20 < seconds < 30 + 3.1
+
+
 def test_seven_channels_are_refused_in_words(tmp_path: Path) -> None:
     path = write_video(tmp_path / "a.mkv", Clip(audio_codec="flac", layout="7.1"), noise_track(2.0, channels=8))
     with pytest.raises(MediaError, match="8 channels; mix it down"), SoundtrackReader(path, MediaLimits()):
