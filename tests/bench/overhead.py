@@ -7,6 +7,7 @@ FastAPI route, which take turns. Those two keep nothing on disk, have no queue a
 import argparse
 import json
 import os
+import signal
 import subprocess
 import sys
 import tempfile
@@ -43,12 +44,14 @@ def plain_server(kind: str, bundle: Path, log: Path) -> Iterator[str]:
         except httpx.TransportError:
             return None
 
-    with log.open("wb") as output, subprocess.Popen(command, cwd=ROOT, stdout=output, stderr=output) as server:
+    with log.open("wb") as output:  # a session of its own, since LitServe's processes do not end with their parent
+        server = subprocess.Popen(command, cwd=ROOT, stdout=output, stderr=output, start_new_session=True)
         try:
             until(is_ready)
             yield address
         finally:
-            server.terminate()
+            os.killpg(server.pid, signal.SIGKILL)
+            server.wait()
 
 
 class Caller:
