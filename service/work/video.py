@@ -76,18 +76,16 @@ class _Batch:
 
 
 def cut(timeline: Timeline, directory: Path, suffix: str) -> list[Part]:
-    """The video in parts of about _PART_SECONDS, cut at key frames where there are any."""
-    starts, last = [0], len(timeline.pts)
-    for key in timeline.key_frames:
-        if timeline.seconds(key) - timeline.seconds(starts[-1]) >= _PART_SECONDS:
-            starts.append(key)
-    # no part is left to one worker for long because key frames are rare: decoding a little twice costs less
-    wide, starts = [*starts, last], []
-    for first, stop in pairwise(wide):
-        pieces = max(1, round((timeline.pts[stop - 1] - timeline.pts[first]) * timeline.time_base / _PART_SECONDS))
-        starts += [first + (stop - first) * piece // pieces for piece in range(pieces)]
-    stops = [*starts[1:], last]
-    return [Part(directory / f"{first}.{suffix}", first, stop) for first, stop in zip(starts, stops, strict=True)]
+    """The video in equal parts of about _PART_SECONDS each.
+
+    Of more than one there is an even number, so that two workers end together. They need not begin at key frames: a
+    part is decoded from before its first frame anyway.
+    """
+    last = len(timeline.pts)
+    count = max(1, round((timeline.pts[-1] - timeline.pts[0]) * timeline.time_base / _PART_SECONDS))
+    count = min(count + count % 2 if count > 1 else 1, last)
+    cuts = [last * part // count for part in range(count + 1)]
+    return [Part(directory / f"{first}.{suffix}", first, stop) for first, stop in pairwise(cuts)]
 
 
 def render(engine: Engine, plan: VideoPlan, part: Part, progress: Callable[[int], None]) -> PartReport:

@@ -190,12 +190,17 @@ def timeline(frames: int, key_every: int, fps: int = 10) -> Timeline:
     return Timeline(Fraction(1, fps), tuple(range(frames)), tuple(range(0, frames, key_every)), 1)
 
 
-@pytest.mark.parametrize(("frames", "key_every"), [(20, 5), (300, 7), (1000, 10_000), (95, 1), (1, 1)])
+@pytest.mark.parametrize(("frames", "key_every"), [(20, 5), (300, 7), (1000, 10_000), (95, 1), (119, 7), (1, 1)])
 def test_parts_cover_every_frame_once_and_none_is_long(frames: int, key_every: int, tmp_path: Path) -> None:
     parts = cut(timeline(frames, key_every), tmp_path, "mp4")
     assert parts[0].first == 0
     assert parts[-1].stop == frames
     assert all(one.stop == other.first for one, other in pairwise(parts))
-    assert all(0 < part.stop - part.first <= 130 for part in parts)
-    if key_every == 7:
-        assert all(part.first % 7 == 0 for part in parts)
+    assert all(0 < part.stop - part.first <= 120 for part in parts)
+
+
+@pytest.mark.parametrize("seconds", [13, 21, 60, 90, 100])
+def test_two_workers_have_the_same_number_of_equal_parts(seconds: int, tmp_path: Path) -> None:
+    lengths = [part.stop - part.first for part in cut(timeline(seconds * 10, 50), tmp_path, "mp4")]
+    assert len(lengths) % 2 == 0
+    assert max(lengths) - min(lengths) <= 1

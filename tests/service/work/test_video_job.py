@@ -183,7 +183,7 @@ def test_finished_parts_are_not_made_again(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr("service.work.video._PART_SECONDS", 1.0)
-    job_id = queued(write_video(tmp_path / "a.mp4", Clip(frames=50), noise_track(5.0)), gain_db=3.0)
+    job_id = queued(write_video(tmp_path / "a.mp4", Clip(frames=60), noise_track(6.0)), gain_db=3.0)
     rendered: list[int] = []
     render = video_job.render
 
@@ -200,10 +200,10 @@ def test_finished_parts_are_not_made_again(
             workshop.run(job_id)
     rendered.append(-1)
     workshop.run(job_id)
-    assert rendered == [0, 10, 20, -1, 30, 40]
+    assert rendered == [0, 10, 20, -1, 30, 40, 50]
     record, result, receipt = succeeded(redis_url, storage, job_id)
-    assert receipt["video"]["frames"] == len(read_timeline(result, LIMITS).pts) == 50
-    assert record.done == 50
+    assert receipt["video"]["frames"] == len(read_timeline(result, LIMITS).pts) == 60
+    assert record.done == 60
     assert not (storage.result_path(job_id, "x").parent.parent / "work").exists()
 
 
