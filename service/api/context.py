@@ -29,7 +29,6 @@ logger = logging.getLogger(__name__)
 
 _SWEEP_SECONDS: Final = 600.0
 _PROBES_AT_ONCE: Final = 4
-_PROBE_HELPERS: Final = 2
 _RETRY_AFTER_SECONDS: Final = 5
 
 
@@ -102,7 +101,7 @@ async def open_context(settings: Settings, redis_url: str) -> AsyncIterator[Cont
         newsroom=Newsroom(client),
         storage=storage,
         queue=make_queue(redis_url, settings.longest_job_seconds),
-        sandbox=Sandbox(settings.media_limits, _PROBE_HELPERS),
+        sandbox=Sandbox(settings.media_limits),
         probes=anyio.CapacityLimiter(_PROBES_AT_ONCE),
     )
     tasks = [asyncio.create_task(context.newsroom.run()), asyncio.create_task(_sweep_for_ever(context))]

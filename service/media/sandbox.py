@@ -1,69 +1,133 @@
-"""Look at foreign files in a process of their own, so that one which crashes a decoder takes no server with it.
+"""Open foreign files in processes of their own, so that one which crashes a decoder takes no server or worker with it.
 
 libav and Pillow's codecs are C: a hostile file may end the process, eat its memory or spin. Here that ends a helper
-process, is answered as a damaged file, and the next file gets a new helper. The price is about a millisecond a file.
+(`service.media.helper`), is answered as a damaged file, and the next file gets a new helper. Helpers are programs of
+their own rather than children of `multiprocessing`, which Celery's pool processes may not have.
 """
 
-import multiprocessing
-import os
-import resource
-import signal
+import logging
 import threading
-from collections.abc import Callable
-from concurrent.futures import ProcessPoolExecutor
-from concurrent.futures.process import BrokenProcessPool
+from collections.abc import Callable, Generator, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
-from typing import Final, Self, TypeVar
+from typing import Any, Final, Self, TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
 
 from service.errors import MediaError, TooLarge, Unavailable
-from service.media.audio import AudioInfo, probe_audio
-from service.media.image import ImageInfo, probe_image
+from service.media.audio import AudioInfo, decode_audio, probe_audio
+from service.media.frames import Look, read_frames, read_look
+from service.media.helper_process import HelperLost, HelperProcess
+from service.media.image import ImageInfo, decode_image, probe_image
+from service.media.join import Part, join
 from service.media.limits import MediaLimits
-from service.media.video_file import VideoInfo, probe_video
+from service.media.sound_file import Waveform
+from service.media.soundtrack import Block, TrackForm, read_soundtrack
+from service.media.times import Times, read_times
+from service.media.video_file import Container, Timeline, VideoInfo, probe_video, read_timeline
+from service.media.wire import Call, Close, Next
 
-Info = TypeVar("Info", ImageInfo, AudioInfo, VideoInfo)
+logger = logging.getLogger(__name__)
 
-_MEMORY_BYTES: Final = 4 * 1024**3  # address space; libraries map about 1 GiB of it before the first file
+Result = TypeVar("Result")
+Pixels = NDArray[np.uint8]
+
 _FILES_EACH: Final = 1000  # then a helper is replaced, whatever it leaked
+_JOIN_SECONDS: Final = 3600  # an hour's video is copied in a small part of it
 
 
 class Sandbox:
-    """A few helper processes that probe files; safe to call from several threads.
+    """Helper processes that open files; safe to call from several threads.
 
-    Its methods block, and raise what `probe_image` and `probe_audio` raise; `close` ends the helpers.
-    cpu_seconds: CPU time that one file may take.
+    Its methods block, and raise what the functions raise that they are named after, MediaError for a file that ends a
+    helper, and Unavailable when it is closed. There are as many helpers as calls at a time; `kept` of them stay.
     """
 
-    def __init__(self, limits: MediaLimits, helpers: int = 1, cpu_seconds: int = 10) -> None:
+    def __init__(self, limits: MediaLimits, kept: int = 2, cpu_seconds: int = 10, wall_seconds: float = 60) -> None:
+        """cpu_seconds: processor time that one file, or one piece of a stream, may take; wall_seconds: time in all."""
         self._limits = limits
+        self._kept = kept
         self._cpu_seconds = cpu_seconds
-        self._helpers = helpers
+        self._wall_seconds = wall_seconds
         self._lock = threading.Lock()
-        self._pool: ProcessPoolExecutor | None = self._new_pool()
+        self._idle: list[HelperProcess] = []
+        self._closed = False
 
     def probe_image(self, path: Path) -> ImageInfo:
         """`service.media.image.probe_image`, behind the wall."""
-        return self._run(probe_image, path, "image")
+        return self._call("image", ImageInfo, probe_image, path, self._limits)
 
     def probe_audio(self, path: Path) -> AudioInfo:
         """`service.media.audio.probe_audio`, behind the wall."""
-        return self._run(probe_audio, path, "audio")
+        return self._call("audio", AudioInfo, probe_audio, path, self._limits)
 
     def probe_video(self, path: Path) -> VideoInfo:
         """`service.media.video_file.probe_video`, behind the wall."""
-        return self._run(probe_video, path, "video")
+        return self._call("video", VideoInfo, probe_video, path, self._limits)
+
+    def decode_image(self, path: Path, max_side: int | None = None) -> Pixels:
+        """`service.media.image.decode_image`, behind the wall: [H, W, 3]."""
+        return self._call("image", np.ndarray, decode_image, path, self._limits, max_side)
+
+    def decode_audio(self, path: Path, sample_rate_hz: int) -> Waveform:
+        """`service.media.audio.decode_audio`, behind the wall: [N]."""
+        return self._call("audio", np.ndarray, decode_audio, path, self._limits, sample_rate_hz)
+
+    def read_timeline(self, path: Path, allow_partial: bool = False) -> Timeline:
+        """`service.media.video_file.read_timeline`, behind the wall."""
+        return self._call("video", Timeline, read_timeline, path, self._limits, allow_partial)
+
+    def read_look(self, path: Path) -> Look:
+        """`service.media.frames.read_look`, behind the wall."""
+        return self._call("video", Look, read_look, path, self._limits)
+
+    def read_times(self, path: Path) -> Times:
+        """`service.media.times.read_times`, behind the wall."""
+        return self._call("video", Times, read_times, path)
+
+    def read_frames(
+        self, path: Path, timeline: Timeline, look: Look, first: int, stop: int, size: tuple[int, int]
+    ) -> Generator[tuple[int, Pixels]]:
+        """`service.media.frames.read_frames`, behind the wall: frames' numbers and pixels [height, width, 3]."""
+        arguments = (path, self._limits, timeline, look, first, stop, size)
+        with self._stream("video", _pixels_of, read_frames, *arguments) as items:
+            yield from enumerate(items(np.ndarray), first)
+
+    @contextmanager
+    def read_soundtrack(self, path: Path) -> Iterator[tuple[TrackForm, Iterator[Block]]]:
+        """`service.media.soundtrack.read_soundtrack`, behind the wall: the form of the track, and its blocks."""
+        with self._stream("video", read_soundtrack, path, self._limits) as items:
+            yield next(items(TrackForm)), items(np.ndarray)
+
+    def join(
+        self,
+        target: Path,
+        container: Container,
+        parts: Sequence[Part],
+        timeline: Timeline,
+        look: Look,
+        sound: Path | None,
+    ) -> None:
+        """`service.media.join.join`, behind the wall."""
+        arguments = (target, container, parts, timeline, look, sound)
+        with self._helper("video") as helper:
+            helper.ask(Call(join, arguments, _JOIN_SECONDS), type(None), _JOIN_SECONDS)
 
     def warm_up(self) -> None:
-        """Start the first helper, so that the first file does not wait for it."""
-        self._current_pool().submit(os.getpid).result()
+        """Start the helpers that are kept, so that the first file does not wait for them."""
+        started = [HelperProcess() for _ in range(self._kept)]
+        for helper in started:
+            self._put_by(helper)
 
     def close(self) -> None:
         """End the helpers; later calls raise Unavailable."""
         with self._lock:
-            pool, self._pool = self._pool, None
-        if pool is not None:
-            pool.shutdown(wait=True, cancel_futures=True)
+            self._closed = True
+            idle, self._idle = self._idle, []
+        for helper in idle:
+            helper.end()
 
     def __enter__(self) -> Self:
         return self
@@ -73,64 +137,76 @@ class Sandbox:
     ) -> None:
         self.close()
 
-    def _run(self, probe: Callable[[Path, MediaLimits], Info], path: Path, field: str) -> Info:
-        """Twice: a helper may have died of another caller's file."""
-        for _ in range(2):
-            pool = self._current_pool()
-            try:
-                looking = pool.submit(_probe_within_limits, probe, path, self._limits, self._cpu_seconds)
-            except (BrokenProcessPool, OSError):  # OSError: it closes its pipes just now, since a helper has died
-                self._replace(pool)
-                continue
-            try:
-                return looking.result()
-            except BrokenProcessPool:
-                self._replace(pool)
-            except MemoryError as exc:
-                raise TooLarge("the file does not fit in memory when opened; send a smaller one", field=field) from exc
-        raise MediaError("the file cannot be opened: it crashes the decoder or takes it too long", field=field)
+    def _call(self, field: str, kind: type[Result], function: Callable[..., Any], *arguments: Any) -> Result:
+        with self._helper(field) as helper:
+            result: Result = helper.ask(Call(function, arguments, self._cpu_seconds), kind, self._wall_seconds)
+            return result
 
-    def _current_pool(self) -> ProcessPoolExecutor:
-        pool = self._pool
-        if pool is None:
-            raise Unavailable("the service is stopping; try again later", retry_after=5)
-        return pool
+    @contextmanager
+    def _stream(
+        self, field: str, function: Callable[..., Any], *arguments: Any
+    ) -> Iterator[Callable[[Any], Iterator[Any]]]:
+        """What the iterator that `function` returns yields from here on, as that type."""
+        begin = Call(function, arguments, self._cpu_seconds)
+        with self._helper(field) as helper:
+            begun = False
 
-    def _replace(self, broken: ProcessPoolExecutor) -> None:
+            def items(kind: Any) -> Iterator[Any]:
+                nonlocal begun
+                while True:
+                    request, begun = (Next() if begun else begin), True
+                    if (item := helper.ask(request, kind, self._wall_seconds)) is None:
+                        return
+                    yield item
+
+            yield items
+            helper.ask(Close(), type(None), self._wall_seconds)
+
+    @contextmanager
+    def _helper(self, field: str) -> Iterator[HelperProcess]:
+        """A helper for one task; one that was left in the middle of it is ended."""
+        helper = self._take()
+        try:
+            yield helper
+        except HelperLost as exc:
+            helper.end()
+            logger.warning("a helper is lost: %s", exc)
+            raise MediaError(
+                "the file cannot be opened: it crashes the decoder or takes it too long", field=field
+            ) from exc
+        except MemoryError as exc:
+            self._put_by(helper)
+            raise TooLarge("the file does not fit in memory when opened; send a smaller one", field=field) from exc
+        except BaseException:
+            if helper.is_busy:
+                helper.end()
+            else:
+                self._put_by(helper)
+            raise
+        else:
+            self._put_by(helper)
+
+    def _take(self) -> HelperProcess:
+        while True:
+            with self._lock:
+                if self._closed:
+                    raise Unavailable("the service is stopping; try again later", retry_after=5)
+                helper = self._idle.pop() if self._idle else None
+            if helper is None:
+                return HelperProcess()
+            if helper.is_alive:
+                return helper
+            helper.end()
+
+    def _put_by(self, helper: HelperProcess) -> None:
         with self._lock:
-            if self._pool is broken:
-                self._pool = self._new_pool()
-        broken.shutdown(wait=False)
-
-    def _new_pool(self) -> ProcessPoolExecutor:
-        return ProcessPoolExecutor(
-            max_workers=self._helpers,
-            mp_context=multiprocessing.get_context("spawn"),
-            initializer=_start_helper,
-            max_tasks_per_child=_FILES_EACH,
-        )
+            if not self._closed and len(self._idle) < self._kept and helper.tasks < _FILES_EACH:
+                self._idle.append(helper)
+                return
+        helper.end()
 
 
-def _start_helper() -> None:
-    """In a new helper: bound its memory, leave Ctrl-C to the server, and end when the server has ended."""
-    resource.setrlimit(resource.RLIMIT_AS, (_MEMORY_BYTES, _MEMORY_BYTES))
-    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    threading.Thread(target=_end_with_parent, daemon=True).start()
-
-
-def _end_with_parent() -> None:
-    parent = multiprocessing.parent_process()
-    if parent is not None:
-        parent.join()
-        os._exit(1)
-
-
-def _probe_within_limits(
-    probe: Callable[[Path, MediaLimits], Info], path: Path, limits: MediaLimits, cpu_seconds: int
-) -> Info:
-    """In a helper: probe one file; the system ends the helper when the file has had its share of CPU time."""
-    used = resource.getrusage(resource.RUSAGE_SELF)
-    _, hard = resource.getrlimit(resource.RLIMIT_CPU)
-    resource.setrlimit(resource.RLIMIT_CPU, (int(used.ru_utime + used.ru_stime) + cpu_seconds, hard))
-    return probe(path, limits)
+def _pixels_of(read: Callable[..., Iterator[tuple[int, Pixels]]], *arguments: Any) -> Iterator[Pixels]:
+    """In a helper: frames without their numbers, which follow each other."""
+    for _, pixels in read(*arguments):
+        yield pixels

@@ -154,6 +154,13 @@ class SoundtrackReader:
             yield np.concatenate(waiting, axis=1)
 
 
+def read_soundtrack(path: Path, limits: MediaLimits) -> Iterator[TrackForm | Block]:
+    """The track's form, then its blocks, as `SoundtrackReader` has them."""
+    with SoundtrackReader(path, limits) as reader:
+        yield reader.form
+        yield from reader.blocks()
+
+
 def silent_blocks(form: TrackForm, seconds: float) -> Iterator[Block]:
     """What a video without a soundtrack has."""
     left = round(seconds * form.sample_rate_hz)

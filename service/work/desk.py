@@ -11,6 +11,7 @@ from service.jobs.owner import Owner
 from service.jobs.record import JobRecord, StoredResult
 from service.jobs.shares import Shares
 from service.jobs.storage import Storage
+from service.media.sandbox import Sandbox
 from service.observe.stages import stage
 from service.settings import Settings
 from service.work.engines import Engines
@@ -20,11 +21,13 @@ from service.work.engines import Engines
 class Desk:
     """The files, the models and the settings of one worker process.
 
+    sandbox: where uploads are opened, out of this process.
     call_for_help: asks as many others to work on the parts of a video as are given with its id, if they have time.
     """
 
     storage: Storage
     engines: Engines
+    sandbox: Sandbox
     settings: Settings
     client: Client
     owner: Owner

@@ -4,8 +4,7 @@ from concurrent.futures import wait
 
 from service.jobs.lease import Lease
 from service.jobs.record import JobRecord, StoredResult
-from service.media.audio import decode_audio
-from service.media.image import MEDIA_TYPES, decode_image, encode_image
+from service.media.image import MEDIA_TYPES, encode_image
 from service.model.sound import Waveform
 from service.observe.stages import stage
 from service.work.desk import Desk, Made, Stopwatch
@@ -18,7 +17,6 @@ def make_picture(desk: Desk, lease: Lease) -> Made:
     """Decode, stylize, encode and store. Raises what a bad file or request can raise, and LeaseLost."""
     record, watch, settings = lease.record, Stopwatch(), desk.settings
     request = PictureRequest.model_validate(record.parameters)
-    limits = settings.media_limits
     max_side = min(request.max_side or settings.max_side, settings.max_side)
     with watch.measure("model"):
         engine = desk.engines.get(request.model)
@@ -26,7 +24,7 @@ def make_picture(desk: Desk, lease: Lease) -> Made:
     decoding = aside().submit(_decode_sounds, desk, record, engine.manifest.sample_rate_hz)
     try:
         with watch.measure("decode"):
-            pixels = decode_image(desk.inputs(record, "image")[0], limits, max_side)
+            pixels = desk.sandbox.decode_image(desk.inputs(record, "image")[0], max_side)
         with watch.measure("stylize"):
             seen = see(engine, pixels, request.strength, settings.comfortable_side)
     finally:
@@ -45,7 +43,7 @@ def make_picture(desk: Desk, lease: Lease) -> Made:
 
 
 def _decode_sounds(desk: Desk, record: JobRecord, sample_rate_hz: int) -> list[Waveform]:
-    return [decode_audio(path, desk.settings.media_limits, sample_rate_hz) for path in desk.inputs(record, "audio")]
+    return [desk.sandbox.decode_audio(path, sample_rate_hz) for path in desk.inputs(record, "audio")]
 
 
 def _store(desk: Desk, lease: Lease, request: PictureRequest, stylization: Stylization) -> StoredResult:

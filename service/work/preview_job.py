@@ -1,7 +1,8 @@
 """Make the preview of a video job: one frame at five gains around the one that was asked for, and a contact sheet."""
 
 import time
-from typing import Any, Final
+from pathlib import Path
+from typing import Final
 
 import av
 import cv2
@@ -12,12 +13,10 @@ from PIL import Image, ImageDraw, ImageFont
 from service.errors import InvalidValue
 from service.jobs.lease import Lease
 from service.jobs.record import StoredResult
-from service.media.audio import decode_audio
-from service.media.frames import read_frames, read_look
 from service.media.image import MEDIA_TYPES, encode_image
-from service.media.limits import MediaLimits
-from service.media.soundtrack import GainCurve, SoundtrackReader
-from service.media.video_file import Timeline, probe_video, read_timeline
+from service.media.sandbox import Sandbox
+from service.media.soundtrack import GainCurve
+from service.media.video_file import Timeline
 from service.model.engine import Engine
 from service.model.sound import Waveform, Window, apply_gain_db, heard
 from service.model.speech import speech_share
@@ -40,26 +39,26 @@ _COLUMNS: Final = 3
 def make_preview(desk: Desk, lease: Lease) -> Made:
     """The contact sheet and the frames on it, in the order of their gains. Raises as `make_video` does."""
     record, watch, settings = lease.record, Stopwatch(), desk.settings
-    request, limits = PreviewRequest.model_validate(record.parameters), settings.media_limits
+    request, sandbox = PreviewRequest.model_validate(record.parameters), desk.sandbox
     source, second = desk.inputs(record, "video")[0], next(iter(desk.inputs(record, "audio")), None)
     with watch.measure("model"):
         engine = desk.engines.get(request.model)
     with watch.measure("look"):
-        has_sound = probe_video(source, limits).has_sound
-        timeline, look = read_timeline(source, limits, request.allow_partial), read_look(source, limits)
+        has_sound = sandbox.probe_video(source).has_sound
+        timeline, look = sandbox.read_timeline(source, request.allow_partial), sandbox.read_look(source)
         index = _frame_at(timeline, request.at_seconds)
         size = result_size(look, request.max_side)
-        ((_, frame),) = read_frames(source, limits, timeline, look, index, index + 1, size)
+        ((_, frame),) = sandbox.read_frames(source, timeline, look, index, index + 1, size)
     upright = np.ascontiguousarray(np.rot90(frame, look.quarter_turns))
     at = timeline.seconds(index)
     with watch.measure("sound"):
         rate, clip = engine.manifest.sample_rate_hz, engine.manifest.clip_samples
         window = np.zeros(clip, np.float32)
         if has_sound:
-            window = _window_around(source, at, rate, clip, limits)
+            window = _window_around(sandbox, source, at, rate, clip)
         extra = np.zeros(clip, np.float32)
         if second is not None:
-            sound = apply_gain_db(decode_audio(second, limits, rate), request.audio_gain_db)
+            sound = apply_gain_db(sandbox.decode_audio(second, rate), request.audio_gain_db)
             extra = np.take(sound, np.arange(clip) + max(0, round(at * rate) - clip // 2), mode="wrap")
         wanted = float(GainCurve(request.gain_points).gain_db(np.array([at]))[0])
         gains = preview_gains(wanted)
@@ -122,15 +121,14 @@ def _frame_at(timeline: Timeline, seconds: float | None) -> int:
     return max(0, int(np.searchsorted(timeline.pts, seconds / float(timeline.time_base), side="right")) - 1)
 
 
-def _window_around(source: Any, at: float, rate: int, clip: int, limits: MediaLimits) -> Waveform:
+def _window_around(sandbox: Sandbox, source: Path, at: float, rate: int, clip: int) -> Waveform:
     """[clip] of the soundtrack, mono at `rate`, centred on `at`; mirrored where it does not reach."""
     half = clip / 2 / rate
-    with SoundtrackReader(source, limits) as reader:
-        form = reader.form
+    with sandbox.read_soundtrack(source) as (form, blocks):
         resampler = av.AudioResampler("flt", "mono", rate)
         first, stop = (round((at + side * half - form.start_seconds) * form.sample_rate_hz) for side in (-1, 1))
         kept, position = [], 0
-        for block in reader.blocks():
+        for block in blocks:
             low, high = max(first - position, 0), min(stop - position, block.shape[1])
             if high > low:
                 kept.append(block[:, low:high].mean(axis=0))

@@ -9,16 +9,14 @@ from typing import Any
 import numpy as np
 
 from service.errors import MediaError
-from service.media.audio import decode_audio
 from service.media.join import can_copy
-from service.media.limits import MediaLimits
+from service.media.sandbox import Sandbox
 from service.media.sound_writer import SoundWriter
 from service.media.soundtrack import (
     Block,
     GainCurve,
     Limiter,
     PeakMeter,
-    SoundtrackReader,
     TrackForm,
     mixed_in,
     silent_blocks,
@@ -45,6 +43,7 @@ class EditedSound:
 
 def edit_soundtrack(
     engine: Engine,
+    sandbox: Sandbox,
     source: Path,
     second: Path | None,
     curve: GainCurve,
@@ -53,7 +52,6 @@ def edit_soundtrack(
     container: Container,
     has_sound: bool,
     seconds: float,
-    limits: MediaLimits,
 ) -> EditedSound:
     """Write the edited soundtrack of `source` to `target`, unless the original's packets can stay as they are.
 
@@ -66,8 +64,7 @@ def edit_soundtrack(
         )
     with ExitStack() as stack:
         if has_sound:
-            reader = stack.enter_context(SoundtrackReader(source, limits))
-            form, blocks = reader.form, reader.blocks()
+            form, blocks = stack.enter_context(sandbox.read_soundtrack(source))
         else:
             form = TrackForm(_NEW_TRACK_RATE_HZ, 1, 0.0, "", 0)
             blocks = silent_blocks(form, seconds)
@@ -76,7 +73,7 @@ def edit_soundtrack(
             return EditedSound(edit.hear(blocks), source, edit.report(copied=True))
         edited = edit.gained(blocks)
         if second is not None:
-            edited = mixed_in(edited, decode_audio(second, limits, form.sample_rate_hz), second_gain_db)
+            edited = mixed_in(edited, sandbox.decode_audio(second, form.sample_rate_hz), second_gain_db)
         edited = edit.measured(edited)
         if second is not None or curve.boosts:
             edited = Limiter(form).blocks(edited)

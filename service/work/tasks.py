@@ -23,11 +23,14 @@ from service.observe.tracing import start_tracing, stop_tracing
 from service.settings import Settings
 
 if TYPE_CHECKING:
+    from service.media.sandbox import Sandbox
     from service.work.workshop import Workshop
 
 logger = logging.getLogger(__name__)
 
 _MOST_HELPERS: Final = 64
+_CPU_SECONDS: Final = 60  # for an upload, or a frame or a second of sound of it
+_WALL_SECONDS: Final = 300
 
 
 class PoolProcess:
@@ -39,27 +42,35 @@ class PoolProcess:
         self._redis_url = redis_url
         self._worker = worker
         self._workshop: Workshop | None = None
+        self._sandbox: Sandbox | None = None
 
     def open(self, **_: object) -> None:
         """Load the default model and tell the API what it runs on. Stops the whole worker if that is not possible."""
+        from service.media.sandbox import Sandbox
         from service.work.engines import Engines
         from service.work.workshop import Workshop
 
         start_tracing(self._settings.otlp_endpoint, "worker", __version__)
         client, engines = connect(self._redis_url), Engines(self._settings)
+        sandbox = Sandbox(self._settings.media_limits, cpu_seconds=_CPU_SECONDS, wall_seconds=_WALL_SECONDS)
+        sandbox.warm_up()
         try:
             engine = engines.get()
         except StylizationError as problem:
             logger.critical("%s: %s", problem.title, problem.detail)
+            sandbox.close()
             os.kill(os.getppid(), signal.SIGTERM)
             return
         Presence(client, self._worker).announce_runtime(Runtime(provider=engine.provider, runtime=engine.runtime))
         storage = Storage(self._settings.data_dir)
-        self._workshop = Workshop(client, storage, engines, self._settings, self._worker, self._call_for_help)
+        self._workshop = Workshop(client, storage, engines, sandbox, self._settings, self._worker, self._call_for_help)
+        self._sandbox = sandbox
 
     def close(self, **_: object) -> None:
         """The process ends."""
         stop_tracing()
+        if self._sandbox is not None:
+            self._sandbox.close()
 
     def stylize(self, job_id: str) -> None:
         """Work on one job."""

@@ -17,9 +17,9 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from service.media.frames import Look, PartWriter, read_frames
+from service.media.frames import Look, PartWriter
 from service.media.join import Part
-from service.media.limits import MediaLimits
+from service.media.sandbox import Sandbox
 from service.media.video_file import Container, Timeline
 from service.model.engine import Engine
 from service.observe.stages import each, stage
@@ -46,9 +46,9 @@ _PART_SECONDS: Final = 8.0
 class VideoPlan:
     """All that a part needs. size: (width, height) of the result's stored frames."""
 
+    sandbox: Sandbox
     source: Path
     container: Container
-    limits: MediaLimits
     timeline: Timeline
     look: Look
     size: tuple[int, int]
@@ -144,7 +144,7 @@ def _read(plan: VideoPlan, first: int, stop: int) -> Iterator[_Batch]:
     small_size = (max(_LEAST_SIDE, round(plan.size[0] * scale)), max(_LEAST_SIDE, round(plan.size[1] * scale)))
     most = max(1, min(_MOST_FRAMES, _BATCH_PIXELS // (small_size[0] * small_size[1])))
     batch = _Batch([], [], [], [], [])
-    frames = read_frames(plan.source, plan.limits, plan.timeline, plan.look, first, stop, plan.size)
+    frames = plan.sandbox.read_frames(plan.source, plan.timeline, plan.look, first, stop, plan.size)
     for number, frame in each(frames, "decode"):
         reduced = frame if scale == 1 else cv2.resize(frame, small_size, interpolation=cv2.INTER_AREA)
         upright = np.rot90(reduced, plan.look.quarter_turns)

@@ -14,11 +14,9 @@ import numpy as np
 from service.jobs.lease import Lease
 from service.jobs.record import JobRecord, StoredResult
 from service.jobs.shares import Shares
-from service.media.frames import read_look
-from service.media.join import MEDIA_TYPES, Part, join
+from service.media.join import MEDIA_TYPES, Part
 from service.media.soundtrack import GainCurve
-from service.media.times import drift_seconds, read_times
-from service.media.video_file import probe_video, read_timeline
+from service.media.times import drift_seconds
 from service.model.engine import Engine
 from service.observe import tracing
 from service.observe.stages import count_frames
@@ -41,18 +39,19 @@ def make_video(desk: Desk, lease: Lease) -> Made:
     """Edit, stylize, join and store. Raises what a bad file or request can raise, and LeaseLost."""
     record, watch = lease.record, Stopwatch()
     request = VideoRequest.model_validate(record.parameters)
-    limits = desk.settings.media_limits
+    sandbox = desk.sandbox
     source, second = desk.inputs(record, "video")[0], next(iter(desk.inputs(record, "audio")), None)
     work = desk.storage.work_dir(record.id)
     with watch.measure("model"):
         engine = desk.engines.get(request.model)
     with watch.measure("look"):
-        info = probe_video(source, limits)
-        timeline = read_timeline(source, limits, request.allow_partial)
+        info = sandbox.probe_video(source)
+        timeline = sandbox.read_timeline(source, request.allow_partial)
     lease.progress(0, total=len(timeline.pts))
     with watch.measure("sound"):
         sound = edit_soundtrack(
             engine,
+            sandbox,
             source,
             second,
             GainCurve(request.gain_points),
@@ -61,7 +60,6 @@ def make_video(desk: Desk, lease: Lease) -> Made:
             info.container,
             info.has_sound,
             timeline.end_seconds,
-            limits,
         )
         write_track(work / _TRACK, sound.track)
     plan, parts = _plan(desk, record, sound.track)
@@ -75,8 +73,8 @@ def make_video(desk: Desk, lease: Lease) -> Made:
         shares.forget()
     with watch.measure("join"):
         target = work / f"whole.{info.container}"
-        join(target, info.container, parts, timeline, plan.look, sound.path)
-        drift = drift_seconds(read_times(source), read_times(target))
+        sandbox.join(target, info.container, parts, timeline, plan.look, sound.path)
+        drift = drift_seconds(sandbox.read_times(source), sandbox.read_times(target))
         size = target.stat().st_size
         sha256 = desk.storage.adopt_result(record.id, target)
     desk.storage.clear_work(record.id)
@@ -123,14 +121,14 @@ def _check_wanted(shares: Shares) -> None:
 
 def _plan(desk: Desk, record: JobRecord, track: DrivingTrack) -> tuple[VideoPlan, list[Part]]:
     """What every worker on the job comes to by itself, from the same files."""
-    request, limits = VideoRequest.model_validate(record.parameters), desk.settings.media_limits
+    request, sandbox = VideoRequest.model_validate(record.parameters), desk.sandbox
     source = desk.inputs(record, "video")[0]
-    look = read_look(source, limits)
+    look = sandbox.read_look(source)
     plan = VideoPlan(
+        sandbox=sandbox,
         source=source,
-        container=probe_video(source, limits).container,
-        limits=limits,
-        timeline=read_timeline(source, limits, request.allow_partial),
+        container=sandbox.probe_video(source).container,
+        timeline=sandbox.read_timeline(source, request.allow_partial),
         look=look,
         size=result_size(look, request.max_side),
         track=track,

@@ -16,6 +16,7 @@ from service.jobs.lease import Lease, LeaseLost, LeaseTerms, claim
 from service.jobs.owner import this_process
 from service.jobs.record import JobRecord, Kind, record_from_hash
 from service.jobs.storage import Storage
+from service.media.sandbox import Sandbox
 from service.observe import identity, tracing
 from service.observe.catalogue import RESULTS, WAIT_SECONDS, WORK_SECONDS
 from service.observe.recorder import Recorder
@@ -42,13 +43,14 @@ _DISK_FULL: Final = Unavailable(
 
 
 class Workshop:
-    """What one worker process needs for its jobs: the records, the files and the models."""
+    """What one worker process needs for its jobs: the records, the files, the models and a sandbox."""
 
     def __init__(
         self,
         client: Client,
         storage: Storage,
         engines: Engines,
+        sandbox: Sandbox,
         settings: Settings,
         worker: str,
         call_for_help: Callable[[str, int], None] = lambda _job_id, _count: None,
@@ -56,7 +58,7 @@ class Workshop:
         """call_for_help: asks that many other workers to `help` with the job, if they have time."""
         self._client = client
         self._owner = this_process(worker)
-        self._desk = Desk(storage, engines, settings, client, self._owner, call_for_help)
+        self._desk = Desk(storage, engines, sandbox, settings, client, self._owner, call_for_help)
         self._recorder = Recorder(client)
         self._terms = LeaseTerms(settings.lease_seconds, settings.max_attempts, settings.result_ttl_seconds)
 
@@ -118,14 +120,14 @@ class Workshop:
         except StylizationError as problem:
             logger.info("job %s failed: %s", job_id, problem.detail)
             tracing.mark_failed(problem.type)
-            lease.fail(problem.problem())
+            self._fail(lease, problem)
         except SoftTimeLimitExceeded:
             most = self._desk.settings.max_seconds(lease.record.kind)
-            lease.fail(TooLarge(f"it took longer than {most} s; ask for less").problem())
+            self._fail(lease, TooLarge(f"it took longer than {most} s; ask for less"))
         except MemoryError:
             kind = lease.record.kind
             field = "image" if kind == "picture" else "video"
-            lease.fail(TooLarge(f"the {field} does not fit in memory; send a smaller one", field=field).problem())
+            self._fail(lease, TooLarge(f"the {field} does not fit in memory; send a smaller one", field=field))
         except (LeaseLost, RedisError):
             raise
         except Exception as exc:
@@ -133,11 +135,16 @@ class Workshop:
             logger.exception("job %s met a fault", job_id)
             fault = _DISK_FULL if isinstance(exc, OSError) and exc.errno in _NO_SPACE else _FAULT
             tracing.mark_failed(fault.type)
-            lease.fail(fault.problem())
+            self._fail(lease, fault)
         else:
             lease.succeed(made.results, made.seconds, made.done)
             self._recorder.count(RESULTS, lease.record.kind, by=len(made.results))
             logger.info("job %s succeeded: %s", job_id, made.seconds)
+
+    def _fail(self, lease: Lease, problem: StylizationError) -> None:
+        """The job's end; nothing will be made of what it left."""
+        lease.fail(problem.problem())
+        self._desk.storage.clear_work(lease.record.id)
 
 
 @contextmanager

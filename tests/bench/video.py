@@ -21,6 +21,7 @@ from PIL import Image
 from service.media.frames import read_look
 from service.media.join import Part
 from service.media.limits import MediaLimits
+from service.media.sandbox import Sandbox
 from service.media.soundtrack import GainCurve
 from service.media.video_file import probe_video, read_timeline
 from service.model.bundle import load_bundle
@@ -36,6 +37,7 @@ from tests.support.tiny_bundle import write_tiny_bundle
 from tests.support.video import Clip
 
 LIMITS = MediaLimits()
+SANDBOX = Sandbox(LIMITS)
 PARTS = ("flicker", "speed", "memory", "sharing", "cancelling")
 
 
@@ -43,11 +45,11 @@ def plan_of(engine: Engine, source: Path, work: Path, side: int) -> VideoPlan:
     """The source with its sound as it is."""
     timeline, look, info = read_timeline(source, LIMITS), read_look(source, LIMITS), probe_video(source, LIMITS)
     sound = edit_soundtrack(
-        engine, source, None, GainCurve(((0.0, 0.0),)), 0.0, work / "sound.mp4", "mp4", info.has_sound,
-        timeline.end_seconds, LIMITS,
+        engine, SANDBOX, source, None, GainCurve(((0.0, 0.0),)), 0.0, work / "sound.mp4", "mp4", info.has_sound,
+        timeline.end_seconds,
     )  # fmt: skip
     return VideoPlan(
-        source, "mp4", LIMITS, timeline, look, (look.width, look.height), sound.track, None, 1.0, 0.5, side
+        SANDBOX, source, "mp4", timeline, look, (look.width, look.height), sound.track, None, 1.0, 0.5, side
     )
 
 

@@ -2,23 +2,34 @@
 
 import os
 import signal
+import subprocess
+import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import pytest
 
 from service.errors import MediaError, TooLarge, Unavailable, UnsupportedMedia
 from service.media import sandbox as sandbox_module
-from service.media.audio import probe_audio
-from service.media.image import ImageInfo, probe_image
+from service.media.audio import decode_audio, probe_audio
+from service.media.frames import read_frames, read_look
+from service.media.image import decode_image, probe_image
 from service.media.limits import MediaLimits
 from service.media.sandbox import Sandbox
+from service.media.soundtrack import SoundtrackReader
+from service.media.times import read_times
+from service.media.video_file import probe_video, read_timeline
 from tests.support.hostile import png_bomb
 from tests.support.media import make_noise, make_photo, write_png, write_wav
+from tests.support.misbehaviour import bloat, crash, crash_later, sleep, spin
+from tests.support.video import Clip, noise_track, write_video
 
 LIMITS = MediaLimits()
+RATE_HZ = 16_000
 
 
 @pytest.fixture(scope="module")
@@ -27,89 +38,194 @@ def sandbox() -> Iterator[Sandbox]:
         yield opened
 
 
-def crash(path: Path, limits: MediaLimits) -> ImageInfo:
-    """What a decoder does on the worst of files."""
-    os.kill(os.getpid(), signal.SIGSEGV)
-    return ImageInfo(1, 1, "png")
+@pytest.fixture(scope="module")
+def clip(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_video(tmp_path_factory.mktemp("clip") / "a.mp4", Clip(frames=30), noise_track(3.0))
 
 
-def bloat(path: Path, limits: MediaLimits) -> ImageInfo:
-    return ImageInfo(len(bytearray(8 * 1024**3)), 1, "png")
+def gone(pid: int) -> bool:
+    deadline = time.monotonic() + 60
+    while time.monotonic() < deadline and Path(f"/proc/{pid}").exists():
+        time.sleep(0.05)
+    return not Path(f"/proc/{pid}").exists()
 
 
-def spin(path: Path, limits: MediaLimits) -> ImageInfo:
-    while True:
-        pass
-
-
-def test_probes_say_the_same_behind_the_wall(sandbox: Sandbox, tmp_path: Path) -> None:
+def test_pictures_and_sounds_are_the_same_behind_the_wall(sandbox: Sandbox, tmp_path: Path) -> None:
     photo = write_png(tmp_path / "photo", make_photo(40, 30))
     sound = write_wav(tmp_path / "sound", make_noise(1))
     sandbox.warm_up()
     assert sandbox.probe_image(photo) == probe_image(photo, LIMITS)
     assert sandbox.probe_audio(sound) == probe_audio(sound, LIMITS)
+    np.testing.assert_array_equal(sandbox.decode_image(photo), decode_image(photo, LIMITS))
+    np.testing.assert_array_equal(sandbox.decode_image(photo, 20), decode_image(photo, LIMITS, 20))
+    np.testing.assert_array_equal(sandbox.decode_audio(sound, 8000), decode_audio(sound, LIMITS, 8000))
 
 
-def test_errors_keep_their_kind_words_and_field(sandbox: Sandbox, tmp_path: Path) -> None:
+def test_videos_are_the_same_behind_the_wall(sandbox: Sandbox, clip: Path, tmp_path: Path) -> None:
+    timeline, look = read_timeline(clip, LIMITS), read_look(clip, LIMITS)
+    assert sandbox.probe_video(clip) == probe_video(clip, LIMITS)
+    assert sandbox.read_timeline(clip) == timeline
+    assert sandbox.read_look(clip) == look
+    assert sandbox.read_times(clip) == read_times(clip)
+    size = (look.width, look.height)
+    there = list(sandbox.read_frames(clip, timeline, look, 5, 20, size))
+    here = list(read_frames(clip, LIMITS, timeline, look, 5, 20, size))
+    assert [number for number, _ in there] == [number for number, _ in here]
+    assert all(np.array_equal(one, other) for (_, one), (_, other) in zip(there, here, strict=True))
+    with sandbox.read_soundtrack(clip) as (form, blocks), SoundtrackReader(clip, LIMITS) as reader:
+        assert form == reader.form
+        np.testing.assert_array_equal(
+            np.concatenate(list(blocks), axis=1), np.concatenate(list(reader.blocks()), axis=1)
+        )
+
+
+def test_errors_keep_their_kind_words_and_field(sandbox: Sandbox, clip: Path, tmp_path: Path) -> None:
     (tmp_path / "text").write_text("no picture")
     (tmp_path / "bomb").write_bytes(png_bomb())
     with pytest.raises(UnsupportedMedia, match="send a JPEG") as caught:
         sandbox.probe_image(tmp_path / "text")
     assert caught.value.field == "image"
     with pytest.raises(TooLarge, match="30000 x 30000"):
-        sandbox.probe_image(tmp_path / "bomb")
+        sandbox.decode_image(tmp_path / "bomb")
     with pytest.raises(UnsupportedMedia, match="send WAV"):
-        sandbox.probe_audio(tmp_path / "text")
+        sandbox.decode_audio(tmp_path / "text", RATE_HZ)
+    with pytest.raises(FileNotFoundError):
+        sandbox.decode_image(tmp_path / "nothing")
+    with pytest.raises(UnsupportedMedia) as caught, sandbox.read_soundtrack(tmp_path / "text"):
+        pass
+    assert caught.value.field == "video"
+    timeline, look = read_timeline(clip, LIMITS), read_look(clip, LIMITS)
+    with pytest.raises(MediaError, match="breaks at"):
+        list(sandbox.read_frames(clip, timeline, look, 0, len(timeline.pts) + 1, (look.width, look.height)))
 
 
-def test_a_crash_is_a_damaged_file_and_the_next_file_is_served(
+def test_a_fault_of_our_own_is_told_with_its_place(
     sandbox: Sandbox, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    photo = write_png(tmp_path / "photo", make_photo(40, 30))
-    monkeypatch.setattr(sandbox_module, "probe_image", crash)
-    with pytest.raises(MediaError, match="crashes the decoder") as caught:
-        sandbox.probe_image(photo)
-    monkeypatch.undo()
-    assert caught.value.field == "image"
-    assert sandbox.probe_image(photo).width == 40
-
-
-def test_helpers_that_end_while_a_file_is_handed_over_are_replaced(tmp_path: Path) -> None:
-    photo = write_png(tmp_path / "photo", make_photo(40, 30))
-    with Sandbox(LIMITS) as opened:
-        assert opened._pool is not None
-        opened._pool._call_queue._reader.close()  # as a pool does whose helper has just died
-        assert opened.probe_image(photo).width == 40
-
-
-def test_memory_is_bounded(sandbox: Sandbox, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(sandbox_module, "probe_image", bloat)
-    with pytest.raises(TooLarge, match="does not fit in memory"):
+    monkeypatch.setattr(sandbox_module, "probe_image", divide)
+    with pytest.raises(RuntimeError, match=r"in divide(?s:.)*ZeroDivisionError"):
         sandbox.probe_image(tmp_path / "any")
 
 
-def test_time_is_bounded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(sandbox_module, "probe_image", spin)
-    with Sandbox(LIMITS, cpu_seconds=1) as hasty, pytest.raises(MediaError, match="takes it too long"):
-        hasty.probe_image(tmp_path / "any")
+def divide(*_: Any) -> float:
+    return 1 / 0
 
 
-def test_threads_share_it(sandbox: Sandbox, tmp_path: Path) -> None:
+def test_a_stream_that_is_left_early_leaves_a_helper_that_works(clip: Path) -> None:
+    with Sandbox(LIMITS, kept=1) as opened:
+        with opened.read_soundtrack(clip) as (_, blocks):
+            next(blocks)
+        (helper,) = opened._idle
+        timeline, look = opened.read_timeline(clip), opened.read_look(clip)
+        frames = opened.read_frames(clip, timeline, look, 0, 30, (look.width, look.height))
+        next(frames)
+        frames.close()
+        assert opened.probe_video(clip).frames == 30
+        assert helper.tasks == 4
+
+
+DOORS: dict[str, tuple[str, Callable[[Sandbox, Path], object]]] = {
+    "probe_image": ("image", lambda box, path: box.probe_image(path)),
+    "decode_image": ("image", lambda box, path: box.decode_image(path)),
+    "decode_audio": ("audio", lambda box, path: box.decode_audio(path, RATE_HZ)),
+    "read_timeline": ("video", lambda box, path: box.read_timeline(path)),
+    "read_frames": ("video", lambda box, path: list(box.read_frames(path, *([None] * 2), 0, 1, (1, 1)))),  # type: ignore[arg-type]
+    "read_soundtrack": ("video", lambda box, path: box.read_soundtrack(path).__enter__()),
+    "join": ("video", lambda box, path: box.join(path, "mp4", [], *([None] * 3))),  # type: ignore[arg-type]
+}
+
+
+@pytest.mark.parametrize("door", DOORS)
+def test_a_crash_is_a_damaged_file_and_the_next_file_is_served(
+    door: str, sandbox: Sandbox, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    field, knock = DOORS[door]
     photo = write_png(tmp_path / "photo", make_photo(40, 30))
-    with ThreadPoolExecutor(4) as threads:
-        assert list(threads.map(lambda _: sandbox.probe_image(photo).width, range(40))) == [40] * 40
+    with monkeypatch.context() as patch:
+        patch.setattr(sandbox_module, door, crash)
+        with pytest.raises(MediaError, match="crashes the decoder") as caught:
+            knock(sandbox, photo)
+    assert caught.value.field == field
+    assert sandbox.probe_image(photo).width == 40
+
+
+@pytest.mark.parametrize("door", ["probe_image", "decode_audio", "read_frames", "read_soundtrack"])
+def test_memory_is_bounded(door: str, sandbox: Sandbox, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    field, knock = DOORS[door]
+    monkeypatch.setattr(sandbox_module, door, bloat)
+    with pytest.raises(TooLarge, match="does not fit in memory") as caught:
+        knock(sandbox, tmp_path / "any")
+    assert caught.value.field == field
+
+
+@pytest.mark.parametrize("stalling", [spin, sleep])
+def test_time_is_bounded(stalling: Callable[..., None], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sandbox_module, "decode_image", stalling)
+    seconds = {spin: (1, 300.0), sleep: (300, 1.0)}[stalling]
+    with Sandbox(LIMITS, 1, *seconds) as hasty, pytest.raises(MediaError, match="takes it too long"):
+        hasty.decode_image(tmp_path / "any")
+
+
+def test_a_stream_that_crashes_on_the_way_gives_what_came_before(
+    sandbox: Sandbox, clip: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sandbox_module, "read_soundtrack", crash_later)
+    taken = []
+    with pytest.raises(MediaError, match="crashes"), sandbox.read_soundtrack(clip) as (_, blocks):
+        taken.extend(blocks)
+    assert len(taken) == 2
+
+
+def test_a_helper_that_died_while_it_was_idle_is_replaced(tmp_path: Path) -> None:
+    photo = write_png(tmp_path / "photo", make_photo(40, 30))
+    with Sandbox(LIMITS, kept=1) as opened:
+        assert opened.probe_image(photo).width == 40
+        process = opened._idle[0]._process
+        process.kill()
+        process.wait()
+        assert opened.probe_image(photo).width == 40
+
+
+def test_threads_share_it_and_two_helpers_stay(tmp_path: Path) -> None:
+    photo = write_png(tmp_path / "photo", make_photo(40, 30))
+    with Sandbox(LIMITS) as opened:
+        with ThreadPoolExecutor(4) as threads:
+            assert list(threads.map(lambda _: opened.probe_image(photo).width, range(40))) == [40] * 40
+        assert len(opened._idle) == 2
 
 
 def test_closed_it_says_so_and_leaves_no_process(tmp_path: Path) -> None:
     closing = Sandbox(LIMITS)
     closing.warm_up()
-    pool = closing._pool
-    assert pool is not None
-    helper = next(iter(pool._processes))
+    helpers = [helper._process.pid for helper in closing._idle]
+    assert len(helpers) == 2
     closing.close()
     with pytest.raises(Unavailable):
         closing.probe_image(tmp_path / "any")
-    deadline = time.monotonic() + 30
-    while time.monotonic() < deadline and Path(f"/proc/{helper}").exists():
-        time.sleep(0.05)
-    assert not Path(f"/proc/{helper}").exists()
+    assert all(gone(pid) for pid in helpers)
+
+
+def test_helpers_end_with_the_process_that_started_them_and_not_by_a_stop() -> None:
+    code = (
+        "import sys, time; from service.media.limits import MediaLimits; from service.media.sandbox import Sandbox;"
+        "box = Sandbox(MediaLimits(), kept=1); box.warm_up(); print(box._idle[0]._process.pid, flush=True);"
+        "time.sleep(300)"
+    )
+    with subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True) as owner:
+        assert owner.stdout is not None
+        helper = int(owner.stdout.readline())
+        command = Path(f"/proc/{helper}/status")
+        deadline = time.monotonic() + 60
+        while not ignores(command, signal.SIGTERM) and time.monotonic() < deadline:
+            time.sleep(0.05)
+        os.kill(helper, signal.SIGTERM)
+        os.kill(helper, signal.SIGINT)
+        assert Path(f"/proc/{helper}").exists()
+        owner.kill()
+        owner.wait()
+        assert gone(helper)
+
+
+def ignores(status: Path, number: signal.Signals) -> bool:
+    ignored = next(line for line in status.read_text().splitlines() if line.startswith("SigIgn:"))
+    return bool(int(ignored.split()[1], 16) >> (number - 1) & 1)

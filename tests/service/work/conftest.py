@@ -1,7 +1,7 @@
 """A worker process and its queue, for jobs with videos."""
 
 import itertools
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +11,8 @@ from service.jobs.connection import Client
 from service.jobs.intake import NewJob
 from service.jobs.record import Kind, StoredInput
 from service.jobs.storage import Storage
+from service.media.limits import MediaLimits
+from service.media.sandbox import Sandbox
 from service.settings import Settings
 from service.work.engines import Engines
 from service.work.requests import PreviewRequest, VideoRequest
@@ -21,6 +23,12 @@ from tests.support.tiny_bundle import write_tiny_bundle
 _ids = itertools.count()
 
 Queue = Callable[..., str]
+
+
+@pytest.fixture(scope="session")
+def sandbox() -> Iterator[Sandbox]:
+    with Sandbox(MediaLimits()) as opened:
+        yield opened
 
 
 @pytest.fixture
@@ -37,8 +45,8 @@ def storage(settings: Settings) -> Storage:
 
 
 @pytest.fixture
-def workshop(client: Client, storage: Storage, settings: Settings) -> Workshop:
-    return Workshop(client, storage, Engines(settings), settings, worker="w")
+def workshop(client: Client, storage: Storage, settings: Settings, sandbox: Sandbox) -> Workshop:
+    return Workshop(client, storage, Engines(settings), sandbox, settings, worker="w")
 
 
 @pytest.fixture

@@ -11,6 +11,7 @@ from service.jobs.owner import Owner, this_process
 from service.jobs.record import JobState
 from service.jobs.shares import Shares
 from service.jobs.storage import Storage
+from service.media.sandbox import Sandbox
 from service.settings import Settings
 from service.work import video_job
 from service.work.engines import Engines
@@ -26,6 +27,7 @@ def test_a_helper_makes_parts_and_the_result_is_the_same_to_the_byte(
     client: Client,
     storage: Storage,
     settings: Settings,
+    sandbox: Sandbox,
     redis_url: str,
     queued: Queue,
     tmp_path: Path,
@@ -36,10 +38,13 @@ def test_a_helper_makes_parts_and_the_result_is_the_same_to_the_byte(
     alone = queued(source, gain_db=6.0)
     workshop.run(alone)
     rendered: dict[str, list[int]] = {}
-    render = video_job.render
+    render, both = video_job.render, threading.Barrier(2)
 
     def counted(engine: Any, plan: Any, part: Any, progress: Any) -> Any:
-        rendered.setdefault(threading.current_thread().name, []).append(part.first)
+        name = threading.current_thread().name
+        if name not in rendered:
+            both.wait(60)  # else the first might make all before the other has begun
+        rendered.setdefault(name, []).append(part.first)
         return render(engine, plan, part, progress)
 
     monkeypatch.setattr(video_job, "render", counted)
@@ -47,12 +52,12 @@ def test_a_helper_makes_parts_and_the_result_is_the_same_to_the_byte(
 
     def call(job_id: str, count: int) -> None:
         assert count == 5
-        other = Workshop(connect(redis_url), storage, Engines(settings), settings, worker="other")
+        other = Workshop(connect(redis_url), storage, Engines(settings), sandbox, settings, worker="other")
         helpers.append(threading.Thread(target=other.help, args=[job_id], name="helper"))
         helpers[0].start()
 
     together = queued(source, gain_db=6.0)
-    Workshop(client, storage, Engines(settings), settings, "w", call).run(together)
+    Workshop(client, storage, Engines(settings), sandbox, settings, "w", call).run(together)
     helpers[0].join()
     made = [first for parts in rendered.values() for first in parts]
     assert sorted(made) == [0, 10, 20, 30, 40, 50]  # none twice
@@ -67,6 +72,7 @@ def test_a_helper_that_comes_late_begins_no_part_that_is_joined_already(
     client: Client,
     storage: Storage,
     settings: Settings,
+    sandbox: Sandbox,
     redis_url: str,
     queued: Queue,
     tmp_path: Path,
@@ -92,7 +98,7 @@ def test_a_helper_that_comes_late_begins_no_part_that_is_joined_already(
         helpers[0].join()
 
     def call(job_id: str, count: int) -> None:
-        other = Workshop(connect(redis_url), storage, Engines(settings), settings, worker="other")
+        other = Workshop(connect(redis_url), storage, Engines(settings), sandbox, settings, worker="other")
         helpers.append(threading.Thread(target=other.help, args=[job_id], name="helper"))
         helpers[0].start()
 
@@ -100,7 +106,7 @@ def test_a_helper_that_comes_late_begins_no_part_that_is_joined_already(
     monkeypatch.setattr(video_job, "render", watched)
     monkeypatch.setattr(Storage, "clear_work", clear_and_let_it_go_on)
     job_id = queued(write_video(tmp_path / "a.mp4", Clip(frames=20), noise_track(2.0)), gain_db=6.0)
-    Workshop(client, storage, Engines(settings), settings, "w", call).run(job_id)
+    Workshop(client, storage, Engines(settings), sandbox, settings, "w", call).run(job_id)
     assert read(redis_url, job_id).state is JobState.SUCCEEDED
     assert len(rendered_by) == 2
     assert "helper" not in rendered_by

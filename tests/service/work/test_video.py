@@ -1,5 +1,6 @@
 """The frames of a video are restyled in step with its sound, in parts that show no seam."""
 
+from collections.abc import Callable
 from dataclasses import replace
 from fractions import Fraction
 from itertools import pairwise
@@ -14,6 +15,7 @@ from numpy.typing import NDArray
 from service.media.frames import read_frames, read_look
 from service.media.join import Part, join
 from service.media.limits import MediaLimits
+from service.media.sandbox import Sandbox
 from service.media.soundtrack import GainCurve
 from service.media.video_file import Timeline, read_timeline
 from service.model.bundle import load_bundle
@@ -26,22 +28,29 @@ from tests.support.video import Clip, noise_track, write_video
 
 LIMITS = MediaLimits()
 
+PlanOf = Callable[..., VideoPlan]
+
 
 @pytest.fixture(scope="module")
 def engine(tmp_path_factory: pytest.TempPathFactory) -> Engine:
     return Engine(load_bundle(write_tiny_bundle(tmp_path_factory.mktemp("models") / "tiny")))
 
 
-def plan_of(engine: Engine, source: Path, points: tuple[tuple[float, float], ...] = ((0.0, 0.0),)) -> VideoPlan:
-    timeline, look = read_timeline(source, LIMITS), read_look(source, LIMITS)
-    sound = edit_soundtrack(
-        engine, source, None, GainCurve(points), 0.0, source.with_name("sound.mp4"), "mp4", True,
-        timeline.end_seconds, LIMITS,
-    )  # fmt: skip
-    return VideoPlan(
-        source=source, container="mp4", limits=LIMITS, timeline=timeline, look=look, size=result_size(look, None),
-        track=sound.track, model=None, strength=1.0, smoothing_seconds=0.5, comfortable_side=384,
-    )  # fmt: skip
+@pytest.fixture
+def plan_of(engine: Engine, sandbox: Sandbox) -> PlanOf:
+    def plan_of(source: Path, points: tuple[tuple[float, float], ...] = ((0.0, 0.0),)) -> VideoPlan:
+        timeline, look = read_timeline(source, LIMITS), read_look(source, LIMITS)
+        sound = edit_soundtrack(
+            engine, sandbox, source, None, GainCurve(points), 0.0, source.with_name("sound.mp4"), "mp4", True,
+            timeline.end_seconds,
+        )  # fmt: skip
+        return VideoPlan(
+            sandbox=sandbox, source=source, container="mp4", timeline=timeline, look=look,
+            size=result_size(look, None), track=sound.track, model=None, strength=1.0, smoothing_seconds=0.5,
+            comfortable_side=384,
+        )  # fmt: skip
+
+    return plan_of
 
 
 def rendered(engine: Engine, plan: VideoPlan, cuts: tuple[int, ...] = (0,)) -> list[NDArray[np.uint8]]:
@@ -75,9 +84,9 @@ def blue_gain(plan: VideoPlan, frames: list[NDArray[np.uint8]]) -> NDArray[np.fl
     )
 
 
-def test_louder_means_more_in_step(engine: Engine, tmp_path: Path) -> None:
+def test_louder_means_more_in_step(engine: Engine, plan_of: PlanOf, tmp_path: Path) -> None:
     source = write_video(tmp_path / "a.mp4", Clip(frames=80, brightness=0.5), noise_track(8.0, rms=0.05))
-    plan = plan_of(engine, source, ((2.0, -40.0), (6.0, 6.0)))
+    plan = plan_of(source, ((2.0, -40.0), (6.0, 6.0)))
     gained = blue_gain(plan, rendered(engine, plan))
     assert gained[-1] > gained[0] + 10
     seconds = np.array([plan.timeline.seconds(index) for index in range(80)])
@@ -86,9 +95,9 @@ def test_louder_means_more_in_step(engine: Engine, tmp_path: Path) -> None:
     assert follows > 0.8
 
 
-def test_parts_join_to_the_same_video_without_a_seam(engine: Engine, tmp_path: Path) -> None:
+def test_parts_join_to_the_same_video_without_a_seam(engine: Engine, plan_of: PlanOf, tmp_path: Path) -> None:
     source = write_video(tmp_path / "a.mp4", Clip(frames=60, brightness=0.5), noise_track(6.0))
-    plan = plan_of(engine, source, ((0.0, -20.0), (6.0, 6.0)))
+    plan = plan_of(source, ((0.0, -20.0), (6.0, 6.0)))
     whole, parts = rendered(engine, plan), rendered(engine, plan, cuts=(0, 20, 37))
     assert len(whole) == len(parts) == 60
     differences = [np.abs(a.astype(int) - b).mean() for a, b in zip(whole, parts, strict=True)]
@@ -98,9 +107,9 @@ def test_parts_join_to_the_same_video_without_a_seam(engine: Engine, tmp_path: P
         assert steps[seam] < 1.5 * np.median(steps)
 
 
-def test_a_narrow_strip_is_made_too(engine: Engine, tmp_path: Path) -> None:
+def test_a_narrow_strip_is_made_too(engine: Engine, plan_of: PlanOf, tmp_path: Path) -> None:
     source = write_video(tmp_path / "a.mp4", Clip(frames=4, width=640, height=16, brightness=0.5), noise_track(1.0))
-    plan = replace(plan_of(engine, source), comfortable_side=64)
+    plan = replace(plan_of(source), comfortable_side=64)
     assert blue_gain(plan, rendered(engine, plan)).min() > 5
 
 
@@ -112,7 +121,7 @@ def edges_alike(first: NDArray[np.uint8], second: NDArray[np.uint8]) -> float:
 
 
 @pytest.mark.parametrize("rotation", [0, 90, -90, 180])
-def test_the_model_sees_turned_frames_upright(engine: Engine, tmp_path: Path, rotation: int) -> None:
+def test_the_model_sees_turned_frames_upright(engine: Engine, plan_of: PlanOf, tmp_path: Path, rotation: int) -> None:
     seen = []
 
     class Looking(Engine):
@@ -123,7 +132,7 @@ def test_the_model_sees_turned_frames_upright(engine: Engine, tmp_path: Path, ro
     picture = np.zeros((384, 512, 3), np.uint8)
     picture[:192] = 255  # light above, as stored
     source = write_video(tmp_path / "a.mp4", Clip(frames=3, rotation=rotation), noise_track(1.0), picture=picture)
-    plan = plan_of(engine, source)
+    plan = plan_of(source)
     render(Looking(engine.bundle, threads=1), plan, Part(tmp_path / "part.mp4", 0, 3), lambda _: None)
     image = seen[0][0].mean(axis=0)
     sides = {
@@ -135,16 +144,18 @@ def test_the_model_sees_turned_frames_upright(engine: Engine, tmp_path: Path, ro
 
 
 def test_a_part_begins_early_so_that_its_first_frame_is_steady(
-    engine: Engine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    engine: Engine, plan_of: PlanOf, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    plan = plan_of(engine, write_video(tmp_path / "a.mp4", Clip(frames=40), noise_track(4.0)))
+    plan = plan_of(write_video(tmp_path / "a.mp4", Clip(frames=40), noise_track(4.0)))
     read: list[int] = []
 
+    read_frames = plan.sandbox.read_frames
+
     def noted(*arguments: Any) -> Any:
-        read.append(arguments[4])
+        read.append(arguments[3])
         return read_frames(*arguments)
 
-    monkeypatch.setattr("service.work.video.read_frames", noted)
+    monkeypatch.setattr(plan.sandbox, "read_frames", noted)
     report = render(engine, plan, Part(tmp_path / "part.mp4", 20, 30), lambda _: None)
     assert read == [14]
     assert len(report.effect) == 10
@@ -153,16 +164,16 @@ def test_a_part_begins_early_so_that_its_first_frame_is_steady(
     assert max(still.effect) < 1e-3
 
 
-def test_strength_0_leaves_the_pictures_alone(engine: Engine, tmp_path: Path) -> None:
+def test_strength_0_leaves_the_pictures_alone(engine: Engine, plan_of: PlanOf, tmp_path: Path) -> None:
     source = write_video(tmp_path / "a.mp4", Clip(frames=6, brightness=0.5), noise_track(1.0))
-    plan = replace(plan_of(engine, source), strength=0.0)
+    plan = replace(plan_of(source), strength=0.0)
     assert np.abs(blue_gain(plan, rendered(engine, plan))).max() < 1.5
 
 
-def test_a_large_frame_keeps_its_detail(engine: Engine, tmp_path: Path) -> None:
+def test_a_large_frame_keeps_its_detail(engine: Engine, plan_of: PlanOf, tmp_path: Path) -> None:
     clip = Clip(frames=4, width=320, height=240, brightness=0.7)
     source = write_video(tmp_path / "a.mp4", clip, noise_track(1.0), picture=make_photo(640, 480))
-    plan = replace(plan_of(engine, source), comfortable_side=64)
+    plan = replace(plan_of(source), comfortable_side=64)
     made, given = rendered(engine, plan), originals(plan)
     for result, source_frame in zip(made, given, strict=True):
         blurred = cv2.resize(cv2.resize(source_frame, (64, 48), interpolation=cv2.INTER_AREA), (320, 240))
@@ -172,8 +183,10 @@ def test_a_large_frame_keeps_its_detail(engine: Engine, tmp_path: Path) -> None:
     assert blue_gain(plan, made).min() > 5
 
 
-def test_what_progress_raises_stops_the_work_and_leaves_no_half_file(engine: Engine, tmp_path: Path) -> None:
-    plan = plan_of(engine, write_video(tmp_path / "a.mp4", Clip(frames=40), noise_track(4.0)))
+def test_what_progress_raises_stops_the_work_and_leaves_no_half_file(
+    engine: Engine, plan_of: PlanOf, tmp_path: Path
+) -> None:
+    plan = plan_of(write_video(tmp_path / "a.mp4", Clip(frames=40), noise_track(4.0)))
 
     class Stop(Exception):
         pass

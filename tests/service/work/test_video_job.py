@@ -1,6 +1,8 @@
 """A worker process carries a queued video to its result: both tracks, both reports, and what an earlier try left."""
 
+from collections.abc import Callable
 from fractions import Fraction
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +12,7 @@ import pytest
 
 from service.jobs.record import JobState
 from service.jobs.storage import Storage
+from service.media import sandbox as sandbox_module
 from service.media.frames import read_look
 from service.media.limits import MediaLimits
 from service.media.video_file import read_timeline
@@ -20,6 +23,7 @@ from tests.service.media.test_video_refused import truncated
 from tests.service.work.conftest import Queue
 from tests.service.work.video_desk import failure, succeeded
 from tests.support.media import make_noise, write_wav
+from tests.support.misbehaviour import bloat, crash, crash_later
 from tests.support.video import Clip, noise_track, write_video
 
 LIMITS = MediaLimits()
@@ -226,3 +230,33 @@ def test_a_video_that_is_cancelled_stops_and_leaves_nothing(
     workshop.run(job_id)
     assert read(redis_url, job_id).state is JobState.CANCELLED
     assert not storage.result_path(job_id, "x").parent.parent.exists()
+
+
+@pytest.mark.parametrize(
+    ("door", "misbehaving"),
+    [
+        *product(["read_timeline", "read_soundtrack", "read_frames", "join"], [crash, bloat]),
+        ("read_soundtrack", crash_later),
+    ],
+)
+def test_a_video_that_ends_its_decoder_costs_its_own_job_only(
+    door: str,
+    misbehaving: Callable[..., Any],
+    workshop: Workshop,
+    redis_url: str,
+    storage: Storage,
+    queued: Queue,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    source = write_video(tmp_path / "a.mp4", Clip(frames=10), noise_track(1.0))
+    bad, good = queued(source, gain_db=3.0), queued(source, gain_db=3.0)
+    with monkeypatch.context() as patch:
+        patch.setattr(sandbox_module, door, misbehaving)
+        workshop.run(bad)
+    workshop.run(good)
+    problem = failure(redis_url, bad)
+    assert problem["type"] == ("/problems/too-large" if misbehaving is bloat else "/problems/damaged-media")
+    assert problem["field"] == "video"
+    succeeded(redis_url, storage, good)
+    assert not (storage.result_path(bad, "x").parent.parent / "work").exists()

@@ -15,6 +15,8 @@ from service.jobs.connection import Client
 from service.jobs.intake import NewJob
 from service.jobs.record import JobRecord, JobState, StoredInput
 from service.jobs.storage import Storage
+from service.media import sandbox as sandbox_module
+from service.media.sandbox import Sandbox
 from service.settings import Settings
 from service.work import picture_job
 from service.work.engines import Engines
@@ -22,6 +24,7 @@ from service.work.requests import PictureRequest
 from service.work.workshop import Workshop
 from tests.service.jobs.desk import claimed, delete, read, submit
 from tests.support.media import make_noise, make_photo, make_tone, png_bytes, write_wav
+from tests.support.misbehaviour import bloat, crash
 from tests.support.tiny_bundle import write_tiny_bundle
 
 PHOTO = make_photo(40, 30)
@@ -192,6 +195,7 @@ def test_a_job_that_is_cancelled_on_the_way_stops_and_leaves_nothing(
 
 def test_a_job_whose_files_went_with_its_cancellation_is_no_fault(
     workshop: Workshop,
+    sandbox: Sandbox,
     storage: Storage,
     redis_url: str,
     queued: Callable[..., str],
@@ -203,7 +207,7 @@ def test_a_job_whose_files_went_with_its_cancellation_is_no_fault(
         storage.erase(job_id)
         raise FileNotFoundError
 
-    monkeypatch.setattr(picture_job, "decode_image", erase_then_decode)
+    monkeypatch.setattr(sandbox, "decode_image", erase_then_decode)
     job_id = queued()
     workshop.run(job_id)
     assert read(redis_url, job_id).state is JobState.CANCELLED
@@ -212,6 +216,7 @@ def test_a_job_whose_files_went_with_its_cancellation_is_no_fault(
 
 def test_a_fault_of_ours_ends_the_job_and_tells_no_secrets(
     workshop: Workshop,
+    sandbox: Sandbox,
     redis_url: str,
     queued: Callable[..., str],
     monkeypatch: pytest.MonkeyPatch,
@@ -220,7 +225,7 @@ def test_a_fault_of_ours_ends_the_job_and_tells_no_secrets(
     def fail(*_: Any) -> None:
         raise RuntimeError("a secret")
 
-    monkeypatch.setattr(picture_job, "decode_image", fail)
+    monkeypatch.setattr(sandbox, "decode_image", fail)
     job_id = queued()
     workshop.run(job_id)
     record = read(redis_url, job_id)
@@ -233,6 +238,7 @@ def test_a_fault_of_ours_ends_the_job_and_tells_no_secrets(
 @pytest.mark.parametrize("kind", [MemoryError, SoftTimeLimitExceeded])
 def test_a_job_that_takes_too_much_fails_with_what_to_do(
     workshop: Workshop,
+    sandbox: Sandbox,
     redis_url: str,
     queued: Callable[..., str],
     monkeypatch: pytest.MonkeyPatch,
@@ -241,7 +247,7 @@ def test_a_job_that_takes_too_much_fails_with_what_to_do(
     def fail(*_: Any) -> None:
         raise kind
 
-    monkeypatch.setattr(picture_job, "decode_image", fail)
+    monkeypatch.setattr(sandbox, "decode_image", fail)
     job_id = queued()
     workshop.run(job_id)
     record = read(redis_url, job_id)
@@ -259,3 +265,26 @@ def test_a_second_message_for_a_finished_or_held_job_does_nothing(
     for job_id in (finished, held):
         workshop.run(job_id)
     assert [read(redis_url, job_id) for job_id in (finished, held)] == before
+
+
+@pytest.mark.parametrize("misbehaving", [crash, bloat])
+@pytest.mark.parametrize(("door", "field"), [("decode_image", "image"), ("decode_audio", "audio")])
+def test_a_file_that_ends_its_decoder_costs_its_own_job_only(
+    door: str,
+    field: str,
+    misbehaving: Callable[..., None],
+    workshop: Workshop,
+    redis_url: str,
+    queued: Callable[..., str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    bad, good = queued(), queued()
+    with monkeypatch.context() as patch:
+        patch.setattr(sandbox_module, door, misbehaving)
+        workshop.run(bad)
+    workshop.run(good)
+    record = read(redis_url, bad)
+    assert record.error is not None
+    assert record.error["type"] == {crash: "/problems/damaged-media", bloat: "/problems/too-large"}[misbehaving]
+    assert record.error["field"] == field
+    assert read(redis_url, good).state is JobState.SUCCEEDED

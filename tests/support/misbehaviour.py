@@ -1,0 +1,36 @@
+"""What decoders do on the worst of files; a sandbox's helper imports these by name."""
+
+import os
+import signal
+import time
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+
+from service.media.soundtrack import TrackForm
+
+
+def crash(*_: Any) -> None:
+    os.kill(os.getpid(), signal.SIGSEGV)
+
+
+def bloat(*_: Any) -> None:
+    bytearray(8 * 1024**3)
+
+
+def spin(*_: Any) -> None:
+    while True:
+        pass
+
+
+def sleep(*_: Any) -> None:
+    time.sleep(600)
+
+
+def crash_later(*_: Any) -> Iterator[Any]:
+    """A soundtrack of 16 kHz, of which two seconds can be had."""
+    yield TrackForm(16_000, 1, 0.0, "aac", 0)
+    for _second in range(2):
+        yield np.zeros((1, 16_000), np.float32)
+    crash()
