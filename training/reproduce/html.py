@@ -80,16 +80,43 @@ def figure_cell(figure: Figure | None) -> str:
 
 
 def orderings_table(found: Sequence[Ordering]) -> str:
-    if not found:
-        return "<p>The paper states no ordering here.</p>"
+    """Those that were looked at, and how many could not be."""
+    seen = [each for each in found if each.verdict is not Verdict.LEFT_OUT]
+    rest = f"<p>{len(found) - len(seen)} of {len(found)} orderings are left out: {_reasons(found)}.</p>"
+    if len(seen) == len(found):
+        rest = ""
     body = "".join(
         f'<tr class="{CLASSES[each.verdict]}"><td>{escape(each.verdict.value)}</td><td>{escape(each.measure)}</td>'
         f"<td>{escape(each.better)}</td><td>{escape(each.worse)}</td><td>{escape(each.paper)}</td>"
         f"<td>{escape(each.found)}</td></tr>"
-        for each in found
+        for each in seen
     )
     head = "".join(f"<th>{name}</th>" for name in ("here it", "by", "better", "worse", "in the paper", "found"))
-    return f'<div class="wide"><table class="orderings"><tr>{head}</tr>{body}</table></div>'
+    table = f'<div class="wide"><table class="orderings"><tr>{head}</tr>{body}</table></div>' if seen else ""
+    return table + rest
+
+
+def _reasons(found: Sequence[Ordering]) -> str:
+    """What the orderings that were left out lack, each said once."""
+    return escape("; ".join(dict.fromkeys(each.found for each in found if each.verdict is Verdict.LEFT_OUT)))
+
+
+def controls_table(found: Sequence[Ordering]) -> str:
+    """A row a method, a column a measure and a control; each cell says whether the method is better."""
+    columns = list(dict.fromkeys((each.measure, each.worse) for each in found))
+    cells = {(each.better, each.measure, each.worse): each for each in found}
+    head = "".join(
+        f"<th>{escape(measure)}: better than {escape(worse[0].lower() + worse[1:])}</th>" for measure, worse in columns
+    )
+    body = []
+    for method in dict.fromkeys(each.better for each in found):
+        seen = [cells[method, *column] for column in columns]
+        row = "".join(
+            f'<td class="{CLASSES[each.verdict]}">{escape(each.verdict.value)}<small>{escape(each.found)}</small></td>'
+            for each in seen
+        )
+        body.append(f"<tr><th>{escape(method)}</th>{row}</tr>")
+    return f'<div class="wide"><table id="table-controls"><tr><th>method</th>{head}</tr>{"".join(body)}</table></div>'
 
 
 def panel_table(panel: Panel, side: int, quality: int) -> str:

@@ -28,6 +28,7 @@ SCENE_NAMES: Mapping[str, Sequence[str]] = {
     rows.SNOWY: ("snow", "snowy"),
 }
 OURS = "Ours"
+ANOTHER_SOUND = "another sound"  # what the same pictures are judged against
 
 
 class Verdict(Enum):
@@ -111,7 +112,7 @@ def control_orderings(trained: Sequence[str], figures: Mapping[str, Figures]) ->
                 continue
             own, other = figures[name].get(key), figures[name].get(key + SHUFFLED)
             text = f"{own} against {other}"
-            found.append(Ordering(key, name, f"{name}, under another sound", "", judge(own, other, True), text))
+            found.append(Ordering(key, name, ANOTHER_SOUND, "", judge(own, other, True), text))
             for control in (COPY_NAME, TRANSFER_NAME):
                 found.append(_ordering(key, key, name, control, True, "", figures))
     return found
@@ -126,5 +127,5 @@ def _ordering(
     if key is None:
         text = f"nothing here stands for {measure}"
     else:
-        text = f"{key}: {first} against {second}" if not missing else f"not measured: {', '.join(missing)}"
-    return Ordering(measure, better, worse, paper, verdict, text)
+        text = f"{first} against {second}" if not missing else f"{' and '.join(missing)} not measured"
+    return Ordering(key or measure, better, worse, paper, verdict, text)

@@ -43,7 +43,7 @@ def _body(results: Results, side: int, quality: int) -> str:
         parts.append(html.figures_table(number, ROWS, results.figures, results.left_out))
         parts.append("<h3>What the paper's table says, and what is seen here</h3>")
         parts.append(html.orderings_table(orderings[f"Table {number}"]))
-    parts += [CONTROLS_NOTE, html.orderings_table(orderings["Controls"])]
+    parts += [CONTROLS_NOTE, html.controls_table(orderings["Controls"])]
     parts += ["<h2>How the pictures follow the sound</h2>", html.behaviour_table(results.figures), BEHAVIOUR_NOTE]
     charts = _charts(results)
     for name, (title, caption) in CAPTIONS.items():

@@ -14,7 +14,7 @@ HIGHER_IS_BETTER: Mapping[str, bool] = {AVC: True, FID: False, AMT: True, CLIP: 
 class Row:
     """One method. `preset` None: it cannot be trained here, and `why` says why; it stands in the tables all the same.
 
-    tables: the paper's figures by table number. `role`: what it is compared as (the method itself is `ours`).
+    tables: the paper's figures by table number; empty where the row is ours and stands beside the paper's.
     """
 
     name: str

@@ -12,6 +12,7 @@ import threading
 import time
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
+from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -92,13 +93,24 @@ def train_all(jobs: Sequence[Job], processes: int, threads: int) -> dict[str, di
         _claim(job)
     context = multiprocessing.get_context("spawn")
     found: dict[str, dict[str, Any]] = {}
-    with ProcessPoolExecutor(processes, context, _begin_process, (threads,)) as pool:
+    with (
+        ProcessPoolExecutor(processes, context, _begin_process, (threads,)) as pool,
+        tqdm(total=len(jobs), desc="rows trained", unit="row") as progress,
+    ):
         waiting = {pool.submit(train_row, job): job.name for job in jobs}
-        with tqdm(total=len(jobs), desc="rows trained", unit="row") as progress:
+        try:
             for done in as_completed(waiting):
                 found[waiting[done]] = done.result()
                 progress.set_postfix_str(waiting[done])
                 progress.update()
+        except BrokenProcessPool as exc:
+            raise ReproduceError(
+                "a process that trained was killed (out of memory?); the same command goes on"
+            ) from exc
+        except KeyboardInterrupt:
+            raise ReproduceError("stopped; the same command goes on") from None
+        finally:
+            pool.shutdown(wait=False, cancel_futures=True)
     return {job.name: found[job.name] for job in jobs}
 
 
