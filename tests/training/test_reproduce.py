@@ -170,6 +170,7 @@ def test_an_ordering_is_told_where_intervals_lie_apart(
 def test_a_single_photograph_has_no_interval() -> None:
     assert str(Figure(0.5, 0.5, 0.5, 1)) == "0.5"
     assert str(Figure(0.5, 0.4, 0.6, 2)) == "0.5 [0.4, 0.6]"
+    assert str(Figure(1423.0, 999.4, 1501.0, 2)) == "1,423 [999, 1,501]"
 
 
 def test_the_paper_says_that_a_lower_frechet_distance_is_better() -> None:

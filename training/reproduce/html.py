@@ -11,7 +11,7 @@ from PIL import Image
 
 from training.metrics.judges import SHUFFLED
 from training.reproduce import rows as paper
-from training.reproduce.measure import COPY_NAME, TARGET_NAME, TRANSFER_NAME, Figure, Figures
+from training.reproduce.measure import COPY_NAME, TARGET_NAME, TRANSFER_NAME, Figure, Figures, short
 from training.reproduce.orderings import Ordering, Verdict, measure_key, scene_key
 from training.reproduce.panels import Panel, shrunk
 from training.reproduce.rows import Row
@@ -75,8 +75,8 @@ def behaviour_table(figures: Mapping[str, Figures]) -> str:
 def figure_cell(figure: Figure | None) -> str:
     if figure is None:
         return "<td></td>"
-    interval = f"<small>{figure.low:.3g} to {figure.high:.3g}</small>" if figure.has_interval else ""
-    return f"<td>{figure.mean:.3g}{interval}</td>"
+    interval = f"<small>{short(figure.low)} to {short(figure.high)}</small>" if figure.has_interval else ""
+    return f"<td>{short(figure.mean)}{interval}</td>"
 
 
 def orderings_table(found: Sequence[Ordering]) -> str:

@@ -41,8 +41,13 @@ class Figure:
 
     def __str__(self) -> str:
         if not self.has_interval:
-            return f"{self.mean:.3g}"
-        return f"{self.mean:.3g} [{self.low:.3g}, {self.high:.3g}]"
+            return short(self.mean)
+        return f"{short(self.mean)} [{short(self.low)}, {short(self.high)}]"
+
+
+def short(value: float) -> str:
+    """Three digits, or all before the point."""
+    return f"{value:,.0f}" if abs(value) >= 1000 else f"{value:.3g}"
 
 
 Figures = dict[str, Figure]  # by measure

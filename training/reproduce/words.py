@@ -43,11 +43,19 @@ CAPTIONS = {
 }
 
 
+SEVERAL = {
+    Verdict.HOLDS: "hold",
+    Verdict.FAILS: "do not hold",
+    Verdict.OPEN: "cannot be told",
+    Verdict.LEFT_OUT: "are left out",
+}
+
+
 def opening(results: Results, orderings: Mapping[str, Sequence[Ordering]]) -> str:
     """The title, what was found of the paper's orderings, and everything that a reader must know before the tables."""
     scale = results.scale
     counts = Counter(each.verdict for name, found in orderings.items() if name != "Controls" for each in found)
-    said = ", ".join(f"{counts[verdict]} {verdict.value}" for verdict in Verdict)
+    said = ", ".join(f"{counts[verdict]} {several}" for verdict, several in SEVERAL.items())
     return f"""<h1>Learning Visual Styles from Audio-Visual Associations, reproduced at the scale
 <i>{escape(scale.name)}</i></h1>
 <p>{escape(scale.meaning[0].upper() + scale.meaning[1:])}. Tables and figures are numbered as in the paper (Li et
