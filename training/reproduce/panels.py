@@ -135,13 +135,13 @@ def speech_over(bench: Bench, model: Stylizer, speech: Path) -> Panel:
 
 
 def small_regions(bench: Bench, model: Stylizer) -> Panel:
-    """Photographs of which little can be restyled: the least ground and leaves, the most sky (Fig. 9, right)."""
+    """Photographs of which little can be restyled: most of them is of the sky's colour (Fig. 9, right)."""
     sky = {case.path: photo_statistics(media.read_image(case.path))["blue"] for case in bench.cases}
     skies = sorted(bench.cases, key=lambda case: -sky[case.path])[:PHOTOGRAPHS]
     rows = []
     for case in skies:
         waves = [_sound(model, case, place) for place in range(len(bench.scenes))]
-        label = f"{sky[case.path]:.0%} blue sky"
+        label = f"{sky[case.path]:.0%} sky-blue"
         rows.append((label, [_source(case, bench), *_results(model, case.path, waves, bench.size)]))
     return Panel("regions", ["input", *bench.scenes], rows)
 

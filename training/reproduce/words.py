@@ -39,7 +39,10 @@ CAPTIONS = {
         "another recording of the same scene where it was made of folders.",
     ),
     "speech": ("Figure 9, left. Speech over the scene's sound", "Decibels: the level of speech over the scene's."),
-    "regions": ("Figure 9, right. Little to restyle", "The photographs of the evaluation with the most blue sky."),
+    "regions": (
+        "Figure 9, right. Little to restyle",
+        "The photographs of the evaluation with the most of the sky's blue, by colour alone.",
+    ),
 }
 
 
