@@ -1,4 +1,4 @@
-"""`python -m training`: cut videos, build an index, train, evaluate, take over released weights."""
+"""`python -m training`: cut videos, build an index, train, evaluate, reproduce, take over released weights."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from pathlib import Path
 
 from training.config import PRESETS
 from training.prepare.command import add_prepare, run_prepare
+from training.reproduce.command import add_reproduce, run_reproduce
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -49,6 +50,8 @@ def main(arguments: list[str] | None = None) -> int:
     evaluate.add_argument(
         "--correspondence", type=Path, metavar="PATH", help="checkpoint whose net measures avc_own (default: the first)"
     )
+
+    add_reproduce(commands)
 
     study = commands.add_parser("study", help="make a page on which people rank the results of several methods")
     study.add_argument("output", type=Path, help="folder for study.html, its key.json and samples.jsonl")
@@ -102,6 +105,8 @@ def main(arguments: list[str] | None = None) -> int:
             run_evaluation(
                 options.checkpoints, options.index, options.output, options.pictures, options.size, weights=weights
             )
+        elif options.command == "reproduce":
+            run_reproduce(options)
         elif options.command == "study":
             from training.study.page import read_methods, write_study
 

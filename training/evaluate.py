@@ -55,22 +55,22 @@ def evaluate(
     scenes = sorted({p.scene for p in test_pairs if p.sound is not None})
     own = weights.correspondence or checkpoints[0]
     clip_seconds = checkpoint.config_of(checkpoint.load(checkpoints[0])).audio.clip_seconds
-    cases = _cases(test_pairs, scenes, clip_seconds, pictures, seed)
-    probe = _cached_probe(train_pairs, scenes, index)
+    cases = draw_cases(test_pairs, scenes, clip_seconds, pictures, seed)
+    probe = cached_probe(train_pairs, scenes, index)
     accuracy = probe_accuracy(probe, test_pairs, scenes)
     judges = Judges(probe, scenes, train_pairs, size, weights, own)
     figures: dict[str, dict[str, Estimate]] = {}
     for path in checkpoints:
         model = Stylizer(path)
         name = f"{model.config.preset}, {model.images_seen} pictures ({path.parent.name})"
-        findings, swapped, sheet = _measure(model, judges, cases, size, name)
+        findings, swapped, sheet = measure(model, judges, cases, size, name)
         figures[name] = findings.estimates(judges.references)
         if len(scenes) > 1:
             figures[name + SHUFFLED] = swapped.estimates(judges.references)
         sheet.save(output / f"{path.parent.name}.png")
     by_scene = [sorted({p.image for p in train_pairs if p.scene == scene}) for scene in scenes]
-    for name, method in (("copy of the input", _copy), ("colour transfer", _transfer_from(by_scene, size, seed))):
-        findings = _measure_control(method, judges, cases, size, name)
+    for name, method in (("copy of the input", copy_input), ("colour transfer", transfer_from(by_scene, size, seed))):
+        findings = measure_control(method, judges, cases, size, name)
         figures[name] = findings.estimates(judges.references)
     note = (
         f"{len(cases)} held-out photographs at {size} px, each with a held-out window of the sounds of "
@@ -88,7 +88,7 @@ def evaluate(
     return {row: {key: str(value) for key, value in columns.items()} for row, columns in figures.items()}
 
 
-def _cases(pairs: Sequence[Pair], scenes: Sequence[str], clip_seconds: float, count: int, seed: int) -> list[Case]:
+def draw_cases(pairs: Sequence[Pair], scenes: Sequence[str], clip_seconds: float, count: int, seed: int) -> list[Case]:
     sources = {p.image: p.source for p in pairs}
     images = sorted(sources)
     chosen = [images[i] for i in np.random.default_rng(seed).permutation(len(images))[:count]]
@@ -96,7 +96,7 @@ def _cases(pairs: Sequence[Pair], scenes: Sequence[str], clip_seconds: float, co
     return [Case(path, sources[path], heard) for path, *heard in zip(chosen, *windows, strict=True)]
 
 
-def _measure(
+def measure(
     model: Stylizer, judges: Judges, cases: Sequence[Case], size: int, name: str
 ) -> tuple[Findings, Findings, Image.Image]:
     """What the model does, the same pictures judged against another scene's sound, and the sheet of the first cases.
@@ -126,7 +126,7 @@ def _measure(
 Method = Callable[[Tensor, int], Tensor]  # a photograph [1, 3, H, W] and its number -> pictures [S or 1, 3, H, W]
 
 
-def _measure_control(method: Method, judges: Judges, cases: Sequence[Case], size: int, name: str) -> Findings:
+def measure_control(method: Method, judges: Judges, cases: Sequence[Case], size: int, name: str) -> Findings:
     findings = Findings()
     for number, case in enumerate(tqdm(cases, desc=name, unit="photograph")):
         image = media.square(case.path, size).unsqueeze(0)
@@ -136,11 +136,11 @@ def _measure_control(method: Method, judges: Judges, cases: Sequence[Case], size
     return findings
 
 
-def _copy(image: Tensor, number: int) -> Tensor:
+def copy_input(image: Tensor, number: int) -> Tensor:
     return image
 
 
-def _transfer_from(by_scene: Sequence[Sequence[Path]], size: int, seed: int) -> Method:
+def transfer_from(by_scene: Sequence[Sequence[Path]], size: int, seed: int) -> Method:
     """The colours of a training photograph that occurs with the sound, drawn anew for every picture."""
 
     def method(image: Tensor, number: int) -> Tensor:
@@ -151,7 +151,7 @@ def _transfer_from(by_scene: Sequence[Sequence[Path]], size: int, seed: int) -> 
     return method
 
 
-def _cached_probe(pairs: Sequence[Pair], scenes: Sequence[str], index: Path) -> SceneProbe:
+def cached_probe(pairs: Sequence[Pair], scenes: Sequence[str], index: Path) -> SceneProbe:
     """The probe lies beside the index, since it depends on nothing else."""
     path = index.with_suffix(".probe.pt")
     if path.exists() and path.stat().st_mtime > index.stat().st_mtime:

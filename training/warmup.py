@@ -6,6 +6,8 @@ learns tricks on them instead of looks. A few minutes of real matched against re
 
 from __future__ import annotations
 
+import copy
+
 import numpy as np
 import torch
 import torch.nn.functional as F
@@ -30,8 +32,10 @@ def warm_up_discriminators(
     crop = crop_at(config.data, 0.0)
     autocast = torch.autocast(device.type, torch.bfloat16, enabled=config.bf16)
     pairs, waveforms = dataset.draw_sounds(WINDOWS, -1 % 2**31)
+    # A copy: an encoder that still learns hears by the statistics of the batch, as in a step, and would keep them.
+    encoder = copy.deepcopy(networks.audio_encoder)
     with torch.no_grad(), autocast:
-        directions = torch.cat([networks.audio_encoder(w.to(device)) for w in waveforms.split(8)]).float()
+        directions = torch.cat([encoder(w.to(device)) for w in waveforms.split(8)]).float()
     directions = F.normalize(directions, dim=-1)
     losses: list[float] = []
     progress = tqdm(range(config.warmup_steps), desc="discriminators", unit="step")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import dataclasses
 from pathlib import Path
 
@@ -215,3 +216,23 @@ def test_warmed_up_discriminators_tell_matched_pairs_from_mismatched(index: Path
     assert losses[1] < 0.9 * losses[0]
     changed = {name.split(".")[0] for name, p in networks.state_dict().items() if not torch.equal(p, before[name])}
     assert changed == {"discriminator", "feature_discriminator"}
+
+
+@pytest.mark.parametrize("steps", [0, 3])
+def test_the_warm_up_leaves_an_encoder_that_still_learns_as_it_was(steps: int, index: Path) -> None:
+    smoke = PRESETS["smoke"]
+    config = dataclasses.replace(
+        smoke,
+        correspondence=dataclasses.replace(smoke.correspondence, steps=steps, finetuned=True),
+        losses=dataclasses.replace(smoke.losses, correspondence=0.0),
+        warmup_batch=4,
+        warmup_steps=1,
+    )
+    torch.manual_seed(0)
+    networks = Networks(config)
+    before = copy.deepcopy(networks.audio_encoder.state_dict())
+    dataset = CoOccurrences(index, "train", config.data, config.audio, 0)
+    warm_up_discriminators(networks, dataset, config, torch.device("cpu"))
+    after = networks.audio_encoder.state_dict()
+    assert all(torch.equal(before[name], after[name]) for name in before)
+    assert networks.audio_encoder.training

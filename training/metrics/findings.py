@@ -31,6 +31,10 @@ class Findings:
         self._features[key].append(features)
         self._pictures_of[key] += [source] * len(features)
 
+    def sources(self) -> dict[str, int]:
+        """How many sources stand behind each measure."""
+        return {key: len(set(names)) for key, names in (self._sources | self._pictures_of).items()}
+
     def estimates(self, references: Mapping[str, Gaussian]) -> dict[str, Estimate]:
         """references: what the features of that key are compared with."""
         found = {key: bootstrap(values, self._sources[key]) for key, values in self._values.items()}

@@ -112,12 +112,15 @@ class Judges:
             {name: net(pictures) for name, net in self.features.items()},
         )
 
-    def note(self, findings: Findings, look: Look, source: str, shift: int = 0) -> None:
+    def note(
+        self, findings: Findings, look: Look, source: str, shift: int = 0, places: Sequence[int] | None = None
+    ) -> None:
         """Write down what was seen, each picture judged against its own sound, or the sound `shift` scenes further.
 
-        `…, shuffled sound` is the mean of the same picture against each sound but that one.
+        `…, shuffled sound` is the mean of the same picture against each sound but that one. `places`: the scenes whose
+        pictures count (None: all).
         """
-        for place in range(len(self.scenes)):
+        for place in range(len(self.scenes)) if places is None else places:
             judged = (place + shift) % len(self.scenes)
             right = bool(look.labels[place] == judged)
             findings.note("right scene", right, source)
@@ -127,6 +130,7 @@ class Judges:
                 findings.note("right scene" + SHUFFLED, (not right) / len(others), source)
             for name, matrix in look.similarities.items():
                 findings.note(name, matrix[place, judged].item(), source)
+                findings.note(f"{name}: {self.scenes[judged]}", matrix[place, judged].item(), source)
                 if others:
                     findings.note(name + SHUFFLED, matrix[place, others].mean().item(), source)
         if not shift:  # a set of pictures is the same set under other sounds

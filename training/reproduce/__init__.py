@@ -1,0 +1,1 @@
+"""The paper's tables and figures made again at a chosen scale, as one report."""

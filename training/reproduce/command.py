@@ -1,0 +1,153 @@
+"""`python -m training reproduce`: train the rows of the paper's tables, measure them, write the report."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from training.reproduce.scale import SCALES
+
+if TYPE_CHECKING:
+    from training.metrics.judges import JudgeWeights
+    from training.reproduce.results import Results
+
+REPORT, RESULTS = "report.html", "results.json"
+SHOWN = ("Ours", "Ours, as published")  # in the figures with one method a row
+
+
+def add_reproduce(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    parser = commands.add_parser("reproduce", help="make the paper's tables and figures again, as one report")
+    meanings = "; ".join(f"{scale.name}: {scale.meaning}" for scale in SCALES.values())
+    parser.add_argument("scale", choices=list(SCALES), metavar="SCALE", help=meanings)
+    parser.add_argument("--index", type=Path, required=True, help="index of what occurs together (JSON lines)")
+    parser.add_argument(
+        "--output", type=Path, required=True, help=f"folder of the runs and {REPORT}; the same command goes on"
+    )
+    parser.add_argument("--processes", type=int, default=2, help="rows that train at a time (default: 2)")
+    parser.add_argument("--threads", type=int, default=1, help="threads of each of them (default: 1)")
+    parser.add_argument("--seed", type=int, default=0, help="seed (default: 0)")
+    parser.add_argument(
+        "--unseen", type=Path, metavar="FOLDER", help="photographs and sounds from elsewhere, for Fig. 8"
+    )
+    parser.add_argument("--speech", type=Path, metavar="FILE", help="a recording of speech, for Fig. 9")
+    parser.add_argument(
+        "--audio-weights", action="append", default=[], metavar="PRESET=FILE", help="of the rows selavi and wav2clip"
+    )
+    parser.add_argument("--openl3-audio", type=Path, metavar="PATH", help="openl3_audio_linear_env.h5, for AVC")
+    parser.add_argument("--openl3-image", type=Path, metavar="PATH", help="openl3_image_linear_env.h5, for AVC")
+    parser.add_argument("--inception", type=Path, metavar="PATH", help="inception-2015-12-05.pt, for FID")
+    parser.add_argument("--clip", type=Path, metavar="PATH", help="OpenAI's ViT-B-32.pt, for CLIP (extra `metrics`)")
+
+
+def run_reproduce(options: argparse.Namespace) -> Path:
+    """Returns the report's path. Raises ReproduceError, PairingError, MediaError and CheckpointError."""
+    import torch
+
+    from training.metrics.judges import JudgeWeights
+    from training.reproduce.run import ReproduceError
+
+    if options.processes < 1 or options.threads < 1:
+        raise ReproduceError("--processes and --threads must be 1 or more")
+    for path in (options.index, options.unseen, options.speech):
+        if path is not None and not path.exists():
+            raise ReproduceError(f"there is no {path}")
+    torch.set_num_threads(options.processes * options.threads)
+    weights = JudgeWeights(options.openl3_audio, options.openl3_image, options.inception, options.clip)
+    return reproduce(
+        options.scale,
+        options.index,
+        options.output,
+        processes=options.processes,
+        threads=options.threads,
+        seed=options.seed,
+        unseen=options.unseen,
+        speech=options.speech,
+        audio_weights=_named_files(options.audio_weights),
+        weights=weights,
+    )
+
+
+def reproduce(
+    scale_name: str,
+    index: Path,
+    output: Path,
+    *,
+    processes: int,
+    threads: int,
+    seed: int,
+    unseen: Path | None,
+    speech: Path | None,
+    audio_weights: dict[str, Path],
+    weights: JudgeWeights,
+) -> Path:
+    """Everything that is not there yet, and the report; returns its path."""
+    from training.reproduce import panels
+    from training.reproduce.measure import measure_all, set_up
+    from training.reproduce.report import write_report
+    from training.reproduce.results import Results
+    from training.reproduce.rows import ROWS
+    from training.reproduce.run import JUDGE, judge_job, plan, train_all
+    from training.reproduce.sweeps import sweep
+    from training.stylizer import Stylizer
+
+    scale = SCALES[scale_name]
+    jobs, left_out = plan(ROWS, scale, index, output, seed, audio_weights)
+    judge = judge_job(scale, index, output, seed)
+    trained = train_all([judge, *jobs], processes, threads)
+    del trained[JUDGE]
+    bench = set_up(index, scale, judge.checkpoint, seed, weights)
+    figures = measure_all(bench, jobs, output)
+    shown = {job.name: job.checkpoint for job in jobs if job.name in SHOWN}
+    sweeps = sweep(bench, shown, scale.behaviour_pictures, speech)
+    models = {job.name: Stylizer(job.checkpoint) for job in jobs}
+    ours = models[SHOWN[0]]
+    drawn = [
+        panels.comparison(bench, models),
+        panels.volume(bench, {name: models[name] for name in shown}),
+        panels.mixing(bench, {name: models[name] for name in shown}),
+        panels.unseen(bench, ours, unseen) if unseen else None,
+        panels.soundtrack(bench, ours),
+        panels.speech_over(bench, ours, speech) if speech else None,
+        panels.small_regions(bench, ours),
+    ]
+    missing = {
+        "unseen": f"{unseen} holds no photograph or no sound"
+        if unseen
+        else "no photographs and sounds (--unseen FOLDER)",
+        "speech": "no recording of speech was given (--speech FILE)",
+    }
+    results = Results(
+        scale, bench, seed, trained, left_out, figures, sweeps, {p.name: p for p in drawn if p is not None}, missing
+    )
+    size = write_report(results, output / REPORT)
+    _write_results(results, output / RESULTS)
+    print(f"report: {output / REPORT} ({size / 1000:.0f} kB)")
+    return output / REPORT
+
+
+def _write_results(results: Results, path: Path) -> None:
+    """What the report says, for programs."""
+    from training.reproduce.report import orderings_of
+    from training.reproduce.run import write_json
+
+    orderings = {
+        name: [{**vars(each), "verdict": each.verdict.value} for each in found]
+        for name, found in orderings_of(results).items()
+    }
+    figures = {name: {key: vars(figure) for key, figure in found.items()} for name, found in results.figures.items()}
+    write_json(path, {"scale": results.scale.name, "seed": results.seed, "figures": figures, "orderings": orderings})
+
+
+def _named_files(given: Sequence[str]) -> dict[str, Path]:
+    """`PRESET=FILE` of the command line; raises ReproduceError."""
+    from training.reproduce.run import ReproduceError
+
+    found = {}
+    for text in given:
+        name, sign, path = text.partition("=")
+        if not (sign and name in ("selavi", "wav2clip") and Path(path).is_file()):
+            raise ReproduceError(f"--audio-weights {text!r} is not PRESET=FILE, with selavi or wav2clip and a file")
+        found[name] = Path(path)
+    return found
