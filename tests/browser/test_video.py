@@ -5,7 +5,7 @@ from pathlib import Path
 
 import httpx2 as httpx
 import pytest
-from playwright.sync_api import Browser, expect
+from playwright.sync_api import Browser, Route, expect
 
 from tests.browser.test_page import PATIENCE_MS, _Visit, browser, service  # noqa: F401  # fixtures
 from tests.support.processes import until
@@ -54,6 +54,24 @@ def test_the_result_plays_to_its_end(service: RunningService, browser: Browser, 
 @pytest.fixture
 def clip(tmp_path: Path) -> Path:
     return write_video(tmp_path / "walk.mp4", Clip(width=320, height=180, fps=20, frames=80), noise_track(4.0))
+
+
+def test_a_file_that_is_chosen_before_the_script_has_come_is_taken(
+    service: RunningService,  # noqa: F811
+    browser: Browser,  # noqa: F811
+    clip: Path,
+) -> None:
+    page = browser.new_context().new_page()
+    page.set_default_timeout(PATIENCE_MS)
+    held: list[Route] = []
+    page.route("**/static/video.js", lambda route: held.append(route))
+    page.goto(f"{service.address}/video", wait_until="commit")
+    page.set_input_files("#video-input", clip)
+    while not held:
+        page.wait_for_timeout(50)
+    held[0].continue_()
+    expect(page.locator("#status")).to_contain_text("320 × 180, 4.0 s", timeout=PATIENCE_MS)
+    page.context.close()
 
 
 def test_a_curve_is_drawn_and_the_result_plays_beside_the_original(

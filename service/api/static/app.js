@@ -234,3 +234,5 @@ find("#copy").addEventListener("click", async ({ target }) => {
 showSliders();
 showReady();
 showModels().catch((error) => showProblem(error instanceof Problem ? error : new Problem({ title: "The page failed", detail: error.message })));
+// chosen while this script was still on its way
+for (const input of document.querySelectorAll("input[type=file]")) if (input.files.length) input.dispatchEvent(new Event("change"));

@@ -154,3 +154,5 @@ find("#settings").addEventListener("submit", (event) => {
 find("#go-preview").addEventListener("click", () => run(`stylize/video?preview=true&at_seconds=${screens.before.currentTime.toFixed(3)}`, showPreview));
 showSliders();
 fetchModels().catch((error) => showProblem(error instanceof Problem ? error : new Problem({ title: "The page failed", detail: error.message })));
+// chosen while this script was still on its way
+for (const input of document.querySelectorAll("input[type=file]")) if (input.files.length) input.dispatchEvent(new Event("change"));
