@@ -13,7 +13,7 @@ from typing import Final
 
 _READY: Final = re.compile(r"is ready: (http://\S+)")
 _STOP_SECONDS: Final = 60.0
-_LAST_LINES: Final = 5
+_LAST_LINES: Final = 20  # others stop after the one that failed, and say so
 
 
 class LocalFailed(Exception):
