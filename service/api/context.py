@@ -28,7 +28,7 @@ from service.webhooks.deliverer import make_deliverer
 logger = logging.getLogger(__name__)
 
 _SWEEP_SECONDS: Final = 600.0
-_PROBES_AT_ONCE: Final = 4
+_PROBES_AT_ONCE: Final = 2
 _RETRY_AFTER_SECONDS: Final = 5
 
 
@@ -101,7 +101,7 @@ async def open_context(settings: Settings, redis_url: str) -> AsyncIterator[Cont
         newsroom=Newsroom(client),
         storage=storage,
         queue=make_queue(redis_url, settings.longest_job_seconds),
-        sandbox=Sandbox(settings.media_limits),
+        sandbox=Sandbox(settings.media_limits, kept=_PROBES_AT_ONCE),
         probes=anyio.CapacityLimiter(_PROBES_AT_ONCE),
     )
     tasks = [asyncio.create_task(context.newsroom.run()), asyncio.create_task(_sweep_for_ever(context))]

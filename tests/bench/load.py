@@ -12,6 +12,7 @@ import sys
 import tempfile
 import time
 from collections import Counter
+from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
@@ -125,8 +126,12 @@ def _moment(text: str) -> float:
 
 def memory_mb(pid: int) -> float:
     """Of all processes of the service together, shared pages counted once (PSS), in 10^6 bytes."""
-    lines = [line for one in family(pid) for line in Path(f"/proc/{one}/smaps_rollup").read_text().splitlines()]
-    return sum(int(line.split()[1]) for line in lines if line.startswith("Pss:")) * 1024 / 1e6
+    total = 0
+    for one in family(pid):
+        with suppress(FileNotFoundError, ProcessLookupError):  # it has just ended
+            lines = Path(f"/proc/{one}/smaps_rollup").read_text().splitlines()
+            total += sum(int(line.split()[1]) for line in lines if line.startswith("Pss:"))
+    return total * 1024 / 1e6
 
 
 async def measure(address: str, pid: int, work: Path, times: float, seconds: float) -> dict[str, Any]:

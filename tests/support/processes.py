@@ -23,8 +23,13 @@ def family_of(pid: int) -> list[int]:
 
 def child_named(pid: int, word: str) -> int:
     """The child of `pid` whose command line has this word."""
-    (child,) = [child for child in children_of(pid) if word in _words(child)]
+    (child,) = [child for child in children_of(pid) if has_word(child, word)]
     return child
+
+
+def has_word(pid: int, word: str) -> bool:
+    """Whether the process's command line has this word; of a path the last part."""
+    return word in _words(pid)
 
 
 def is_running(pid: int) -> bool:
@@ -44,7 +49,10 @@ def until(look: Callable[[], Found | None]) -> Found:
 
 def _words(pid: int) -> list[str]:
     """The command line, which a program may have rewritten; of a path the last part."""
-    words = Path(f"/proc/{pid}/cmdline").read_bytes().decode().replace("\0", " ").split()
+    try:
+        words = Path(f"/proc/{pid}/cmdline").read_bytes().decode().replace("\0", " ").split()
+    except OSError:  # it has just ended
+        return []
     return [word.rpartition("/")[2] for word in words]
 
 
