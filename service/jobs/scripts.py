@@ -22,113 +22,14 @@ Keys are made from ids inside the scripts, so this wants a single Redis, not a c
 
 from typing import Final
 
-from service.jobs.holdings import HOLDINGS
-
-_COMMON: Final = (
-    """
-local P = 'adis:'
-"""
-    + HOLDINGS
-    + """
-local function now()
-  local t = redis.call('TIME')
-  return tonumber(t[1]) + tonumber(t[2]) / 1e6
-end
-local function stamp(seconds)
-  return string.format('%.6f', seconds)
-end
-local function add(id, jobs, bytes_sign)
-  local kind, bytes = string.match(redis.call('HGET', P .. 'uploads', id) or '', '^(%l+)|(%d+)$')
-  if kind then
-    redis.call('HINCRBY', P .. 'load', kind .. '|jobs', jobs)
-    redis.call('HINCRBY', P .. 'load', kind .. '|bytes', bytes_sign * tonumber(bytes))
-  end
-end
-local function enqueue(id, t)
-  if redis.call('ZADD', P .. 'queued', t, id) == 1 then add(id, 1, 0) end
-end
-local function dequeue(id)
-  if redis.call('ZREM', P .. 'queued', id) == 1 then add(id, -1, 0) end
-end
-local function let_go(id)
-  dequeue(id)
-  add(id, 0, -1)
-  redis.call('HDEL', P .. 'uploads', id)
-end
-local function announce(id, name)
-  local f = redis.call('HMGET', P .. 'job:' .. id, 'state', 'done', 'total', 'unit', 'error')
-  local data = '{"id":"' .. id .. '","state":"' .. f[1] .. '","progress":{"done":' .. f[2] .. ',"total":' .. f[3]
-    .. ',"unit":"' .. f[4] .. '"},"error":' .. (f[5] or 'null') .. '}'
-  redis.call('XADD', P .. 'events:' .. id, 'MAXLEN', '~', 1000, '*', 'event', name, 'data', data)
-  redis.call('PUBLISH', P .. 'news', id)
-end
-local function count(name, id, ...)
-  local kind = redis.call('HGET', P .. 'job:' .. id, 'kind') or 'picture'
-  redis.call('HINCRBY', P .. 'metrics', table.concat({'adis_jobs_' .. name, kind, ...}, '|'), 1)
-end
-local function reason(id, state)
-  local problem = state == 'failed' and redis.call('HGET', P .. 'job:' .. id, 'error')
-  return problem and string.match(problem, '"type": *"/problems/([%l-]+)"') or 'none'
-end
-local function notify(id, state, t)
-  local job = P .. 'job:' .. id
-  local events = redis.call('HGET', job, 'webhook_events')
-  if events and string.find(events, 'job.' .. state, 1, true) then
-    redis.call('HSET', job, 'webhook_state', 'pending', 'webhook_attempts', 0)
-    redis.call('ZADD', P .. 'webhooks', stamp(t), id)
-  end
-end
-local function learn(id)
-  local f = redis.call('HMGET', P .. 'job:' .. id, 'kind', 'started', 'done', 'total')
-  local kind, units = f[1] or 'picture', math.max(tonumber(f[3]) > 0 and f[3] or f[4], 1)
-  local took = (now() - tonumber(f[2])) / units
-  local before = tonumber(redis.call('HGET', P .. 'pace', kind) or took)
-  redis.call('HSET', P .. 'pace', kind, string.format('%.9g', before + 0.2 * (took - before)))
-end
-local function finish(id, state, lifetime)
-  local job, t = P .. 'job:' .. id, now()
-  redis.call('HSET', job, 'state', state, 'finished', stamp(t), 'expires', stamp(t + lifetime))
-  redis.call('HDEL', job, 'owner')
-  let_go(id)
-  redis.call('ZREM', P .. 'due', id)
-  rest(id, lifetime)
-  notify(id, state, t)
-  count('ended', id, state, reason(id, state))
-  announce(id, 'state')
-  redis.call('EXPIRE', job, lifetime)
-  redis.call('EXPIRE', P .. 'events:' .. id, lifetime)
-  local key = redis.call('HGET', job, 'key')
-  if key then redis.call('EXPIRE', P .. 'key:' .. key, lifetime) end
-end
-local function lose(id, most, problem, lifetime)
-  local job, t = P .. 'job:' .. id, stamp(now())
-  count('lost', id)
-  if redis.call('HINCRBY', job, 'lost', 1) >= most then
-    redis.call('HSET', job, 'error', problem)
-    finish(id, 'failed', lifetime)
-    return false
-  end
-  redis.call('HSET', job, 'state', 'queued', 'done', 0)
-  redis.call('HDEL', job, 'owner')
-  enqueue(id, t)
-  return true
-end
-local function held(id, owner, attempt)
-  local f = redis.call('HMGET', P .. 'job:' .. id, 'state', 'owner', 'attempt')
-  if not f[1] then return 'erased' end
-  if f[1] == 'running' and f[2] == owner and f[3] == attempt then return 'held' end
-  if f[1] == 'cancelled' then return 'cancelled' end
-  return 'taken'
-end
-"""
-)
+from service.jobs.script_parts import COMMON
 
 # id, key or '', seconds of grace for the message, kind, most of it that wait, bytes of the uploads, most bytes of the
 # kind or '', API key's id or '', its most active jobs (0: any), then the record's fields and values
 # -> {'new'|'same', id}, {'other', id} (the key belongs to another request), {'jobs'|'bytes', how many there are}: full,
 # {'many', active}
 SUBMIT: Final = (
-    _COMMON
+    COMMON
     + """
 local id, key, grace, kind, most = ARGV[1], ARGV[2], tonumber(ARGV[3]), ARGV[4], tonumber(ARGV[5])
 local bytes, most_bytes = tonumber(ARGV[6]), tonumber(ARGV[7])
@@ -171,7 +72,7 @@ return {'new', id}
 
 # id: its message has reached the broker
 SENT: Final = (
-    _COMMON
+    COMMON
     + """
 local job = P .. 'job:' .. ARGV[1]
 if redis.call('HGET', job, 'state') == 'queued' then
@@ -185,7 +86,7 @@ return 1
 # id, owner, an owner known to be dead or '', lease, most losses, the error if there were more, lifetime
 # -> 'claimed', 'ended', 'erased', 'busy' (another worker holds it), 'failed' (it was lost too often)
 CLAIM: Final = (
-    _COMMON
+    COMMON
     + """
 local id, owner, dead, lease = ARGV[1], ARGV[2], ARGV[3], tonumber(ARGV[4])
 local most, problem, lifetime = tonumber(ARGV[5]), ARGV[6], tonumber(ARGV[7])
@@ -213,7 +114,7 @@ return 'claimed'
 
 # id, owner, attempt, lease, done or '', total or nothing -> 'held', or why it is not: 'erased', 'cancelled', 'taken'
 KEEP: Final = (
-    _COMMON
+    COMMON
     + """
 local id, verdict = ARGV[1], held(ARGV[1], ARGV[2], ARGV[3])
 if verdict ~= 'held' then return verdict end
@@ -229,7 +130,7 @@ return 'held'
 
 # id, owner, attempt, state, lifetime, then fields and values -> as KEEP
 FINISH: Final = (
-    _COMMON
+    COMMON
     + """
 local id, verdict = ARGV[1], held(ARGV[1], ARGV[2], ARGV[3])
 local job = P .. 'job:' .. id
@@ -246,7 +147,7 @@ return 'held'
 
 # id, owner, attempt: give the job back, unharmed, to be started again -> as KEEP
 RELEASE: Final = (
-    _COMMON
+    COMMON
     + """
 local id, verdict = ARGV[1], held(ARGV[1], ARGV[2], ARGV[3])
 if verdict ~= 'held' then return verdict end
@@ -262,7 +163,7 @@ return 'held'
 
 # id, lifetime -> 'cancelled' (it was active; its record stays), 'erased' (it had ended), 'unknown'
 DELETE: Final = (
-    _COMMON
+    COMMON
     + """
 local id, job = ARGV[1], P .. 'job:' .. ARGV[1]
 local f = redis.call('HMGET', job, 'state', 'key', 'api_key')
@@ -285,7 +186,7 @@ return 'erased'
 # worker that died before it began (they wait, but the list of messages is empty, or the next of it is of a job whose
 # message was sent later)
 OVERDUE: Final = (
-    _COMMON
+    COMMON
     + """
 local most, grace = tonumber(ARGV[1]), tonumber(ARGV[2])
 local t, found = now(), {}
