@@ -12,7 +12,7 @@ import signal
 import sys
 import threading
 import traceback
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import IO, Any
 
 import numpy as np
@@ -58,8 +58,7 @@ def _serve(requests: "queue.SimpleQueue[Request]", replies: IO[bytes]) -> None:
             match request:
                 case Call(function, arguments, seconds):
                     _limit_cpu(seconds)
-                    made = function(*arguments)
-                    items = made if isinstance(made, Iterator) else iter([made])
+                    items = _made(function, arguments)
                     _answer(replies, items)
                 case Next():
                     _limit_cpu(seconds)
@@ -80,6 +79,17 @@ def _serve(requests: "queue.SimpleQueue[Request]", replies: IO[bytes]) -> None:
             write_reply(replies, "os-error", {"errno": exc.errno or 0, "detail": exc.strerror or str(exc)})
         except Exception:
             write_reply(replies, "fault", traceback.format_exc())
+
+
+def _made(function: Callable[..., Any], arguments: tuple[Any, ...]) -> Iterator[Any]:
+    """What the function returns, piece by piece; nothing of it is kept here when it has been answered."""
+    made = function(*arguments)
+    if isinstance(made, Iterator):
+        yield from made
+    else:
+        one = [made]
+        del made
+        yield one.pop()
 
 
 def _answer(replies: IO[bytes], items: Iterator[Any]) -> None:

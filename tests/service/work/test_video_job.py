@@ -10,20 +10,24 @@ import av
 import numpy as np
 import pytest
 
+from service.jobs.connection import Client
 from service.jobs.record import JobState
 from service.jobs.storage import Storage
 from service.media import sandbox as sandbox_module
 from service.media.frames import read_look
 from service.media.limits import MediaLimits
+from service.media.sandbox import Sandbox
 from service.media.video_file import read_timeline
+from service.settings import Settings
 from service.work import video_job
+from service.work.engines import Engines
 from service.work.workshop import Workshop
 from tests.service.jobs.desk import delete, read
 from tests.service.media.test_video_refused import truncated
 from tests.service.work.conftest import Queue
 from tests.service.work.video_desk import failure, succeeded
 from tests.support.media import make_noise, write_wav
-from tests.support.misbehaviour import bloat, crash, crash_later
+from tests.support.misbehaviour import bloat, crash, crash_later, sleep
 from tests.support.video import Clip, noise_track, write_video
 
 LIMITS = MediaLimits()
@@ -260,3 +264,25 @@ def test_a_video_that_ends_its_decoder_costs_its_own_job_only(
     assert problem["field"] == "video"
     succeeded(redis_url, storage, good)
     assert not (storage.result_path(bad, "x").parent.parent / "work").exists()
+
+
+@pytest.mark.parametrize("door", ["read_soundtrack", "read_frames"])
+def test_a_video_whose_decoder_never_ends_costs_its_own_job_only(
+    door: str,
+    workshop: Workshop,
+    client: Client,
+    storage: Storage,
+    settings: Settings,
+    redis_url: str,
+    queued: Queue,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    source = write_video(tmp_path / "a.mp4", Clip(frames=10), noise_track(1.0))
+    bad, good = queued(source, gain_db=3.0), queued(source, gain_db=3.0)
+    with Sandbox(LIMITS, wall_seconds=3.0) as hasty, monkeypatch.context() as patch:
+        patch.setattr(sandbox_module, door, sleep)
+        Workshop(client, storage, Engines(settings), hasty, settings, worker="w").run(bad)
+    workshop.run(good)
+    assert "takes it too long" in failure(redis_url, bad)["detail"]
+    succeeded(redis_url, storage, good)
