@@ -11,6 +11,12 @@ from training.prepare.command import add_prepare, run_prepare
 from training.reproduce.command import add_reproduce, run_reproduce
 
 
+def _at_least_one(text: str) -> int:
+    if (value := int(text)) < 1:
+        raise argparse.ArgumentTypeError(f"{value} is less than 1")
+    return value
+
+
 def main(arguments: list[str] | None = None) -> int:
     """Run one command; 2 for bad arguments or inputs, 1 for a run that diverged."""
     parser = argparse.ArgumentParser(prog="python -m training", description=__doc__)
@@ -35,6 +41,12 @@ def main(arguments: list[str] | None = None) -> int:
     )
     train.add_argument("--images", type=int, help="length of the run in pictures (default: the preset's)")
     train.add_argument("--batch", type=int, help="pictures a step, over all processes (default: the preset's)")
+    train.add_argument(
+        "--accumulate",
+        type=_at_least_one,
+        metavar="N",
+        help="work every process's share of a batch through in N slices, for less memory (default: 1)",
+    )
     train.add_argument("--seed", type=int, help="seed (default: 0)")
 
     evaluate = commands.add_parser("evaluate", help="measure checkpoints on the held-out split")
@@ -78,7 +90,7 @@ def main(arguments: list[str] | None = None) -> int:
     from training.checkpoint import CheckpointError
     from training.index import PairingError, build_scene_index
     from training.media import MediaError
-    from training.step import DivergedError
+    from training.update import DivergedError
 
     try:
         if options.command == "index":
@@ -91,7 +103,8 @@ def main(arguments: list[str] | None = None) -> int:
             from training.loop import train as run_training
             from training.shards import local_index
 
-            config = changed(PRESETS[options.preset], images=options.images, batch=options.batch, seed=options.seed)
+            names = ("images", "batch", "accumulate", "seed")
+            config = changed(PRESETS[options.preset], **{name: getattr(options, name) for name in names})
             index_path = local_index(options.index, options.run / "data")
             begin = (options.start_from, options.audio_weights)
             print(f"checkpoint: {run_training(config, index_path, options.run, *begin)}")

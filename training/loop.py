@@ -47,8 +47,10 @@ def train(
     if audio_weights is not None and config.audio_start == "own":
         raise ValueError(f"the preset {config.preset!r} takes no --audio-weights; `selavi` and `wav2clip` do")
     total = config.images or round(config.epochs * len(dataset))
-    if config.batch % ranks:
-        raise ValueError(f"a batch of {config.batch} cannot be shared by {ranks} processes")
+    if config.batch % (ranks * config.accumulate):
+        raise ValueError(
+            f"a batch of {config.batch} cannot be shared by {ranks} processes in {config.accumulate} equal slices"
+        )
 
     # Networks, their average, their optimizers: the same in every process
     torch.manual_seed(config.seed)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections import defaultdict
 from dataclasses import dataclass
 
 import torch
@@ -10,23 +10,20 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from training.config import TrainingConfig
-from training.cycle import cycle_losses
-from training.losses import excess_saturation, lsgan, multiscale_patch_nce, tone_loss
 from training.networks.audio_encoder import AudioEncoder
 from training.networks.backbone import Backbone
-from training.networks.correspondence import ImageTower, contrast
+from training.networks.correspondence import ImageTower
 from training.networks.discriminator import PatchDiscriminator
-from training.networks.feature_discriminator import FeatureDiscriminator, shifted
+from training.networks.feature_discriminator import FeatureDiscriminator
 from training.networks.generator import Generator
 from training.networks.late_fusion import LateFusionDiscriminator
-from training.networks.patch_projector import PatchProjector, draw_places
+from training.networks.patch_projector import PatchProjector
 from training.networks.spectrogram import align_to_picture
+from training.objective import Stylization, discriminator_losses, generator_losses, look
+from training.slices import Part
+from training.update import collect_gradients, update
 
 ALIKE_COSINE = 0.5  # sounds closer than this are not taken for a mismatch
-
-
-class DivergedError(RuntimeError):
-    """A loss or a gradient went out of bounds; the message names it and the step."""
 
 
 class Networks(nn.Module):
@@ -95,17 +92,6 @@ def make_optimizers(networks: Networks, config: TrainingConfig) -> Optimizers:
     )
 
 
-@dataclass
-class Seen:
-    """What the discriminators look at of one batch of pictures."""
-
-    image: Tensor
-    maps: list[Tensor] | None
-
-    def detached(self) -> Seen:
-        return Seen(self.image.detach(), None if self.maps is None else [m.detach() for m in self.maps])
-
-
 def train_step(
     networks: Networks,
     optimizers: Optimizers,
@@ -114,99 +100,102 @@ def train_step(
     step: int,
     rng: torch.Generator,
 ) -> dict[str, float]:
-    """Learn from one batch; returns the losses by name. Raises DivergedError.
+    """Learn from one batch, in `config.accumulate` slices; returns the losses by name. Raises DivergedError.
 
     batch: `source`, `target` [B, 3, H, W] in [-1, 1]; `waveform` [B, N]. The waveform occurs with the target, and
     `source_waveform` (for the cycle only) with the source.
     rng: for the places of NCE, shifts and mixes, seeded by the step.
     """
-    weights, source, target = config.losses, batch["source"], batch["target"]
-    device = source.device
-    generator = networks.generator
-    autocast = torch.autocast(device.type, torch.bfloat16, enabled=config.bf16)
-    roll = int(torch.randint(64 * 64, (), generator=rng))
-    offsets = (torch.rand(len(source), 2, generator=rng) * 2 - 1).to(device) * source.shape[-1] / 8
-
-    # The stylization
+    autocast = torch.autocast(batch["source"].device.type, torch.bfloat16, enabled=config.bf16)
     with autocast:
-        embedding = networks.audio_encoder(batch["waveform"])  # [B, E]
-        direction = F.normalize(embedding.float(), dim=-1)
-        features, source_maps = generator.encoder.features(source)
-        content = generator.encoder.content(features, source, roll)
-        stylized, mask = generator.decoder.outputs(content, embedding)  # [B, 3, H, W]
-        spectrogram = _aligned_spectrogram(networks, batch["waveform"], config, source.shape[-1])
+        whole, encoded = _hear(networks, batch, config, rng)
+    parts = whole.split(config.accumulate)
+    sliced = len(parts) > 1
+    said: dict[str, list[Tensor]] = defaultdict(list)
 
-    def look(image: Tensor) -> Seen:
-        maps = None
-        if networks.feature_discriminator is not None or networks.image_tower is not None:
-            noise = torch.randn(image.shape, generator=rng).to(device) * config.discriminator.feature_noise
-            maps = list(networks.backbone(shifted(image.float(), offsets) + noise))
-        return Seen(image, maps)
-
-    with autocast:
-        fake = look(stylized)
-        with torch.no_grad():
-            real = look(target)
-        seen_fake = fake.detached()
-
-    # The discriminators
-    said = {}
+    # The discriminators. Slices are stylized here and again for the generator: one slice's activations are kept at once
     networks.discriminator.requires_grad_(True)
-    with autocast:
-        wrong = torch.roll(direction.detach(), 1, 0)
-        mismatched = ((direction.detach() * wrong).sum(dim=1) < ALIKE_COSINE).float()
-        wrong_spectrogram = None if spectrogram is None else torch.roll(spectrogram, 1, 0)
-        d_losses = {}
-        for name, judge in judges(networks, config):
-            loss = lsgan(judge(real, spectrogram, direction.detach()), True)
-            loss_fake = lsgan(judge(seen_fake, spectrogram, direction.detach()), False)
-            if config.discriminator.mismatched_pairs:
-                loss_wrong = lsgan(judge(real, wrong_spectrogram, wrong), False, mismatched)
-                loss_fake = (loss_fake + loss_wrong) / 2
-            d_losses[name] = (loss + loss_fake) / 2
-    said.update({f"discriminator/{name}": loss.item() for name, loss in d_losses.items()})
-    d_total = torch.stack(list(d_losses.values())).sum()
-    said["gradient/discriminator"] = _apply(optimizers.discriminator, d_total, config, step)
+    optimizers.discriminator.zero_grad(set_to_none=True)
+    pictured: list[Tensor] = []
+    for part in parts:
+        with torch.set_grad_enabled(not sliced), autocast:
+            made = _stylize(networks, part, config)
+        with autocast:
+            losses = discriminator_losses(networks, part, made, config)
+        collect_gradients(losses, len(parts), step)
+        for name, loss in losses.items():
+            said[f"discriminator/{name}"].append(loss.detach())
+        if made.pictured is not None:
+            pictured.append(made.pictured.detach())
+    norms = {"gradient/discriminator": update(optimizers.discriminator, config, step)}
 
     # The generator (Eq. 4 and what was added to it)
     networks.discriminator.requires_grad_(False)
-    with autocast:
-        losses: dict[str, Tensor] = {}
-        for name, judge in judges(networks, config):
-            weight = weights.patch_gan if name == "patch" else weights.feature_gan
-            losses[f"gan_{name}"] = weight * lsgan(judge(fake, spectrogram, direction.detach()), True)
-        if weights.nce and step % weights.nce_every == 0:
-            scale = weights.nce * weights.nce_every
-            losses["nce"] = scale * _nce(networks, stylized, source_maps, config, rng)
-        if weights.identity_nce and step % weights.identity_every == 0:
-            features, target_maps = generator.encoder.features(target)
-            same = generator.decoder(generator.encoder.content(features, target, roll), embedding)
-            scale = weights.identity_nce * weights.identity_every
-            losses["identity_nce"] = scale * _nce(networks, same, target_maps, config, rng)
-        if networks.back_generator is not None:
-            own = networks.audio_encoder(batch["source_waveform"])
-            same = generator(target, embedding) if weights.identity_l1 else None
-            losses.update(cycle_losses(networks.back_generator, weights, source, stylized, own, target, same))
-        if weights.correspondence and networks.image_tower is not None:
-            assert fake.maps is not None
-            seen = networks.image_tower([m.float() for m in fake.maps])
-            temperature = config.correspondence.temperature
-            agreement = F.softmax(direction @ direction.T / temperature, dim=1).detach()
-            losses["correspondence"] = weights.correspondence * contrast(seen, direction, agreement, temperature)
-        if weights.tone:
-            losses["tone"] = weights.tone * tone_loss(stylized, target)
-        if weights.excess_saturation:
-            losses["excess_saturation"] = weights.excess_saturation * excess_saturation(stylized, source)
-        if weights.mask and mask is not None:
-            losses["mask"] = weights.mask * mask.mean()
-        if weights.mix and step % weights.mix_every == 0:
-            losses["mix"] = weights.mix * _mix_loss(generator, content.detach(), embedding.detach(), stylized, rng)
-    said.update({f"generator/{name}": loss.item() for name, loss in losses.items()})
-    if mask is not None:
-        said["mask"] = mask.mean().item()
-    g_total = torch.stack([loss.float() for loss in losses.values()]).sum()
-    said["gradient/generator"] = _apply(optimizers.generator, g_total, config, step)
-    return said
+    optimizers.generator.zero_grad(set_to_none=True)
+    for part in parts:
+        with autocast:
+            if sliced:
+                made = _stylize(networks, part, config)
+            losses = generator_losses(networks, part, made, pictured, config, step)
+        collect_gradients(losses, len(parts), step)
+        for name, loss in losses.items():
+            said[f"generator/{name}"].append(loss.detach())
+        if made.mask is not None:
+            said["mask"].append(made.mask.detach().mean())
+    for output, leaf in encoded:
+        if leaf.grad is not None:
+            output.backward(leaf.grad)
+    norms["gradient/generator"] = update(optimizers.generator, config, step)
+    return {**{name: torch.stack(values).mean().item() for name, values in said.items()}, **norms}
+
+
+def _hear(
+    networks: Networks, batch: dict[str, Tensor], config: TrainingConfig, rng: torch.Generator
+) -> tuple[Part, list[tuple[Tensor, Tensor]]]:
+    """The batch with its sounds encoded and its randomness drawn.
+
+    And for each encoded sound the encoder's output, and the leaf of the same value whose gradient the slices collect.
+    """
+    source, device = batch["source"], batch["source"].device
+    encoded = []
+    for name in ("waveform", *(["source_waveform"] if networks.back_generator is not None else [])):
+        output = networks.audio_encoder(batch[name])  # [B, E]
+        encoded.append((output, output.detach().requires_grad_(output.requires_grad)))
+    embedding = encoded[0][1]
+    direction = F.normalize(embedding.detach().float(), dim=-1)
+    partner = torch.roll(direction, 1, 0)
+    spectrogram = _aligned_spectrogram(networks, batch["waveform"], config, source.shape[-1])
+    noise = config.discriminator.feature_noise
+    part = Part(
+        source=source,
+        target=batch["target"],
+        embedding=embedding,
+        direction=direction,
+        partner=partner,
+        mismatched=((direction * partner).sum(dim=1) < ALIKE_COSINE).float(),
+        spectrogram=spectrogram,
+        partner_spectrogram=None if spectrogram is None else torch.roll(spectrogram, 1, 0),
+        source_embedding=encoded[1][1] if len(encoded) > 1 else None,
+        roll=int(torch.randint(64 * 64, (), generator=rng)),
+        offsets=(torch.rand(len(source), 2, generator=rng) * 2 - 1).to(device) * source.shape[-1] / 8,
+        noise=noise * torch.randn(len(source), 2, *source.shape[1:], generator=rng).to(device) if noise else None,
+        mix_weight=torch.rand(len(source), 1, generator=rng).to(device),
+        places_seed=int(torch.randint(2**62, (), generator=rng)),
+    )
+    return part, encoded
+
+
+def _stylize(networks: Networks, part: Part, config: TrainingConfig) -> Stylization:
+    generator = networks.generator
+    features, source_maps = generator.encoder.features(part.source)
+    content = generator.encoder.content(features, part.source, part.roll)
+    image, mask = generator.decoder.outputs(content, part.embedding)  # [b, 3, H, W]
+    seen = look(networks, image, part, 0)
+    pictured = None
+    if config.losses.correspondence and networks.image_tower is not None:
+        assert seen.maps is not None
+        pictured = networks.image_tower([m.float() for m in seen.maps])
+    return Stylization(image, mask, content, source_maps, seen, pictured)
 
 
 def _aligned_spectrogram(networks: Networks, waveform: Tensor, config: TrainingConfig, size: int) -> Tensor | None:
@@ -215,86 +204,3 @@ def _aligned_spectrogram(networks: Networks, waveform: Tensor, config: TrainingC
     with torch.no_grad():
         spectrogram = networks.audio_encoder.spectrogram(waveform)
         return align_to_picture(spectrogram, size, size, crop=not config.audio.level_preserving)
-
-
-Judge = Callable[[Seen, Tensor | None, Tensor], Tensor | Sequence[Tensor]]
-
-
-def judges(networks: Networks, config: TrainingConfig) -> list[tuple[str, Judge]]:
-    """The discriminators of a run by name, called with what they see, the aligned spectrogram and the direction."""
-
-    def by_patch(seen: Seen, spectrogram: Tensor | None, direction: Tensor) -> Tensor:
-        return networks.discriminator(seen.image, spectrogram, direction)
-
-    def by_features(seen: Seen, spectrogram: Tensor | None, direction: Tensor) -> list[Tensor]:
-        assert networks.feature_discriminator is not None
-        assert seen.maps is not None
-        return networks.feature_discriminator(seen.maps, direction)
-
-    found: list[tuple[str, Judge]] = []
-    if config.losses.patch_gan:
-        found.append(("patch", by_patch))
-    if networks.feature_discriminator is not None:
-        found.append(("features", by_features))
-    return found
-
-
-def _nce(
-    networks: Networks, output: Tensor, keys: list[Tensor], config: TrainingConfig, rng: torch.Generator
-) -> Tensor:
-    """L_NCE(Genc, P, X): patches of the output against those of what it was made from."""
-    _, queries = networks.generator.encoder.features(output.to(keys[0].dtype), nce_only=True)
-    places = draw_places(keys, config.losses.nce_patches, rng)
-    with torch.no_grad():
-        key_patches = networks.projector(keys, places)
-    return multiscale_patch_nce(networks.projector(queries, places), key_patches, config.losses.nce_temperature)
-
-
-def _mix_loss(
-    generator: Generator, content: Tensor, embedding: Tensor, stylized: Tensor, rng: torch.Generator
-) -> Tensor:
-    """The embedding halfway between two sounds' directions gives the picture that lies halfway between theirs."""
-    length = embedding.norm(dim=-1, keepdim=True)
-    direction = embedding / length.clamp(min=1e-6)
-    partner = torch.roll(direction, 1, 0)
-    weight = torch.rand(len(direction), 1, generator=rng).to(content.device)
-    mixed = F.normalize(weight * direction + (1 - weight) * partner, dim=-1) * length
-    with torch.no_grad():
-        other = generator.decoder(content, partner * length)
-        share = weight[:, :, None, None]
-        goal = share * stylized.detach().float() + (1 - share) * other.float()
-    return F.l1_loss(generator.decoder(content, mixed).float(), goal)
-
-
-def _apply(optimizer: torch.optim.Optimizer, loss: Tensor, config: TrainingConfig, step: int) -> float:
-    """Backward, average over the processes, check, update. Returns the gradient's norm."""
-    if not torch.isfinite(loss):
-        raise DivergedError(
-            f"step {step}: the loss is {loss.item()}; lower the learning rate or resume from an earlier checkpoint"
-        )
-    optimizer.zero_grad(set_to_none=True)
-    loss.backward()
-    parameters = [p for group in optimizer.param_groups for p in group["params"] if p.grad is not None]
-    average_gradients(parameters)
-    norm = torch.nn.utils.get_total_norm([p.grad for p in parameters]).item()
-    if not norm < config.max_gradient_norm:
-        raise DivergedError(
-            f"step {step}: the gradient's norm is {norm:.3g}, above {config.max_gradient_norm:.3g}: the run diverged"
-        )
-    torch.nn.utils.clip_grads_with_norm_(parameters, config.clip_gradient_norm, torch.tensor(norm))
-    optimizer.step()
-    return norm
-
-
-def average_gradients(parameters: list[Tensor]) -> None:
-    """Mean of the gradients over all processes of a distributed run; nothing to do in a single one."""
-    if not torch.distributed.is_initialized():
-        return
-    flat = torch.cat([p.grad.flatten() for p in parameters if p.grad is not None])
-    torch.distributed.all_reduce(flat)
-    flat /= torch.distributed.get_world_size()
-    offset = 0
-    for parameter in parameters:
-        assert parameter.grad is not None
-        parameter.grad.copy_(flat[offset : offset + parameter.numel()].view_as(parameter))
-        offset += parameter.numel()

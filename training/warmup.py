@@ -17,7 +17,8 @@ from training.config import TrainingConfig
 from training.dataset import CoOccurrences, crop_at
 from training.losses import lsgan
 from training.networks.spectrogram import align_to_picture
-from training.step import ALIKE_COSINE, Networks, Seen, judges
+from training.objective import Seen, judges
+from training.step import ALIKE_COSINE, Networks
 
 WINDOWS = 128  # sounds are encoded once
 

@@ -1,4 +1,4 @@
-"""Two processes learn the same weights, and about those of one process with the same batch."""
+"""Two processes learn the same weights, and about those of one process with the same batch, sliced or not."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ def run_rank(index: Path, run: Path) -> None:
     loop.Networks = remembered  # type: ignore[assignment, misc]
     loop.train_correspondence = rounded_apart
     torch.set_num_threads(1)
-    train(comparable(), index, run)
+    train(dataclasses.replace(comparable(), accumulate=2), index, run)
     torch.save(built[0].state_dict(), run / f"rank{os.environ['RANK']}.pt")
 
 

@@ -42,7 +42,11 @@ def same(first: Any, second: Any) -> bool:
     return bool(first == second)
 
 
-def test_a_resumed_run_equals_an_uninterrupted_one(index: Path, tmp_path: Path, smoke: TrainingConfig) -> None:
+@pytest.mark.parametrize("slices", [1, 2])
+def test_a_resumed_run_equals_an_uninterrupted_one(
+    slices: int, index: Path, tmp_path: Path, smoke: TrainingConfig
+) -> None:
+    smoke = dataclasses.replace(smoke, accumulate=slices)
     whole = checkpoint.load(train(constant(smoke, images=8), index, tmp_path / "whole"))
     train(constant(smoke, images=4), index, tmp_path / "parts")
     parts = checkpoint.load(train(constant(smoke, images=8), index, tmp_path / "parts"))
@@ -130,6 +134,13 @@ def test_fine_tuning_from_another_architecture_is_refused(
     wider = dataclasses.replace(smoke, generator=dataclasses.replace(smoke.generator, width=8))
     with pytest.raises(checkpoint.CheckpointError, match="does not fit"):
         train(wider, index, tmp_path, start_from=finished_run)
+
+
+def test_a_batch_that_does_not_divide_into_slices_is_refused(
+    index: Path, tmp_path: Path, smoke: TrainingConfig
+) -> None:
+    with pytest.raises(ValueError, match="a batch of 2 cannot be shared by 1 processes in 3 equal slices"):
+        train(dataclasses.replace(smoke, accumulate=3), index, tmp_path)
 
 
 def test_the_rate_is_constant_and_then_falls_to_zero() -> None:

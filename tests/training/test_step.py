@@ -9,7 +9,8 @@ import torch
 
 from training.average import Average
 from training.config import PRESETS, TrainingConfig
-from training.step import DivergedError, Networks, make_optimizers, train_step
+from training.step import Networks, make_optimizers, train_step
+from training.update import DivergedError
 
 CROP = 32
 

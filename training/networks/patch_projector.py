@@ -22,7 +22,9 @@ class PatchProjector(nn.Module):
         """maps: [B, C, H, W] each; places: [P] indices into H * W each. Returns [B, P, width] each, L2-normalised."""
         projected = []
         for mlp, features, index in zip(self.mlps, maps, places, strict=True):
-            patches = features.flatten(2).permute(0, 2, 1)[:, index]  # [B, P, C]
+            # Places before channels would send a channels-last gradient back, which the CPU's instance norm gets wrong
+            # for a single picture (torch 2.14).
+            patches = features.flatten(2)[:, :, index].permute(0, 2, 1)  # [B, P, C]
             projected.append(F.normalize(mlp(patches), dim=-1))
         return projected
 

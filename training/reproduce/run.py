@@ -26,7 +26,7 @@ from training.files import written_whole
 from training.loop import train
 from training.reproduce.rows import Row
 from training.reproduce.scale import Scale, scaled
-from training.step import DivergedError
+from training.update import DivergedError
 
 JUDGE = "judge"  # the correspondence net that measures every row and drives none
 JUDGE_SEED = 1_000  # further on than a run's own
