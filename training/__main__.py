@@ -47,6 +47,12 @@ def main(arguments: list[str] | None = None) -> int:
         metavar="N",
         help="work every process's share of a batch through in N slices, for less memory (default: 1)",
     )
+    train.add_argument(
+        "--compile",
+        action="store_true",
+        default=None,
+        help="compile generator and discriminators by torch.compile (needs a C++ compiler; see docs/training.md)",
+    )
     train.add_argument("--seed", type=int, help="seed (default: 0)")
 
     evaluate = commands.add_parser("evaluate", help="measure checkpoints on the held-out split")
@@ -103,7 +109,7 @@ def main(arguments: list[str] | None = None) -> int:
             from training.loop import train as run_training
             from training.shards import local_index
 
-            names = ("images", "batch", "accumulate", "seed")
+            names = ("images", "batch", "accumulate", "compile", "seed")
             config = changed(PRESETS[options.preset], **{name: getattr(options, name) for name in names})
             index_path = local_index(options.index, options.run / "data")
             begin = (options.start_from, options.audio_weights)

@@ -124,6 +124,7 @@ class TrainingConfig:
     warmup_batch: int = 16
     batch: int = 16  # over all processes
     accumulate: int = 1  # slices that each process works its share through, one at a time in memory
+    compile: bool = False  # by torch.compile
     learning_rate: float = 2e-4
     discriminator_learning_rate: float = 2e-4
     betas: tuple[float, float] = (0.5, 0.999)

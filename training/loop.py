@@ -16,6 +16,7 @@ from tqdm import tqdm
 
 from training import checkpoint
 from training.average import Average
+from training.compiled import compile_networks
 from training.config import TrainingConfig
 from training.correspond import train_correspondence
 from training.dataset import CoOccurrences, batches
@@ -85,6 +86,8 @@ def train(
         if rank == 0:
             _save(path, config, networks, average, optimizers, 0)
     networks.train()
+    if config.compile:
+        compile_networks(networks)
 
     # Learn
     finish = ExitStack()

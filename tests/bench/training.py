@@ -14,10 +14,12 @@ from typing import Any
 
 import numpy as np
 import torch
+from torch.utils.flop_counter import FlopCounterMode
 
 from tests.bench.plain_step import PlainTrainer
 from tests.support.media import make_noise, make_photo, write_jpeg, write_wav
 from tests.support.running_service import ROOT
+from training.compiled import compile_networks
 from training.config import PRESETS, TrainingConfig
 from training.index import build_scene_index
 from training.loop import train
@@ -48,13 +50,25 @@ def ours(config: TrainingConfig, batch: dict[str, torch.Tensor]) -> Callable[[],
     torch.manual_seed(0)
     networks = Networks(config).train()
     optimizers = make_optimizers(networks, config)
+    if config.compile:
+        compile_networks(networks)
     steps = iter(range(10**6))
     rng = torch.Generator().manual_seed(0)
     return lambda: train_step(networks, optimizers, batch, config, next(steps), rng)
 
 
-def measure_steps(batch_size: int, side: int, rounds: int) -> dict[str, Any]:
-    """Pictures a second of each way to do the same step, in turns; ratios are medians over the turns."""
+def flops_a_picture(config: TrainingConfig, side: int, steps: int = 4) -> float:
+    """Operations of a step for each picture, as torch counts them, its terms of every n-th step shared out."""
+    batch = make_batch(config, 2, side)
+    step = ours(dataclasses.replace(config, compile=False), batch)
+    with FlopCounterMode(display=False) as counter:
+        for _ in range(steps):
+            step()
+    return counter.get_total_flops() / (2 * steps)
+
+
+def measure_steps(batch_size: int, side: int, rounds: int, compiled: bool) -> dict[str, Any]:
+    """Pictures a second of each way to do a step, in turns; ratios are medians over the turns."""
     paper = PRESETS["paper"]
     batch = make_batch(paper, batch_size, side)
     torch.manual_seed(0)
@@ -63,9 +77,12 @@ def measure_steps(batch_size: int, side: int, rounds: int) -> dict[str, Any]:
         "plain": lambda: plain.step(batch["source"], batch["target"], batch["waveform"]),
         "ours, fp32": ours(dataclasses.replace(paper, bf16=False), batch),
         "ours, bf16": ours(paper, batch),
+        "default, bf16": ours(PRESETS["default"], batch),
     }
+    if compiled:
+        ways["compiled, bf16"] = ours(dataclasses.replace(paper, compile=True), batch)
     taken: dict[str, list[float]] = {name: [] for name in ways}
-    for turn in range(rounds + 1):  # the first warms up
+    for turn in range(rounds + 1):  # the first warms up, and compiles
         for name, way in ways.items():
             began = time.perf_counter()
             way()
@@ -108,12 +125,16 @@ def main() -> int:
     parser.add_argument("--batch", type=int, default=2, help="pictures of a step (default: 2)")
     parser.add_argument("--rounds", type=int, default=3, help="turns (default: 3)")
     parser.add_argument("--images", type=int, default=320, help="pictures of the run that may wait (default: 320)")
+    parser.add_argument("--compile", action="store_true", help="also by torch.compile (compiling takes minutes)")
     parser.add_argument("--output", type=Path, default=ROOT / "bench-training.json", help="JSON (default: %(default)s)")
     options = parser.parse_args()
     report: dict[str, Any] = {"cores": os.cpu_count(), "load_before": round(os.getloadavg()[0], 2)}
-    report["steps"] = measure_steps(options.batch, options.side, options.rounds)
+    report["steps"] = measure_steps(options.batch, options.side, options.rounds, options.compile)
     for name, figures in report["steps"].items():
         print(f"{name:12}  {figures['pictures_per_second']:.3f} pictures/s  {figures['times_plain']:.2f} times plain")
+    report["flops_a_picture"] = {name: flops_a_picture(PRESETS[name], options.side) for name in ("paper", "default")}
+    for name, flops in report["flops_a_picture"].items():
+        print(f"{name:12}  {flops / 1e12:.2f} TFLOP a picture")
     with tempfile.TemporaryDirectory() as folder:
         report["loader"] = measure_waiting(Path(folder), options.images)
     rate, waiting = report["loader"]["images_per_second"], report["loader"]["waiting_share"]
