@@ -32,7 +32,10 @@ def main(arguments: list[str] | None = None) -> int:
     train = commands.add_parser("train", help="train, or go on with, a run")
     train.add_argument("--preset", choices=sorted(PRESETS), default="default")
     train.add_argument(
-        "--index", required=True, help="index of what occurs together (JSON lines); for shards also https://… or pipe:…"
+        "--index",
+        required=True,
+        help="index of what occurs together (JSON lines), here or at https://…, s3://… or pipe:…; or shards to stream "
+        "from there: a list of them (shards/train.txt) or their names ('{000..099}.tar')",
     )
     train.add_argument("--run", type=Path, required=True, help="folder of the run; the same command resumes it")
     train.add_argument("--from", dest="start_from", type=Path, help="checkpoint whose weights to begin with")
@@ -105,15 +108,21 @@ def main(arguments: list[str] | None = None) -> int:
         elif options.command == "prepare":
             run_prepare(options)
         elif options.command == "train":
+            from training.excerpt import held_out_addresses, is_streamed, keep_excerpt, shard_addresses
             from training.loop import changed
             from training.loop import train as run_training
             from training.shards import local_index
 
             names = ("images", "batch", "accumulate", "compile", "seed")
             config = changed(PRESETS[options.preset], **{name: getattr(options, name) for name in names})
-            index_path = local_index(options.index, options.run / "data")
+            kept, stream = options.run / "data", list[str]()
+            if is_streamed(options.index):
+                stream, held_out = shard_addresses(options.index), held_out_addresses(options.index)
+                index_path = keep_excerpt(stream, held_out, config.data.stream_excerpt, config.seed, kept)
+            else:
+                index_path = local_index(options.index, kept)
             begin = (options.start_from, options.audio_weights)
-            print(f"checkpoint: {run_training(config, index_path, options.run, *begin)}")
+            print(f"checkpoint: {run_training(config, index_path, options.run, *begin, stream)}")
         elif options.command == "evaluate":
             from training.evaluate import evaluate as run_evaluation
             from training.metrics.judges import JudgeWeights

@@ -106,6 +106,8 @@ class DataConfig:
     loudness_dbfs: tuple[float, float] | None = None  # the sound is brought to a level drawn from here; None keeps it
     source_sounds: bool = False  # sources are drawn with a sound of their own, `source_waveform`
     workers: int = 0
+    stream_buffer: int = 2_000  # pictures that each worker shuffles, where shards are streamed
+    stream_excerpt: int = 16  # streamed shards of each split that are kept, for what cannot be drawn from a stream
 
 
 @dataclass(frozen=True)
@@ -228,7 +230,9 @@ PRESETS: Mapping[str, TrainingConfig] = {
             projector_width=8,
         ),
         correspondence=CorrespondenceConfig(steps=3, batch=4),
-        data=DataConfig(crops=((0.0, 32), (0.5, 64)), loudness_dbfs=(-40.0, -14.0)),
+        data=DataConfig(
+            crops=((0.0, 32), (0.5, 64)), loudness_dbfs=(-40.0, -14.0), stream_buffer=4, stream_excerpt=1
+        ),
         batch=2,
         images=8,
         ema_images=20.0,

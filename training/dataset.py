@@ -11,6 +11,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from PIL import Image
 from torch.utils.data import DataLoader, Dataset
 
@@ -81,22 +82,40 @@ class CoOccurrences(Dataset[Batch]):
         """A random window of the pair's stretch, at a level drawn from `loudness_dbfs` if that is set."""
         assert pair.sound is not None
         waveform = media.read_sound(pair.sound, self.audio.sample_rate_hz)
-        start, stop = (round(t * self.audio.sample_rate_hz) for t in (pair.start, pair.start + pair.seconds))
-        latest = max(start, min(stop, len(waveform)) - self.audio.clip_samples)
-        piece = media.window(waveform[:stop], int(rng.integers(start, latest + 1)), self.audio.clip_samples)
-        if self.data.loudness_dbfs is None:
-            return piece
-        return media.at_level(piece, float(rng.uniform(*self.data.loudness_dbfs)))
+        return sound_window(waveform, (pair.start, pair.start + pair.seconds), self.data, self.audio, rng)
+
+
+def sound_window(
+    waveform: torch.Tensor,
+    stretch: tuple[float, float],
+    data: DataConfig,
+    audio: AudioConfig,
+    rng: np.random.Generator,
+) -> torch.Tensor:
+    """A random window of the stretch (from, to, in seconds) of a waveform, at a level from `loudness_dbfs` if set."""
+    start, stop = (round(seconds * audio.sample_rate_hz) for seconds in stretch)
+    latest = max(start, min(stop, len(waveform)) - audio.clip_samples)
+    piece = media.window(waveform[:stop], int(rng.integers(start, latest + 1)), audio.clip_samples)
+    if data.loudness_dbfs is None:
+        return piece
+    return media.at_level(piece, float(rng.uniform(*data.loudness_dbfs)))
 
 
 def random_view(
     path: Path, crop: int, zoom: tuple[float, float], rng: np.random.Generator, max_red: float = 1.0
 ) -> torch.Tensor:
-    """A random crop of a photograph, its short side scaled to zoom times the crop, mirrored half of the time.
+    """A random crop [3, crop, crop] in [-1, 1] of a photograph."""
+    return view_of(media.read_image(path), crop, zoom, rng, max_red)
+
+
+def view_of(
+    photograph: NDArray[np.uint8], crop: int, zoom: tuple[float, float], rng: np.random.Generator, max_red: float = 1.0
+) -> torch.Tensor:
+    """A random crop of a photograph [H, W, 3], its short side scaled to zoom times the crop, mirrored half of the time.
 
     Returns [3, crop, crop] in [-1, 1].
     """
-    image = Image.fromarray(media.read_image(path))
+    image = Image.fromarray(photograph)
     side = crop * rng.uniform(*zoom)
     scale = side / min(image.size)
     size = (max(crop, round(image.width * scale)), max(crop, round(image.height * scale)))

@@ -6,6 +6,7 @@ import dataclasses
 import json
 import os
 import time
+from collections.abc import Sequence
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
@@ -21,8 +22,9 @@ from training.config import TrainingConfig
 from training.correspond import train_correspondence
 from training.dataset import CoOccurrences, batches
 from training.pretrained import load_published
-from training.samples import sample_sheet
+from training.samples import has_held_out, sample_sheet
 from training.step import Networks, Optimizers, make_optimizers, train_step
+from training.stream import Stream, streamed_batches
 from training.warmup import warm_up_discriminators
 
 LOG_STEPS = 20
@@ -34,12 +36,14 @@ def train(
     run: Path,
     start_from: Path | None = None,
     audio_weights: Path | None = None,
+    stream: Sequence[str] = (),
 ) -> Path:
     """Train into the folder `run`, going on where its checkpoint stopped. Returns the checkpoint's path.
 
     `start_from`: a checkpoint whose weights the run begins with (fine-tuning). `audio_weights`: the published file that
-    the preset's audio encoder begins with; a run that is resumed needs it no more. The number of processes is
-    torchrun's; each takes its share of every batch. Raises CheckpointError, PairingError, DivergedError.
+    the preset's audio encoder begins with; a run that is resumed needs it no more. `stream`: addresses of shards to
+    learn from instead, of which `index` leads into an excerpt. The number of processes is torchrun's; each takes its
+    share of every batch. Raises CheckpointError, PairingError, ShardError, DivergedError.
     """
     rank, ranks, device = _join_processes()
     run.mkdir(parents=True, exist_ok=True)
@@ -47,6 +51,8 @@ def train(
     dataset = CoOccurrences(index, "train", config.data, config.audio, config.seed)
     if audio_weights is not None and config.audio_start == "own":
         raise ValueError(f"the preset {config.preset!r} takes no --audio-weights; `selavi` and `wav2clip` do")
+    if stream and not config.images:
+        raise ValueError("a stream does not say how many pictures an epoch has: give the run's length by --images")
     total = config.images or round(config.epochs * len(dataset))
     if config.batch % (ranks * config.accumulate):
         raise ValueError(
@@ -96,12 +102,18 @@ def train(
         finish.callback(writer.close)
     log = finish.enter_context((run / "log.jsonl").open("a")) if rank == 0 else None
     progress = tqdm(total=total, initial=images_seen, unit="image", disable=rank != 0, smoothing=0.05)
-    loader = batches(dataset, config.batch, images_seen, total, rank, ranks)
+    span = (config.batch, images_seen, total, rank, ranks)
+    loader = (
+        streamed_batches(Stream(stream, config.data, config.audio, config.seed, *span))
+        if stream
+        else batches(dataset, *span)
+    )
+    shows = has_held_out(index)
     saved = logged = time.monotonic()
     waited = 0.0
     iterator = iter(loader)
     with finish:
-        for _ in range(len(loader)):
+        while images_seen < total:
             begun = time.monotonic()
             batch = {k: v.to(device) for k, v in next(iterator).items()}
             waited += time.monotonic() - begun
@@ -125,7 +137,7 @@ def train(
                     writer.add_scalar(name, value, images_seen)
                 log.write(json.dumps({"images": images_seen, **said}) + "\n")
                 log.flush()
-            if images_seen // config.sample_images > (images_seen - config.batch) // config.sample_images:
+            if shows and images_seen // config.sample_images > (images_seen - config.batch) // config.sample_images:
                 sheet = sample_sheet(average, index, config, device)
                 writer.add_image("samples", sheet, images_seen, dataformats="HWC")
                 from PIL import Image

@@ -25,11 +25,16 @@ class MediaError(Exception):
 @lru_cache(maxsize=8192)
 def read_image(path: Path) -> NDArray[np.uint8]:
     """[H, W, 3], upright, the short side at most STORED_SIDE. Raises MediaError."""
+    return decode_image(path, path)
+
+
+def decode_image(file: Path | io.BytesIO, name: Path | str) -> NDArray[np.uint8]:
+    """As `read_image`, of a file (also within a shard) or of its bytes, which `name` stands for in messages."""
     try:
-        with Image.open(_source(path)) as opened:
+        with Image.open(_source(file)) as opened:
             image = ImageOps.exif_transpose(opened).convert("RGB")
     except (OSError, Image.DecompressionBombError) as exc:
-        raise MediaError(f"{path} is not a readable picture: {exc}") from exc
+        raise MediaError(f"{name} is not a readable picture: {exc}") from exc
     scale = STORED_SIDE / min(image.size)
     if scale < 1:
         image = image.resize((round(image.width * scale), round(image.height * scale)), Image.Resampling.BICUBIC)
@@ -39,9 +44,14 @@ def read_image(path: Path) -> NDArray[np.uint8]:
 @lru_cache(maxsize=256)
 def read_sound(path: Path, sample_rate_hz: int) -> torch.Tensor:
     """Mono waveform [N], full scale = 1, the level as recorded. Raises MediaError."""
+    return decode_sound(path, path, sample_rate_hz)
+
+
+def decode_sound(file: Path | io.BytesIO, name: Path | str, sample_rate_hz: int) -> torch.Tensor:
+    """As `read_sound`, of a file (also within a shard) or of its bytes, which `name` stands for in messages."""
     chunks: list[NDArray[np.float32]] = []
     try:
-        source = _source(path)
+        source = _source(file)
         with av.open(source if isinstance(source, io.BytesIO) else str(source), "r") as container:
             stream = container.streams.audio[0]
             rate = stream.codec_context.sample_rate
@@ -50,16 +60,17 @@ def read_sound(path: Path, sample_rate_hz: int) -> torch.Tensor:
                 chunks.extend(f.to_ndarray()[0] for f in resampler.resample(frame))
             chunks.extend(f.to_ndarray()[0] for f in resampler.resample(None))
     except (av.FFmpegError, IndexError, OSError) as exc:
-        raise MediaError(f"{path} is not a readable sound: {exc}") from exc
+        raise MediaError(f"{name} is not a readable sound: {exc}") from exc
     if not chunks:
-        raise MediaError(f"{path} holds no samples")
+        raise MediaError(f"{name} holds no samples")
     return AF.resample(torch.from_numpy(np.concatenate(chunks)), rate, sample_rate_hz)
 
 
-def _source(path: Path) -> Path | io.BytesIO:
+def _source(file: Path | io.BytesIO) -> Path | io.BytesIO:
     """The file, or what stands for it in a shard."""
-    shard = shard_of(path)
-    return path if shard is None else io.BytesIO(read_member(path, shard))
+    if isinstance(file, io.BytesIO) or (shard := shard_of(file)) is None:
+        return file
+    return io.BytesIO(read_member(file, shard))
 
 
 def window(waveform: torch.Tensor, start: int, samples: int) -> torch.Tensor:

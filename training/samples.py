@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from training import media
 from training.average import Average
 from training.config import TrainingConfig
-from training.index import Pair, read_index
+from training.index import Pair, PairingError, read_index
 
 LEVEL_DBFS = -22.0
 
@@ -20,6 +20,14 @@ LEVEL_DBFS = -22.0
 def stylize(average: Average, images: torch.Tensor, waveforms: torch.Tensor) -> torch.Tensor:
     """images [B, 3, H, W] in [-1, 1], waveforms [B, N] -> [B, 3, H, W] in [-1, 1]."""
     return average.generator(images, average.audio_encoder(waveforms)).float().clamp(-1, 1)
+
+
+def has_held_out(index: Path) -> bool:
+    """Whether there is anything to show."""
+    try:
+        return any(pair.sound is not None for pair in read_index(index, "test"))
+    except PairingError:
+        return False
 
 
 @torch.no_grad()
