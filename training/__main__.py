@@ -8,7 +8,7 @@ from pathlib import Path
 
 from training.config import PRESETS
 from training.prepare.command import add_prepare, run_prepare
-from training.reproduce.command import add_reproduce, run_reproduce
+from training.reproduce.command import add_reproduce, add_sources, run_reproduce
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -33,6 +33,7 @@ def main(arguments: list[str] | None = None) -> int:
     train.add_argument(
         "--audio-weights", type=Path, help="published audio encoder that the presets selavi and wav2clip begin with"
     )
+    add_sources(train)
     train.add_argument("--images", type=int, help="length of the run in pictures (default: the preset's)")
     train.add_argument("--batch", type=int, help="pictures a step, over all processes (default: the preset's)")
     train.add_argument("--seed", type=int, help="seed (default: 0)")
@@ -87,11 +88,13 @@ def main(arguments: list[str] | None = None) -> int:
         elif options.command == "prepare":
             run_prepare(options)
         elif options.command == "train":
+            from training.conditions import with_sources
             from training.loop import changed
             from training.loop import train as run_training
             from training.shards import local_index
 
             config = changed(PRESETS[options.preset], images=options.images, batch=options.batch, seed=options.seed)
+            config = with_sources(config, options.word_vectors, options.tagger)
             index_path = local_index(options.index, options.run / "data")
             begin = (options.start_from, options.audio_weights)
             print(f"checkpoint: {run_training(config, index_path, options.run, *begin)}")

@@ -16,6 +16,7 @@ from tqdm import tqdm
 
 from training import checkpoint
 from training.average import Average
+from training.conditions import load_conditions
 from training.config import TrainingConfig
 from training.correspond import train_correspondence
 from training.dataset import CoOccurrences, batches
@@ -43,7 +44,8 @@ def train(
     rank, ranks, device = _join_processes()
     run.mkdir(parents=True, exist_ok=True)
     path = run / "checkpoint.pt"
-    dataset = CoOccurrences(index, "train", config.data, config.audio, config.seed)
+    conditions = load_conditions(config, index)
+    dataset = CoOccurrences(index, "train", config.data, config.audio, config.seed, conditions)
     if audio_weights is not None and config.audio_start == "own":
         raise ValueError(f"the preset {config.preset!r} takes no --audio-weights; `selavi` and `wav2clip` do")
     total = config.images or round(config.epochs * len(dataset))
@@ -80,6 +82,7 @@ def train(
         _take_those_of_the_first(networks)
         average.generator.load_state_dict(networks.generator.state_dict())
         average.audio_encoder.load_state_dict(networks.audio_encoder.state_dict())
+        average.conditioner.load_state_dict(networks.conditioner.state_dict())
         if rank == 0:
             _save(path, config, networks, average, optimizers, 0)
     networks.train()
@@ -121,7 +124,7 @@ def train(
                 log.write(json.dumps({"images": images_seen, **said}) + "\n")
                 log.flush()
             if images_seen // config.sample_images > (images_seen - config.batch) // config.sample_images:
-                sheet = sample_sheet(average, index, config, device)
+                sheet = sample_sheet(average, index, config, device, conditions)
                 writer.add_image("samples", sheet, images_seen, dataformats="HWC")
                 from PIL import Image
 
@@ -196,7 +199,7 @@ def _resume(path: Path, config: TrainingConfig, networks: Networks, average: Ave
     """Take over the state of an earlier part of the same run; its length, rate and loss weights may be changed."""
     values = checkpoint.load(path)
     before = checkpoint.config_of(values)
-    for part in ("audio", "generator", "discriminator"):
+    for part in ("audio", "condition", "generator", "discriminator"):
         if getattr(before, part) != getattr(config, part):
             raise checkpoint.CheckpointError(
                 f"the run was begun with another {part} configuration; choose another --run folder or the old preset"

@@ -14,6 +14,7 @@ from training.cycle import cycle_losses
 from training.losses import excess_saturation, lsgan, multiscale_patch_nce, tone_loss
 from training.networks.audio_encoder import AudioEncoder
 from training.networks.backbone import Backbone
+from training.networks.conditioner import make_conditioner
 from training.networks.correspondence import ImageTower, contrast
 from training.networks.discriminator import PatchDiscriminator
 from training.networks.feature_discriminator import FeatureDiscriminator, shifted
@@ -35,25 +36,21 @@ class Networks(nn.Module):
     def __init__(self, config: TrainingConfig) -> None:
         super().__init__()
         self.audio_encoder = AudioEncoder(config.audio)
-        self.generator = Generator(config.generator, config.audio.embedding_dim)
+        dim, feature_width = config.audio.embedding_dim, config.discriminator.feature_width
+        self.generator = Generator(config.generator, dim)
         self.discriminator: PatchDiscriminator | LateFusionDiscriminator = (
             LateFusionDiscriminator(config.discriminator)
             if config.discriminator.conditioning == "late-fusion"
-            else PatchDiscriminator(config.discriminator, config.audio.embedding_dim)
+            else PatchDiscriminator(config.discriminator, dim)
         )
         self.projector = PatchProjector(self.generator.nce_channels(), config.losses.projector_width)
-        has_features = bool(config.discriminator.feature_width)
-        self.feature_discriminator = (
-            FeatureDiscriminator(config.discriminator.feature_width, config.audio.embedding_dim)
-            if has_features
-            else None
-        )
+        self.feature_discriminator = FeatureDiscriminator(feature_width, dim) if feature_width else None
         has_tower = bool(config.correspondence.steps)
-        self.image_tower = ImageTower(config.correspondence.hidden, config.audio.embedding_dim) if has_tower else None
-        has_cycle = bool(config.losses.cycle)
-        self.back_generator = Generator(config.generator, config.audio.embedding_dim) if has_cycle else None
+        self.image_tower = ImageTower(config.correspondence.hidden, dim) if has_tower else None
+        self.back_generator = Generator(config.generator, dim) if config.losses.cycle else None
+        self.conditioner = make_conditioner(config.condition, dim)  # last: the others begin as those of `default` do
         # In a list, so that the backbone's weights are no part of a checkpoint.
-        self._backbone = [Backbone()] if has_features or has_tower else []
+        self._backbone = [Backbone()] if feature_width or has_tower else []
         self.audio_frozen = has_tower and not config.correspondence.finetuned
         if self.audio_frozen:
             self.audio_encoder.requires_grad_(False)
@@ -73,7 +70,8 @@ class Networks(nn.Module):
         return self
 
     def learned_by_generator(self) -> list[nn.Parameter]:
-        modules = [self.generator, self.projector] + ([] if self.audio_frozen else [self.audio_encoder])
+        modules = [self.generator, self.projector, self.conditioner]
+        modules += [] if self.audio_frozen else [self.audio_encoder]
         modules += [] if self.back_generator is None else [self.back_generator]
         return [p for module in modules for p in module.parameters() if p.requires_grad]
 
@@ -117,7 +115,7 @@ def train_step(
     """Learn from one batch; returns the losses by name. Raises DivergedError.
 
     batch: `source`, `target` [B, 3, H, W] in [-1, 1]; `waveform` [B, N]. The waveform occurs with the target, and
-    `source_waveform` (for the cycle only) with the source.
+    `source_waveform` (for the cycle only) with the source. `condition`: what the preset has in the sound's place.
     rng: for the places of NCE, shifts and mixes, seeded by the step.
     """
     weights, source, target = config.losses, batch["source"], batch["target"]
@@ -129,8 +127,9 @@ def train_step(
 
     # The stylization
     with autocast:
-        embedding = networks.audio_encoder(batch["waveform"])  # [B, E]
-        direction = F.normalize(embedding.float(), dim=-1)
+        heard = networks.audio_encoder(batch["waveform"])  # [B, E], the discriminators'
+        direction = F.normalize(heard.float(), dim=-1)
+        embedding = networks.conditioner(heard, batch.get("condition"))  # the generator's
         features, source_maps = generator.encoder.features(source)
         content = generator.encoder.content(features, source, roll)
         stylized, mask = generator.decoder.outputs(content, embedding)  # [B, 3, H, W]
