@@ -58,7 +58,7 @@ $(VENV)/.service: pyproject.toml | $(VENV)/bin/python
 	@touch $@
 
 $(VENV)/.everything: pyproject.toml | $(VENV)/bin/python
-	$(PIP) --editable '.[service,training,prepare,metrics,dev]'
+	$(PIP) --editable '.[service,training,prepare,metrics,words,dev]'
 	@touch $@ $(VENV)/.service
 
 $(VENV)/.packages: | $(VENV)/bin/python

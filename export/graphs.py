@@ -95,11 +95,17 @@ class Graphs:
 def read_graphs(path: Path) -> Graphs:
     """The graphs of a checkpoint's averaged weights, in fp32; a slim checkpoint holds nothing but those.
 
-    Raises CheckpointError, also where the weights are not of the configuration's shapes.
+    Raises CheckpointError, also where the weights are not of the configuration's shapes, and where no waveform alone
+    gives the embedding.
     """
     values = checkpoint.load(path)
     try:
         config = checkpoint.config_of(values)
+        if config.condition.kind != "sound":
+            raise checkpoint.CheckpointError(
+                f"{path} is of the preset {config.preset!r}, whose generator is told a {config.condition.kind}: a "
+                "bundle goes from a waveform to an embedding, so such a model can be evaluated but not exported"
+            )
         generator = Generator(config.generator, config.audio.embedding_dim)
         audio_encoder = AudioEncoder(config.audio)
         weights = {**values["networks"], **values["ema"]}

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from training.config import PRESETS
 from training.prepare.command import add_prepare, run_prepare
-from training.reproduce.command import add_reproduce, run_reproduce
+from training.reproduce.command import add_reproduce, add_sources, run_reproduce
 
 
 def _at_least_one(text: str) -> int:
@@ -42,6 +42,7 @@ def main(arguments: list[str] | None = None) -> int:
     train.add_argument(
         "--audio-weights", type=Path, help="published audio encoder that the presets selavi and wav2clip begin with"
     )
+    add_sources(train)
     train.add_argument("--images", type=int, help="length of the run in pictures (default: the preset's)")
     train.add_argument("--batch", type=int, help="pictures a step, over all processes (default: the preset's)")
     train.add_argument(
@@ -108,19 +109,23 @@ def main(arguments: list[str] | None = None) -> int:
         elif options.command == "prepare":
             run_prepare(options)
         elif options.command == "train":
+            from training.conditions import with_sources
             from training.excerpt import held_out_addresses, is_streamed, keep_excerpt, shard_addresses
             from training.loop import changed
             from training.loop import train as run_training
             from training.shards import local_index
+            from training.stream import require_streamable
 
             names = ("images", "batch", "accumulate", "compile", "seed")
             config = changed(PRESETS[options.preset], **{name: getattr(options, name) for name in names})
             kept, stream = options.run / "data", list[str]()
             if is_streamed(options.index):
+                require_streamable(config)  # before anything is fetched
                 stream, held_out = shard_addresses(options.index), held_out_addresses(options.index)
                 index_path = keep_excerpt(stream, held_out, config.data.stream_excerpt, config.seed, kept)
             else:
                 index_path = local_index(options.index, kept)
+            config = with_sources(config, options.word_vectors, options.tagger)
             begin = (options.start_from, options.audio_weights)
             print(f"checkpoint: {run_training(config, index_path, options.run, *begin, stream)}")
         elif options.command == "evaluate":

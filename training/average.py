@@ -6,15 +6,16 @@ import copy
 import math
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from training.networks.audio_encoder import AudioEncoder
+from training.networks.conditioner import Conditioner
 from training.networks.generator import Generator
 from training.step import Networks
 
 
 class Average(nn.Module):
-    """Exponential moving average of the generator and the audio encoder.
+    """Exponential moving average of the generator, the audio encoder and the conditioner between them.
 
     It reaches back about `images` pictures, and early in a run about a tenth of what was seen (Karras et al. 2024).
     """
@@ -24,14 +25,21 @@ class Average(nn.Module):
         self.images = images
         self.generator: Generator = copy.deepcopy(networks.generator)
         self.audio_encoder: AudioEncoder = copy.deepcopy(networks.audio_encoder)
+        self.conditioner: Conditioner = copy.deepcopy(networks.conditioner)
         self.requires_grad_(False)
         self.eval()
+
+    def embed(self, waveforms: Tensor, condition: Tensor | None) -> Tensor:
+        """[B, N], and what the preset has in the sound's place -> embedding [B, E]."""
+        return self.conditioner(self.audio_encoder(waveforms), condition)
 
     @torch.no_grad()
     def update(self, networks: Networks, batch: int, images_seen: int) -> None:
         reach = min(self.images, 0.1 * images_seen)
         keep = math.exp(-batch / reach) if reach > 0 else 0.0
-        for mine, theirs in ((self.generator, networks.generator), (self.audio_encoder, networks.audio_encoder)):
-            torch._foreach_lerp_(list(mine.parameters()), list(theirs.parameters()), 1 - keep)
+        for name, mine in self.named_children():
+            theirs = networks.get_submodule(name)
+            if any(True for _ in mine.parameters()):  # the default's conditioner has none
+                torch._foreach_lerp_(list(mine.parameters()), list(theirs.parameters()), 1 - keep)
             for kept, new in zip(mine.buffers(), theirs.buffers(), strict=True):
                 kept.copy_(new)

@@ -34,6 +34,16 @@ class AudioConfig:
 
 
 @dataclass(frozen=True)
+class ConditionConfig:
+    """What tells the generator the look: the driving sound, or what the paper's baselines have in its place."""
+
+    kind: Literal["sound", "keyword", "label", "picture"] = "sound"
+    word_vectors: str = "minilm"  # of a keyword or a label: MiniLM, or the path of a word2vec file
+    word_dim: int = 384  # length of these vectors
+    tagger: str = "yamnet"  # whose label it is: `training.prepare.tagger`
+
+
+@dataclass(frozen=True)
 class GeneratorConfig:
     """The two halves Genc and Gdec."""
 
@@ -117,6 +127,7 @@ class TrainingConfig:
     preset: str
     audio_start: Literal["own", "selavi", "wav2clip"] = "own"  # whose weights the audio encoder begins with
     audio: AudioConfig = field(default_factory=AudioConfig)
+    condition: ConditionConfig = field(default_factory=ConditionConfig)
     generator: GeneratorConfig = field(default_factory=GeneratorConfig)
     discriminator: DiscriminatorConfig = field(default_factory=DiscriminatorConfig)
     losses: LossConfig = field(default_factory=LossConfig)
@@ -186,6 +197,10 @@ PRESETS: Mapping[str, TrainingConfig] = {
         preset="late-fusion",
         discriminator=dataclasses.replace(_DEFAULT.discriminator, conditioning="late-fusion"),
     ),
+    # The paper's baselines (its Table 1), each of them `default` but for what tells the generator the look.
+    "keyword": dataclasses.replace(_DEFAULT, preset="keyword", condition=ConditionConfig("keyword")),
+    "class-pred": dataclasses.replace(_DEFAULT, preset="class-pred", condition=ConditionConfig("label")),
+    "adain": dataclasses.replace(_DEFAULT, preset="adain", condition=ConditionConfig("picture")),
     # The paper's pre-training (its Tables 3 and 4): the audio encoder is fine-tuned from where it begins.
     "scratch": _SCRATCH,
     "selavi": dataclasses.replace(  # the published audio network is a ResNet9
@@ -249,6 +264,7 @@ def config_from_dict(values: Mapping[str, Any]) -> TrainingConfig:
 def _build(cls: type, values: Mapping[str, Any]) -> Any:
     parts = {
         "audio": AudioConfig,
+        "condition": ConditionConfig,
         "generator": GeneratorConfig,
         "discriminator": DiscriminatorConfig,
         "losses": LossConfig,

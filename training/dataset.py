@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
@@ -19,6 +20,9 @@ from training import media
 from training.config import AudioConfig, DataConfig
 from training.index import Pair, PairingError, read_index
 
+if TYPE_CHECKING:
+    from training.conditions import Conditions
+
 Batch = dict[str, torch.Tensor]
 
 
@@ -26,10 +30,18 @@ class CoOccurrences(Dataset[Batch]):
     """Item (draw, crop) -> `source` and `target` pictures [3, crop, crop] in [-1, 1] and `waveform` [N].
 
     The waveform occurs with the target; the source is any picture of the split, or, with `source_sounds`, any that has
-    a sound, which is the item's `source_waveform`.
+    a sound, which is the item's `source_waveform`. What `conditions` has for the pair is the item's `condition`.
     """
 
-    def __init__(self, index: Path, split: str, data: DataConfig, audio: AudioConfig, seed: int) -> None:
+    def __init__(
+        self,
+        index: Path,
+        split: str,
+        data: DataConfig,
+        audio: AudioConfig,
+        seed: int,
+        conditions: Conditions | None = None,
+    ) -> None:
         pairs = read_index(index, split)
         self.pairs: Sequence[Pair] = [p for p in pairs if p.sound is not None]
         if not self.pairs:
@@ -37,7 +49,7 @@ class CoOccurrences(Dataset[Batch]):
         self.images: Sequence[Path] = sorted({p.image for p in pairs})
         weights = np.array([p.weight for p in self.pairs])
         self.cumulative = np.cumsum(weights / weights.sum())
-        self.data, self.audio, self.seed = data, audio, seed
+        self.data, self.audio, self.seed, self.conditions = data, audio, seed, conditions
         self._max_red = {p.image: p.max_red for p in self.pairs}
         self._by_sound: dict[Path | None, list[Path]] = {}
 
@@ -54,9 +66,13 @@ class CoOccurrences(Dataset[Batch]):
         drawn = {
             "source": random_view(source if own is None else own.image, crop, self.data.zoom, rng),
             "target": random_view(pair.image, crop, self.data.zoom, rng, pair.max_red),
-            "waveform": self.sound(pair, rng),
         }
-        return drawn if own is None else {**drawn, "source_waveform": self.sound(own, rng)}
+        begin, drawn["waveform"] = self._begin_and_sound(pair, rng)
+        if own is not None:
+            drawn["source_waveform"] = self.sound(own, rng)
+        if self.conditions is not None:
+            drawn["condition"] = self.conditions.of_draw(pair, begin, rng)
+        return drawn
 
     def draw_sounds(self, count: int, draw: int) -> tuple[list[Pair], torch.Tensor]:
         """`count` pairs by weight and their windows [count, N]; the same for the same draw number."""
@@ -80,6 +96,10 @@ class CoOccurrences(Dataset[Batch]):
 
     def sound(self, pair: Pair, rng: np.random.Generator) -> torch.Tensor:
         """A random window of the pair's stretch, at a level drawn from `loudness_dbfs` if that is set."""
+        return self._begin_and_sound(pair, rng)[1]
+
+    def _begin_and_sound(self, pair: Pair, rng: np.random.Generator) -> tuple[float, torch.Tensor]:
+        """Where the window begins in seconds, and the window."""
         assert pair.sound is not None
         waveform = media.read_sound(pair.sound, self.audio.sample_rate_hz)
         return sound_window(waveform, (pair.start, pair.start + pair.seconds), self.data, self.audio, rng)
@@ -91,14 +111,18 @@ def sound_window(
     data: DataConfig,
     audio: AudioConfig,
     rng: np.random.Generator,
-) -> torch.Tensor:
-    """A random window of the stretch (from, to, in seconds) of a waveform, at a level from `loudness_dbfs` if set."""
+) -> tuple[float, torch.Tensor]:
+    """A random window of the stretch (from, to, in seconds) of a waveform, at a level from `loudness_dbfs` if set.
+
+    Returns where the window begins in seconds, and the window [N].
+    """
     start, stop = (round(seconds * audio.sample_rate_hz) for seconds in stretch)
     latest = max(start, min(stop, len(waveform)) - audio.clip_samples)
-    piece = media.window(waveform[:stop], int(rng.integers(start, latest + 1)), audio.clip_samples)
-    if data.loudness_dbfs is None:
-        return piece
-    return media.at_level(piece, float(rng.uniform(*data.loudness_dbfs)))
+    begin = int(rng.integers(start, latest + 1))
+    piece = media.window(waveform[:stop], begin, audio.clip_samples)
+    if data.loudness_dbfs is not None:
+        piece = media.at_level(piece, float(rng.uniform(*data.loudness_dbfs)))
+    return begin / audio.sample_rate_hz, piece
 
 
 def random_view(

@@ -14,6 +14,7 @@ from torch import Tensor
 from tqdm import tqdm
 
 from training import checkpoint, media
+from training.conditions import Cue, Cues
 from training.index import Pair, read_index
 from training.metrics.behaviour import note_behaviour, note_kept
 from training.metrics.controls import colour_transfer
@@ -34,6 +35,7 @@ class Case:
     path: Path
     source: str  # of the index: the video, or the group of near-duplicates
     windows: Sequence[Window]
+    cues: Sequence[Cue]  # what occurs with each sound
 
 
 def evaluate(
@@ -55,7 +57,7 @@ def evaluate(
     scenes = sorted({p.scene for p in test_pairs if p.sound is not None})
     own = weights.correspondence or checkpoints[0]
     clip_seconds = checkpoint.config_of(checkpoint.load(checkpoints[0])).audio.clip_seconds
-    cases = draw_cases(test_pairs, scenes, clip_seconds, pictures, seed)
+    cases = draw_cases(train_pairs, test_pairs, scenes, clip_seconds, pictures, seed)
     probe = cached_probe(train_pairs, scenes, index)
     accuracy = probe_accuracy(probe, test_pairs, scenes)
     judges = Judges(probe, scenes, train_pairs, size, weights, own)
@@ -88,12 +90,25 @@ def evaluate(
     return {row: {key: str(value) for key, value in columns.items()} for row, columns in figures.items()}
 
 
-def draw_cases(pairs: Sequence[Pair], scenes: Sequence[str], clip_seconds: float, count: int, seed: int) -> list[Case]:
+def draw_cases(
+    train_pairs: Sequence[Pair],
+    pairs: Sequence[Pair],
+    scenes: Sequence[str],
+    clip_seconds: float,
+    count: int,
+    seed: int,
+) -> list[Case]:
+    """pairs: the held-out ones. The training ones show a scene's look where no other held-out picture does."""
     sources = {p.image: p.source for p in pairs}
+    cues, rng = Cues(pairs, train_pairs), np.random.default_rng((seed, 1))
     images = sorted(sources)
     chosen = [images[i] for i in np.random.default_rng(seed).permutation(len(images))[:count]]
     windows = [draw_windows(pairs, scene, clip_seconds, len(chosen), seed) for scene in scenes]
-    return [Case(path, sources[path], heard) for path, *heard in zip(chosen, *windows, strict=True)]
+    cases = []
+    for path, *heard in zip(chosen, *windows, strict=True):
+        drawn = [cues.draw(window.sound, scene, path, rng) for window, scene in zip(heard, scenes, strict=True)]
+        cases.append(Case(path, sources[path], heard, drawn))
+    return cases
 
 
 def measure(
@@ -110,15 +125,15 @@ def measure(
         image = media.square(case.path, size).unsqueeze(0)
         waves = torch.stack([window.waveform(rate) for window in case.windows])  # [S, N]
         content = model.encode(image)
-        results = model.decode(content, waves)
+        results = model.decode(content, waves, case.cues)
         look = judges.look(results, case.windows)
         judges.note(findings, look, case.source)
         judges.note(swapped, look, case.source, shift=1)
         note_kept(findings, image, results, case.source)
         mixed = (number % scenes, number % scenes - 1)
-        note_behaviour(findings, model, image, content, waves, results, mixed, case.source)
+        note_behaviour(findings, model, image, content, waves, case.cues, results, mixed, case.source)
         if number < SHEET_ROWS:
-            softer = model.decode(content, waves[-1:] * 10 ** (-15 / 20))
+            softer = model.decode(content, waves[-1:] * 10 ** (-15 / 20), case.cues[-1:])
             rows.append(torch.cat([image[0], *results, softer[0]], dim=2))
     return findings, swapped, Image.fromarray(media.to_pixels(torch.cat(rows, dim=1)))
 

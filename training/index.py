@@ -2,8 +2,8 @@
 
 A line: `image`, `sound` (null: a picture to be restyled only), `start` and `seconds` (the stretch of the sound from
 which a random window is drawn), `split`, `source` (what must not be in two splits), `weight` (share of the draws),
-`scene` (for reports; training never reads it) and `max_red` (`training.media.less_red`). Paths are relative to the
-index file where they can be.
+`scene` (for reports; in training only the preset `keyword` reads it) and `max_red` (`training.media.less_red`). Paths
+are relative to the index file where they can be.
 """
 
 from __future__ import annotations

@@ -18,13 +18,14 @@ from tqdm import tqdm
 from training import checkpoint
 from training.average import Average
 from training.compiled import compile_networks
+from training.conditions import load_conditions
 from training.config import TrainingConfig
 from training.correspond import train_correspondence
 from training.dataset import CoOccurrences, batches
 from training.pretrained import load_published
 from training.samples import has_held_out, sample_sheet
 from training.step import Networks, Optimizers, make_optimizers, train_step
-from training.stream import Stream, streamed_batches
+from training.stream import Stream, require_streamable, streamed_batches
 from training.warmup import warm_up_discriminators
 
 LOG_STEPS = 20
@@ -48,11 +49,12 @@ def train(
     rank, ranks, device = _join_processes()
     run.mkdir(parents=True, exist_ok=True)
     path = run / "checkpoint.pt"
-    dataset = CoOccurrences(index, "train", config.data, config.audio, config.seed)
+    if stream:
+        require_streamable(config)
+    conditions = load_conditions(config, index)
+    dataset = CoOccurrences(index, "train", config.data, config.audio, config.seed, conditions)
     if audio_weights is not None and config.audio_start == "own":
         raise ValueError(f"the preset {config.preset!r} takes no --audio-weights; `selavi` and `wav2clip` do")
-    if stream and not config.images:
-        raise ValueError("a stream does not say how many pictures an epoch has: give the run's length by --images")
     total = config.images or round(config.epochs * len(dataset))
     if config.batch % (ranks * config.accumulate):
         raise ValueError(
@@ -89,6 +91,7 @@ def train(
         _take_those_of_the_first(networks)
         average.generator.load_state_dict(networks.generator.state_dict())
         average.audio_encoder.load_state_dict(networks.audio_encoder.state_dict())
+        average.conditioner.load_state_dict(networks.conditioner.state_dict())
         if rank == 0:
             _save(path, config, networks, average, optimizers, 0)
     networks.train()
@@ -138,7 +141,7 @@ def train(
                 log.write(json.dumps({"images": images_seen, **said}) + "\n")
                 log.flush()
             if shows and images_seen // config.sample_images > (images_seen - config.batch) // config.sample_images:
-                sheet = sample_sheet(average, index, config, device)
+                sheet = sample_sheet(average, index, config, device, conditions)
                 writer.add_image("samples", sheet, images_seen, dataformats="HWC")
                 from PIL import Image
 
@@ -213,7 +216,7 @@ def _resume(path: Path, config: TrainingConfig, networks: Networks, average: Ave
     """Take over the state of an earlier part of the same run; its length, rate and loss weights may be changed."""
     values = checkpoint.load(path)
     before = checkpoint.config_of(values)
-    for part in ("audio", "generator", "discriminator"):
+    for part in ("audio", "condition", "generator", "discriminator"):
         if getattr(before, part) != getattr(config, part):
             raise checkpoint.CheckpointError(
                 f"the run was begun with another {part} configuration; choose another --run folder or the old preset"

@@ -96,7 +96,7 @@ def generator_losses(
         losses.update(cycle_losses(networks.back_generator, weights, source, made.image, own, target, same))
     if made.pictured is not None:
         everyone = among_all(torch.cat(pictured), made.pictured, part.first)
-        directions = F.normalize(part.batch.embedding.float(), dim=-1)
+        directions = F.normalize(part.batch.heard.float(), dim=-1)
         temperature = config.correspondence.temperature
         agreement = F.softmax(directions @ directions.T / temperature, dim=1).detach()
         losses["correspondence"] = weights.correspondence * contrast(everyone, directions, agreement, temperature)
@@ -145,12 +145,13 @@ def _nce(
 
 
 def _mix_loss(generator: Generator, part: Part, made: Stylization) -> Tensor:
-    """The embedding halfway between two sounds' directions gives the picture that lies halfway between theirs."""
+    """The embedding halfway between two others' directions gives the picture that lies halfway between theirs."""
     content, weight = made.content.detach(), part.mix_weight
     length = part.embedding.detach().norm(dim=-1, keepdim=True)
-    mixed = F.normalize(weight * part.direction + (1 - weight) * part.partner, dim=-1) * length
+    own, partner = (F.normalize(told.detach().float(), dim=-1) for told in (part.embedding, part.partner_embedding))
+    mixed = F.normalize(weight * own + (1 - weight) * partner, dim=-1) * length
     with torch.no_grad():
-        other = generator.decoder(content, part.partner * length)
+        other = generator.decoder(content, partner * length)
         share = weight[:, :, None, None]
         goal = share * made.image.detach().float() + (1 - share) * other.float()
     return F.l1_loss(generator.decoder(content, mixed).float(), goal)

@@ -20,12 +20,14 @@ class Part:
 
     source: Tensor  # [b, 3, H, W] in [-1, 1]
     target: Tensor  # [b, 3, H, W] in [-1, 1], occurs with the sound
-    embedding: Tensor  # [b, E]
-    direction: Tensor  # [b, E], of length 1, without gradient
+    heard: Tensor  # [b, E], the sound's embedding
+    embedding: Tensor  # [b, E], what the generator is told: the same, or a word's or a picture's in its place
+    direction: Tensor  # [b, E], the sound's, of length 1, without gradient
     partner: Tensor  # [b, E], the direction of the batch's next sound
     mismatched: Tensor  # [b], 1 where the partner is another sound, 0 where it is much the same
     spectrogram: Tensor | None  # [b, 3, H, W], aligned to the picture
     partner_spectrogram: Tensor | None
+    partner_embedding: Tensor  # [b, E], what the generator is told for the batch's next sound, without gradient
     source_embedding: Tensor | None  # [b, E], of the sound that occurs with the source (for the cycle)
     offsets: Tensor  # [b, 2], by how many pixels what the discriminators see is moved
     noise: Tensor | None  # [b, 2, 3, H, W], on what the frozen features see of the stylization and of the target

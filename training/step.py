@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from training.config import TrainingConfig
 from training.networks.audio_encoder import AudioEncoder
 from training.networks.backbone import Backbone
+from training.networks.conditioner import make_conditioner
 from training.networks.correspondence import ImageTower
 from training.networks.discriminator import PatchDiscriminator
 from training.networks.feature_discriminator import FeatureDiscriminator
@@ -32,25 +33,21 @@ class Networks(nn.Module):
     def __init__(self, config: TrainingConfig) -> None:
         super().__init__()
         self.audio_encoder = AudioEncoder(config.audio)
-        self.generator = Generator(config.generator, config.audio.embedding_dim)
+        dim, feature_width = config.audio.embedding_dim, config.discriminator.feature_width
+        self.generator = Generator(config.generator, dim)
         self.discriminator: PatchDiscriminator | LateFusionDiscriminator = (
             LateFusionDiscriminator(config.discriminator)
             if config.discriminator.conditioning == "late-fusion"
-            else PatchDiscriminator(config.discriminator, config.audio.embedding_dim)
+            else PatchDiscriminator(config.discriminator, dim)
         )
         self.projector = PatchProjector(self.generator.nce_channels(), config.losses.projector_width)
-        has_features = bool(config.discriminator.feature_width)
-        self.feature_discriminator = (
-            FeatureDiscriminator(config.discriminator.feature_width, config.audio.embedding_dim)
-            if has_features
-            else None
-        )
+        self.feature_discriminator = FeatureDiscriminator(feature_width, dim) if feature_width else None
         has_tower = bool(config.correspondence.steps)
-        self.image_tower = ImageTower(config.correspondence.hidden, config.audio.embedding_dim) if has_tower else None
-        has_cycle = bool(config.losses.cycle)
-        self.back_generator = Generator(config.generator, config.audio.embedding_dim) if has_cycle else None
+        self.image_tower = ImageTower(config.correspondence.hidden, dim) if has_tower else None
+        self.back_generator = Generator(config.generator, dim) if config.losses.cycle else None
+        self.conditioner = make_conditioner(config.condition, dim)  # last: the others begin as those of `default` do
         # In a list, so that the backbone's weights are no part of a checkpoint.
-        self._backbone = [Backbone()] if has_features or has_tower else []
+        self._backbone = [Backbone()] if feature_width or has_tower else []
         self.audio_frozen = has_tower and not config.correspondence.finetuned
         if self.audio_frozen:
             self.audio_encoder.requires_grad_(False)
@@ -70,7 +67,8 @@ class Networks(nn.Module):
         return self
 
     def learned_by_generator(self) -> list[nn.Parameter]:
-        modules = [self.generator, self.projector] + ([] if self.audio_frozen else [self.audio_encoder])
+        modules = [self.generator, self.projector, self.conditioner]
+        modules += [] if self.audio_frozen else [self.audio_encoder]
         modules += [] if self.back_generator is None else [self.back_generator]
         return [p for module in modules for p in module.parameters() if p.requires_grad]
 
@@ -103,7 +101,7 @@ def train_step(
     """Learn from one batch, in `config.accumulate` slices; returns the losses by name. Raises DivergedError.
 
     batch: `source`, `target` [B, 3, H, W] in [-1, 1]; `waveform` [B, N]. The waveform occurs with the target, and
-    `source_waveform` (for the cycle only) with the source.
+    `source_waveform` (for the cycle only) with the source. `condition`: what the preset has in the sound's place.
     rng: for the places of NCE, shifts and mixes, seeded by the step.
     """
     autocast = torch.autocast(batch["source"].device.type, torch.bfloat16, enabled=config.bf16)
@@ -142,9 +140,9 @@ def train_step(
             said[f"generator/{name}"].append(loss.detach())
         if made.mask is not None:
             said["mask"].append(made.mask.detach().mean())
-    for output, leaf in encoded:
-        if leaf.grad is not None:
-            output.backward(leaf.grad)
+    reached = [(output, leaf.grad) for output, leaf in encoded if leaf.grad is not None]
+    if reached:
+        torch.autograd.backward([output for output, _ in reached], [gradient for _, gradient in reached])
     norms["gradient/generator"] = update(optimizers.generator, config, step)
     return {**{name: torch.stack(values).mean().item() for name, values in said.items()}, **norms}
 
@@ -158,24 +156,30 @@ def _hear(
     """
     source, device = batch["source"], batch["source"].device
     encoded = []
-    for name in ("waveform", *(["source_waveform"] if networks.back_generator is not None else [])):
-        output = networks.audio_encoder(batch[name])  # [B, E]
+
+    def leaf(output: Tensor) -> Tensor:
         encoded.append((output, output.detach().requires_grad_(output.requires_grad)))
-    embedding = encoded[0][1]
-    direction = F.normalize(embedding.detach().float(), dim=-1)
+        return encoded[-1][1]
+
+    output = networks.audio_encoder(batch["waveform"])  # [B, E]
+    heard, embedding = leaf(output), leaf(networks.conditioner(output, batch.get("condition")))
+    has_way_back = networks.back_generator is not None
+    direction = F.normalize(heard.detach().float(), dim=-1)
     partner = torch.roll(direction, 1, 0)
     spectrogram = _aligned_spectrogram(networks, batch["waveform"], config, source.shape[-1])
     noise = config.discriminator.feature_noise
     part = Part(
         source=source,
         target=batch["target"],
+        heard=heard,
         embedding=embedding,
         direction=direction,
         partner=partner,
         mismatched=((direction * partner).sum(dim=1) < ALIKE_COSINE).float(),
         spectrogram=spectrogram,
         partner_spectrogram=None if spectrogram is None else torch.roll(spectrogram, 1, 0),
-        source_embedding=encoded[1][1] if len(encoded) > 1 else None,
+        partner_embedding=torch.roll(embedding.detach(), 1, 0),
+        source_embedding=leaf(networks.audio_encoder(batch["source_waveform"])) if has_way_back else None,
         roll=int(torch.randint(64 * 64, (), generator=rng)),
         offsets=(torch.rand(len(source), 2, generator=rng) * 2 - 1).to(device) * source.shape[-1] / 8,
         noise=noise * torch.randn(len(source), 2, *source.shape[1:], generator=rng).to(device) if noise else None,

@@ -16,13 +16,24 @@ import torch
 from torch.utils.data import DataLoader, IterableDataset, default_collate, get_worker_info
 
 from training import media
-from training.config import AudioConfig, DataConfig
+from training.config import AudioConfig, DataConfig, TrainingConfig
 from training.dataset import Batch, crop_at, sound_window, view_of
 from training.shards import ShardError, opened
 
 PICTURES = ("jpg", "jpeg", "png", "webp")
 SOUNDS = ("wav", "flac", "ogg", "mp3")
 BAD_SHARDS = 3  # so many unreadable ones in a row end a run; one is passed over
+
+
+def require_streamable(config: TrainingConfig) -> None:
+    """Raises ValueError for a run that cannot learn from a stream."""
+    if not config.images:
+        raise ValueError("a stream does not say how many pictures an epoch has: give the run's length by --images")
+    if config.condition.kind != "sound":
+        raise ValueError(
+            f"the preset {config.preset!r} is told a {config.condition.kind} in the sound's place, which is drawn from "
+            "an index and not from a stream: name an index.jsonl by --index, from whose shards it can be had"
+        )
 
 
 @dataclass(frozen=True)
@@ -107,7 +118,7 @@ class Stream(IterableDataset[Batch]):
     def _sound(self, moment: Moment, rng: np.random.Generator) -> torch.Tensor:
         rate = self.audio.sample_rate_hz
         waveform = media.decode_sound(io.BytesIO(moment.sound), moment.name, rate)
-        return sound_window(waveform, (0.0, len(waveform) / rate), self.data, self.audio, rng)
+        return sound_window(waveform, (0.0, len(waveform) / rate), self.data, self.audio, rng)[1]
 
 
 def read_moments(address: str) -> Iterator[Moment]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import torch
@@ -9,6 +10,7 @@ from torch import Tensor
 
 from training import checkpoint
 from training.average import Average
+from training.conditions import Cue, load_conditions
 from training.config import TrainingConfig
 from training.step import Networks
 
@@ -25,6 +27,7 @@ class Stylizer:
         self.average = Average(networks, self.config.ema_images)
         if values["ema"]:
             self.average.load_state_dict(values["ema"])
+        self.conditions = load_conditions(self.config)
 
     @torch.no_grad()
     def encode(self, image: Tensor) -> Tensor:
@@ -32,8 +35,12 @@ class Stylizer:
         return self.average.generator.encoder(image)
 
     @torch.no_grad()
-    def decode(self, content: Tensor, waveforms: Tensor) -> Tensor:
-        """One content for all waveforms [B, N] -> [B, 3, H, W] in [-1, 1]."""
-        embedding = self.average.audio_encoder(waveforms)
+    def decode(self, content: Tensor, waveforms: Tensor, cues: Sequence[Cue] | None = None) -> Tensor:
+        """One content for all waveforms [B, N] -> [B, 3, H, W] in [-1, 1].
+
+        cues: what occurs with each sound; the presets `keyword` and `adain` raise ValueError without.
+        """
+        condition = None if self.conditions is None else self.conditions.of_sounds(waveforms, cues)
+        embedding = self.average.embed(waveforms, condition)
         content = content.expand(len(embedding), -1, -1, -1)
         return self.average.generator.decoder(content, embedding).float().clamp(-1, 1)

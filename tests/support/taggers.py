@@ -1,4 +1,4 @@
-"""A stand-in for a tagger: what is one steady tone is music, all else is rain."""
+"""Stand-ins for a tagger, as `--tagger MODULE:FUNCTION` wants them: what is one steady tone is told from all else."""
 
 from collections.abc import Callable, Mapping
 
@@ -7,11 +7,19 @@ from numpy.typing import NDArray
 
 
 def tone_is_music() -> Callable[[NDArray[np.float32]], Mapping[str, float]]:
-    """A tagger as `--tagger MODULE:FUNCTION` wants it."""
+    """All but tones is rain."""
+    return _tone_is("Music")
 
+
+def tone_is_bird() -> Callable[[NDArray[np.float32]], Mapping[str, float]]:
+    """All but tones is rain."""
+    return _tone_is("Bird")
+
+
+def _tone_is(name: str) -> Callable[[NDArray[np.float32]], Mapping[str, float]]:
     def tag(waveform: NDArray[np.float32]) -> Mapping[str, float]:
         power = np.abs(np.fft.rfft(waveform)) ** 2
-        music = float(power.max() / power.sum())
-        return {"Music": music, "Rain": 1 - music}
+        tone = float(power.max() / max(float(power.sum()), 1e-12))
+        return {name: tone, "Rain": 1 - tone}
 
     return tag

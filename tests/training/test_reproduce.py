@@ -16,6 +16,7 @@ from playwright.sync_api import Browser, expect
 
 from tests.browser.test_page import browser  # noqa: F401  # fixture
 from tests.support.media import make_voice, write_wav
+from tests.support.words import write_words
 from training import checkpoint
 from training.__main__ import main
 from training.config import PRESETS
@@ -28,6 +29,9 @@ from training.reproduce.run import Job, plan, train_row
 from training.reproduce.scale import SCALES, scaled
 
 TRAINED = {
+    "Class Pred.",
+    "AdaIN",
+    "Keyword",
     "Ours",
     "Ours, as published",
     "CycleGAN",
@@ -58,7 +62,9 @@ def reproduced(index: Path, data: Path, tmp_path_factory: pytest.TempPathFactory
 
 
 def command(index: Path, folder: Path) -> list[str]:
-    return ["reproduce", "smoke", "--index", str(index), "--output", str(folder)]
+    words = write_words(index.parent / "words.txt")
+    sources = ["--word-vectors", str(words), "--tagger", "tests.support.taggers:tone_is_bird"]
+    return ["reproduce", "smoke", "--index", str(index), "--output", str(folder), *sources]
 
 
 def results(folder: Path) -> dict:
@@ -182,15 +188,26 @@ def test_the_paper_says_that_a_lower_frechet_distance_is_better() -> None:
     assert by_distance.paper == "34.139 against 35.244"
 
 
+def test_the_baselines_enter_the_orderings_that_the_paper_states() -> None:
+    found = {(o.better, o.worse, o.paper) for o in table_orderings(1, ROWS, {})}
+    assert ("Ours", "Keyword", "34.139 against 38.066") in found
+    assert ("Ours", "AdaIN", "0.82 against 0.812") in found
+    assert ("Keyword", "Class Pred.", "0.809 against 0.801") in found  # said in the text
+    assert not any({better, worse} == {"AdaIN", "Keyword"} for better, worse, _ in found)
+    by_scene = {(o.better, o.worse, o.paper) for o in table_orderings(2, ROWS, {})}
+    assert ("Ours", "Class Pred.", "0.816 against 0.793") in by_scene
+    assert ("Keyword", "Class Pred.", "0.827 against 0.819") in by_scene
+
+
 # Rows and scales
 
 
 def test_each_row_is_a_preset_that_exists() -> None:
-    assert {row.preset for row in ROWS if row.preset} <= set(PRESETS)
+    assert {row.preset for row in ROWS} <= set(PRESETS)
     assert len({row.name for row in ROWS}) == len(ROWS)
 
 
-@pytest.mark.parametrize("name", [row.preset for row in ROWS if row.preset])
+@pytest.mark.parametrize("name", [row.preset for row in ROWS])
 def test_a_scale_changes_sizes_and_not_what_a_preset_is_about(name: str) -> None:
     whole, small = PRESETS[name], scaled(PRESETS[name], SCALES["cpu"], seed=0)
     sizes = {"nce_patches", "projector_width"}
@@ -204,6 +221,7 @@ def test_a_scale_changes_sizes_and_not_what_a_preset_is_about(name: str) -> None
         ("correspondence", "finetuned"),
         ("audio", "level_preserving"),
         ("data", "source_sounds"),
+        ("condition", "kind"),
     ):
         assert getattr(getattr(small, part), key) == getattr(getattr(whole, part), key), key
     assert bool(small.correspondence.steps) == bool(whole.correspondence.steps)
@@ -213,15 +231,26 @@ def test_a_scale_changes_sizes_and_not_what_a_preset_is_about(name: str) -> None
 
 def test_the_scale_of_the_paper_is_the_presets_as_they_are() -> None:
     for row in ROWS:
-        if row.preset:
-            assert scaled(PRESETS[row.preset], SCALES["paper"], seed=0) == PRESETS[row.preset]
+        assert scaled(PRESETS[row.preset], SCALES["paper"], seed=0) == PRESETS[row.preset]
 
 
 def test_rows_without_their_weights_are_left_out_with_the_reason(index: Path, tmp_path: Path) -> None:
-    jobs, left_out = plan(ROWS, SCALES["paper"], index, tmp_path, 0, {"wav2clip": index})
+    sources = (str(write_words(tmp_path / "words.txt")), "tests.support.taggers:tone_is_bird")
+    jobs, left_out = plan(ROWS, SCALES["paper"], index, tmp_path, 0, {"wav2clip": index}, *sources)
     assert {job.name for job in jobs} == TRAINED | {"+ Wav2CLIP"}
     assert "--audio-weights selavi=FILE" in left_out["+ SeLaVi"]
-    assert "narrow" in plan(ROWS, SMOKE, index, tmp_path, 0, {"wav2clip": index})[1]["+ Wav2CLIP"]
+    assert "narrow" in plan(ROWS, SMOKE, index, tmp_path, 0, {"wav2clip": index}, *sources)[1]["+ Wav2CLIP"]
+
+
+def test_rows_without_words_or_a_tagger_are_left_out_with_the_reason(index: Path, tmp_path: Path) -> None:
+    words = str(write_words(tmp_path / "words.txt"))
+    jobs, left_out = plan(ROWS, SMOKE, index, tmp_path, 0, {}, words, "none")
+    assert "Keyword" in {job.name for job in jobs}
+    assert "needs a tagger" in left_out["Class Pred."]
+    without = plan(ROWS, SMOKE, index, tmp_path, 0, {}, str(tmp_path / "nowhere.txt"), "none")[1]
+    assert "nowhere.txt" in without["Keyword"]
+    assert "nowhere.txt" in without["Class Pred."]
+    assert "AdaIN" not in without
 
 
 # Going on

@@ -49,7 +49,11 @@ def all_terms(preset: str) -> TrainingConfig:
 
 
 @pytest.mark.parametrize(
-    ("preset", "slices"), [("paper", 2), ("default", 2), ("default", 4), ("cycle", 2), ("late-fusion", 2), ("demo", 4)]
+    ("preset", "slices"),
+    [
+        *(("paper", 2), ("default", 2), ("default", 4), ("cycle", 2), ("late-fusion", 2), ("demo", 4)),
+        *(("correspondence", 2), ("keyword", 2), ("adain", 2)),
+    ],
 )
 def test_the_slices_gradients_add_up_to_the_batchs(preset: str, slices: int) -> None:
     config = all_terms(preset)

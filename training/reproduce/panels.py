@@ -13,6 +13,7 @@ from PIL import Image
 from torch import Tensor
 
 from training import media
+from training.conditions import Cue
 from training.evaluate import Case
 from training.index import photo_statistics
 from training.reproduce.measure import Bench
@@ -47,7 +48,7 @@ def comparison(bench: Bench, models: dict[str, Stylizer]) -> Panel:
         case = bench.cases[place]
         pictures = [_source(case, bench)]
         for model in models.values():
-            pictures += _results(model, case.path, [_sound(model, case, place)], bench.size)
+            pictures += _results(model, case.path, [_sound(model, case, place)], bench.size, [case.cues[place]])
         rows.append((scene, pictures))
     return Panel("comparison", ["input", *models], rows)
 
@@ -165,6 +166,8 @@ def _source(case: Case, bench: Bench) -> Pixels:
     return media.to_pixels(media.square(case.path, bench.size))
 
 
-def _results(model: Stylizer, path: Path, waves: Sequence[Tensor], size: int) -> list[Pixels]:
+def _results(
+    model: Stylizer, path: Path, waves: Sequence[Tensor], size: int, cues: Sequence[Cue] | None = None
+) -> list[Pixels]:
     content = model.encode(media.square(path, size).unsqueeze(0))
-    return [media.to_pixels(result) for result in model.decode(content, torch.stack(list(waves)))]
+    return [media.to_pixels(result) for result in model.decode(content, torch.stack(list(waves)), cues)]

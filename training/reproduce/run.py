@@ -21,12 +21,15 @@ import torch
 from tqdm import tqdm
 
 from training import checkpoint
+from training.conditions import SOURCES, with_sources
 from training.config import PRESETS, TrainingConfig
 from training.files import written_whole
 from training.loop import train
+from training.prepare.tagger import TaggerError
 from training.reproduce.rows import Row
 from training.reproduce.scale import Scale, scaled
 from training.update import DivergedError
+from training.words import WordsError
 
 JUDGE = "judge"  # the correspondence net that measures every row and drives none
 JUDGE_SEED = 1_000  # further on than a run's own
@@ -59,15 +62,29 @@ class Job:
 
 
 def plan(
-    rows: Sequence[Row], scale: Scale, index: Path, output: Path, seed: int, weights: Mapping[str, Path]
+    rows: Sequence[Row],
+    scale: Scale,
+    index: Path,
+    output: Path,
+    seed: int,
+    weights: Mapping[str, Path],
+    word_vectors: str | None = None,
+    tagger: str | None = None,
 ) -> tuple[list[Job], dict[str, str]]:
-    """The rows that can be trained, and why each of the others is left out. `weights`: published files by preset."""
+    """The rows that can be trained, and why each of the others is left out.
+
+    weights: published files by preset; word_vectors, tagger: of the rows that are told words (None: the presets' own).
+    """
     jobs, left_out = [], {}
     for row in rows:
-        if row.preset is None:
-            left_out[row.name] = row.why
+        preset = PRESETS[row.preset]
+        needs = SOURCES.get(preset.condition.kind, ())
+        words, labels = (word_vectors if "word_vectors" in needs else None), (tagger if "tagger" in needs else None)
+        try:
+            config = scaled(with_sources(preset, words, labels), scale, seed)
+        except (WordsError, TaggerError) as exc:
+            left_out[row.name] = str(exc)
             continue
-        config = scaled(PRESETS[row.preset], scale, seed)
         file = weights.get(config.audio_start)
         if config.audio_start != "own" and file is None:
             left_out[row.name] = f"its published weights are not here (--audio-weights {config.audio_start}=FILE)"

@@ -11,7 +11,9 @@ from training.reproduce.results import Results
 
 NOTES = {
     1: """<i>Ours</i> is the preset <code>default</code>; <i>Ours, as published</i> is <code>paper</code>, with the
-faults of the authors' code. AMT needs raters: <code>python -m training study</code> makes their page.""",
+faults of the authors' code. <i>Class Pred.</i>, <i>Keyword</i> and <i>AdaIN</i> are <i>Ours</i> with a tagger's
+label, the scene's name or another picture in the sound's place; how loud the sound is they are told all the same. AMT
+needs raters: <code>python -m training study</code> makes their page.""",
     2: """The paper's columns are of photographs of one season restyled to another. Here every photograph meets every
 scene's sound.""",
     3: """Each ablation is <i>Ours</i> but for one matter. The paper's pre-training is to be read against
@@ -87,7 +89,8 @@ photographs rightly (chance {1 / len(bench.scenes):.0%}).""",
 a seed of its own and drives no row; yet the rows with a correspondence net of theirs learnt from the same pairs in
 the same way, which favours them over <i>Ours, as published</i> and <i>From scratch</i>.""",
         """<b>frechet_efficientnet</b> favours rows whose discriminator looked at that net's features: all but
-<i>Ours, as published</i>. Target and Copy have fewer different pictures than the rows, which raises theirs.""",
+<i>Ours, as published</i>. <i>AdaIN</i> sees its style picture by the same net. Target and Copy
+have fewer different pictures than the rows, which raises theirs.""",
         """An ordering <i>holds</i> or <i>does not hold</i> where the two 95 % intervals lie apart, and <i>cannot be
 told</i> where they overlap.""",
     ]

@@ -13,6 +13,7 @@ from torch import Tensor
 from tqdm import tqdm
 
 from training import media
+from training.conditions import Cue, Cues
 from training.index import Pair, read_index
 from training.stylizer import Stylizer
 
@@ -34,6 +35,7 @@ class Sample:
     start_seconds: float
     scene: str
     waveform: Tensor
+    cue: Cue  # what occurs with the sound
 
 
 def draw_samples(index: Path, count: int, seed: int) -> list[Sample]:
@@ -52,14 +54,16 @@ def draw_samples(index: Path, count: int, seed: int) -> list[Sample]:
     if not by_scene:
         raise StudyError(f"{index} has no held-out sound")
     scenes = sorted(by_scene)
-    rng = np.random.default_rng(seed)
+    rng, cue_rng = np.random.default_rng(seed), np.random.default_rng((seed, 1))
+    cues = Cues(pairs)
     samples = []
     for number, place in enumerate(rng.permutation(len(images))[:count]):
         scene = scenes[number % len(scenes)]
         pair = by_scene[scene][int(rng.integers(len(by_scene[scene])))]
         assert pair.sound is not None, "only pairs with a sound were kept"
         start, waveform = _loudest_of_three(pair.sound, pair.start, pair.seconds, rng)
-        samples.append(Sample(f"{number:04d}", images[place], pair.sound, start, scene, waveform))
+        cue = cues.draw(pair.sound, scene, images[place], cue_rng)
+        samples.append(Sample(f"{number:04d}", images[place], pair.sound, start, scene, waveform, cue))
     return samples
 
 
@@ -105,7 +109,8 @@ def _results_of(name: str, path: Path, samples: list[Sample], size: int) -> list
     results = []
     for sample in tqdm(samples, desc=name, unit="picture"):
         waveform = media.window(sample.waveform, 0, model.config.audio.clip_samples)
-        result = model.decode(model.encode(media.square(sample.image, size).unsqueeze(0)), waveform.unsqueeze(0))
+        content = model.encode(media.square(sample.image, size).unsqueeze(0))
+        result = model.decode(content, waveform.unsqueeze(0), [sample.cue])
         results.append(Image.fromarray(media.to_pixels(result[0])))
     return results
 
