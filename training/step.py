@@ -14,12 +14,13 @@ from training.cycle import cycle_losses
 from training.losses import excess_saturation, lsgan, multiscale_patch_nce, tone_loss
 from training.networks.audio_encoder import AudioEncoder
 from training.networks.backbone import Backbone
-from training.networks.correspondence import ImageTower, contrast
+from training.networks.correspondence import ImageTower, between, contrast
 from training.networks.discriminator import PatchDiscriminator
 from training.networks.feature_discriminator import FeatureDiscriminator, shifted
 from training.networks.generator import Generator
 from training.networks.late_fusion import LateFusionDiscriminator
 from training.networks.patch_projector import PatchProjector, draw_places
+from training.networks.running_norm import running_norms, take_statistics
 from training.networks.spectrogram import align_to_picture
 
 ALIKE_COSINE = 0.5  # sounds closer than this are not taken for a mismatch
@@ -206,6 +207,9 @@ def train_step(
         said["mask"] = mask.mean().item()
     g_total = torch.stack([loss.float() for loss in losses.values()]).sum()
     said["gradient/generator"] = _apply(optimizers.generator, g_total, config, step)
+    norms = running_norms(networks)
+    _average([norm.noted for norm in norms])  # all processes go on with the same statistics
+    take_statistics(norms)
     return said
 
 
@@ -253,12 +257,12 @@ def _nce(
 def _mix_loss(
     generator: Generator, content: Tensor, embedding: Tensor, stylized: Tensor, rng: torch.Generator
 ) -> Tensor:
-    """The embedding halfway between two sounds' directions gives the picture that lies halfway between theirs."""
+    """The embedding between two sounds' directions gives the picture that lies as far between theirs."""
     length = embedding.norm(dim=-1, keepdim=True)
     direction = embedding / length.clamp(min=1e-6)
     partner = torch.roll(direction, 1, 0)
     weight = torch.rand(len(direction), 1, generator=rng).to(content.device)
-    mixed = F.normalize(weight * direction + (1 - weight) * partner, dim=-1) * length
+    mixed = between(direction, partner, weight) * length
     with torch.no_grad():
         other = generator.decoder(content, partner * length)
         share = weight[:, :, None, None]
@@ -287,14 +291,18 @@ def _apply(optimizer: torch.optim.Optimizer, loss: Tensor, config: TrainingConfi
 
 
 def average_gradients(parameters: list[Tensor]) -> None:
-    """Mean of the gradients over all processes of a distributed run; nothing to do in a single one."""
-    if not torch.distributed.is_initialized():
+    """Mean of the gradients over all processes of a distributed run."""
+    _average([p.grad for p in parameters if p.grad is not None])
+
+
+def _average(tensors: list[Tensor]) -> None:
+    """Each becomes its mean over the processes; nothing to do in a single one."""
+    if not torch.distributed.is_initialized() or not tensors:
         return
-    flat = torch.cat([p.grad.flatten() for p in parameters if p.grad is not None])
+    flat = torch.cat([tensor.flatten() for tensor in tensors])
     torch.distributed.all_reduce(flat)
     flat /= torch.distributed.get_world_size()
     offset = 0
-    for parameter in parameters:
-        assert parameter.grad is not None
-        parameter.grad.copy_(flat[offset : offset + parameter.numel()].view_as(parameter))
-        offset += parameter.numel()
+    for tensor in tensors:
+        tensor.copy_(flat[offset : offset + tensor.numel()].view_as(tensor))
+        offset += tensor.numel()
