@@ -52,6 +52,7 @@ class GeneratorConfig:
     encoder_blocks: int = 5  # the blocks before the fusion; the paper's last NCE features come from the fifth
     antialias: bool = True  # blur before sub-sampling (CUT) instead of strided convolutions
     conditioning: Literal["concat", "modulated"] = "modulated"
+    norm: Literal["instance", "running"] = "running"  # by the picture's own statistics, or by those of many
     output: Literal["direct", "masked"] = "masked"
     wide_up_path: bool = False  # the authors' code keeps the concatenated width in the first up-sampling
     zero_padded_sampling: bool = False  # theirs pads there with zeros: that ring is all of the sound that a norm leaves
@@ -100,6 +101,7 @@ class CorrespondenceConfig:
     """The contrastive net that is trained first; its sound tower becomes the audio encoder, frozen if not finetuned."""
 
     steps: int = 0  # 0: no such net, the audio encoder learns with the generator
+    mix_steps: int = 0  # then of the sound tower alone, so that a mix of sounds lies between them
     batch: int = 64
     learning_rate: float = 1e-3
     temperature: float = 0.1
@@ -157,7 +159,7 @@ _DEFAULT = TrainingConfig(
     preset="default",
     discriminator=DiscriminatorConfig(feature_width=64),
     losses=LossConfig(feature_gan=1.0, correspondence=0.25, mix=2.0),
-    correspondence=CorrespondenceConfig(steps=4_000),
+    correspondence=CorrespondenceConfig(steps=4_000, mix_steps=4_000),
     data=DataConfig(loudness_dbfs=(-40.0, -14.0)),
 )
 
@@ -175,7 +177,8 @@ PRESETS: Mapping[str, TrainingConfig] = {
         preset="paper",
         audio=AudioConfig(level_preserving=False, first_padding=1),
         generator=GeneratorConfig(
-            encoder_blocks=9, conditioning="concat", output="direct", wide_up_path=True, zero_padded_sampling=True
+            encoder_blocks=9, conditioning="concat", norm="instance", output="direct", wide_up_path=True,
+            zero_padded_sampling=True,
         ),
         discriminator=DiscriminatorConfig(mismatched_pairs=False),
         ema_images=0.0,
@@ -224,7 +227,7 @@ PRESETS: Mapping[str, TrainingConfig] = {
             nce=0.35, identity_nce=0.25, identity_every=4, nce_every=2, feature_gan=2.0, mix=2.0, tone=2.0,
             excess_saturation=40.0, projector_width=128,
         ),
-        correspondence=CorrespondenceConfig(steps=300, batch=32),
+        correspondence=CorrespondenceConfig(steps=300, mix_steps=600, batch=32),
         data=DataConfig(
             crops=((0.0, 128),), zoom=(1.0, 1.5), loudness_dbfs=(-40.0, -14.0), workers=1
         ),
@@ -244,7 +247,7 @@ PRESETS: Mapping[str, TrainingConfig] = {
             feature_gan=1.0, correspondence=0.25, mix=1.0, mix_every=2, identity_every=2, nce_patches=16,
             projector_width=8,
         ),
-        correspondence=CorrespondenceConfig(steps=3, batch=4),
+        correspondence=CorrespondenceConfig(steps=3, mix_steps=2, batch=4),
         data=DataConfig(
             crops=((0.0, 32), (0.5, 64)), loudness_dbfs=(-40.0, -14.0), stream_buffer=4, stream_excerpt=1
         ),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from pathlib import Path
 
 import torch
@@ -12,8 +13,9 @@ from tqdm import tqdm
 from training import media
 from training.config import TrainingConfig
 from training.dataset import CoOccurrences
+from training.networks.audio_encoder import AudioEncoder
 from training.networks.backbone import Backbone, pooled
-from training.networks.correspondence import contrast, mixed_targets
+from training.networks.correspondence import between, contrast, mixed_targets
 from training.step import Networks
 
 VIEWS = 4  # augmented views of every photograph
@@ -54,11 +56,11 @@ def train_correspondence(
         mixed = weight[:, None] * waveform + (1 - weight)[:, None] * waveform[partner]
         with torch.autocast(device.type, torch.bfloat16, enabled=config.bf16):
             sounds = encoder.direction(torch.cat([waveform, mixed])).float()
-        pure, between = sounds.chunk(2)
+        pure, mixture = sounds.chunk(2)
         one = torch.ones_like(weight)
         loss_pair = contrast(picture, pure, mixed_targets(one, partner), settings.temperature)
-        goal = F.normalize(weight[:, None] * pure.detach() + (1 - weight)[:, None] * pure.detach()[partner], dim=-1)
-        loss_mix = (1 - (between * goal).sum(dim=1)).mean()
+        goal = between(pure.detach(), pure.detach()[partner], weight[:, None])
+        loss_mix = (1 - (mixture * goal).sum(dim=1)).mean()
         loss = loss_pair + 2 * loss_mix
         optimizer.zero_grad(set_to_none=True)
         loss.backward()
@@ -70,6 +72,45 @@ def train_correspondence(
         progress.set_postfix({k: f"{v:.3f}" for k, v in said.items()})
     encoder.requires_grad_(False).eval()
     tower.requires_grad_(False).eval()
+    return said
+
+
+def even_out_mixes(
+    encoder: AudioEncoder, dataset: CoOccurrences, config: TrainingConfig, device: torch.device
+) -> dict[str, float]:
+    """Teach the sound tower alone that a mix lies between its parts: whole sounds keep the direction that they had.
+
+    After the contrast it takes nearly every mix for the louder of its parts. Its batch statistics stay as they are, so
+    that a direction depends on nothing else in the batch. Returns the last losses (1 - cosine).
+    """
+    settings = config.correspondence
+    teacher = copy.deepcopy(encoder).eval().requires_grad_(False)
+    encoder.eval().requires_grad_(True)
+    rng = torch.Generator().manual_seed(config.seed + 1)
+    optimizer = torch.optim.AdamW(encoder.parameters(), settings.learning_rate / 2, weight_decay=0.05)
+    schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, settings.mix_steps)
+    said = {}
+    progress = tqdm(range(settings.mix_steps), desc="mixes", unit="step")
+    for step in progress:
+        _, waveforms = dataset.draw_sounds(settings.batch, settings.steps + step)
+        waveform = augmented(waveforms, rng).to(device)
+        weight = torch.rand(len(waveform), 1, generator=rng).to(device)
+        partner = torch.randperm(len(waveform), generator=rng).to(device)
+        mixed = weight * waveform + (1 - weight) * waveform[partner]
+        with torch.autocast(device.type, torch.bfloat16, enabled=config.bf16):
+            with torch.no_grad():
+                whole = teacher.direction(waveform).float()
+            kept, mixture = encoder.direction(torch.cat([waveform, mixed])).float().chunk(2)
+        loss_kept = (1 - (kept * whole).sum(dim=1)).mean()
+        loss_mix = (1 - (mixture * between(whole, whole[partner], weight)).sum(dim=1)).mean()
+        loss = loss_kept + loss_mix
+        optimizer.zero_grad(set_to_none=True)
+        loss.backward()
+        optimizer.step()
+        schedule.step()
+        said = {"kept": loss_kept.item(), "mix": loss_mix.item()}
+        progress.set_postfix({k: f"{v:.3f}" for k, v in said.items()})
+    encoder.requires_grad_(False)
     return said
 
 

@@ -20,7 +20,7 @@ from training.average import Average
 from training.compiled import compile_networks
 from training.conditions import load_conditions
 from training.config import TrainingConfig
-from training.correspond import train_correspondence
+from training.correspond import even_out_mixes, train_correspondence
 from training.dataset import CoOccurrences, batches
 from training.pretrained import load_published
 from training.samples import has_held_out, sample_sheet
@@ -85,6 +85,8 @@ def train(
             load_published(networks.audio_encoder.network, config.audio_start, audio_weights)
         elif config.correspondence.steps:
             train_correspondence(networks, dataset, config, device)
+            if config.correspondence.mix_steps:
+                even_out_mixes(networks.audio_encoder, dataset, config, device)
             networks.audio_encoder.requires_grad_(not networks.audio_frozen)
         if config.warmup_steps:
             warm_up_discriminators(networks, dataset, config, device)

@@ -13,7 +13,7 @@ from torch import Tensor
 from training.config import TrainingConfig
 from training.cycle import cycle_losses
 from training.losses import excess_saturation, lsgan, multiscale_patch_nce, tone_loss
-from training.networks.correspondence import contrast
+from training.networks.correspondence import between, contrast
 from training.networks.feature_discriminator import shifted
 from training.networks.generator import Generator
 from training.networks.patch_projector import draw_places
@@ -145,11 +145,11 @@ def _nce(
 
 
 def _mix_loss(generator: Generator, part: Part, made: Stylization) -> Tensor:
-    """The embedding halfway between two others' directions gives the picture that lies halfway between theirs."""
+    """The embedding between two others' directions gives the picture that lies as far between theirs."""
     content, weight = made.content.detach(), part.mix_weight
     length = part.embedding.detach().norm(dim=-1, keepdim=True)
     own, partner = (F.normalize(told.detach().float(), dim=-1) for told in (part.embedding, part.partner_embedding))
-    mixed = F.normalize(weight * own + (1 - weight) * partner, dim=-1) * length
+    mixed = between(own, partner, weight) * length
     with torch.no_grad():
         other = generator.decoder(content, partner * length)
         share = weight[:, :, None, None]

@@ -19,10 +19,11 @@ from training.networks.feature_discriminator import FeatureDiscriminator
 from training.networks.generator import Generator
 from training.networks.late_fusion import LateFusionDiscriminator
 from training.networks.patch_projector import PatchProjector
+from training.networks.running_norm import running_norms, take_statistics
 from training.networks.spectrogram import align_to_picture
 from training.objective import Stylization, discriminator_losses, generator_losses, look
 from training.slices import Part
-from training.update import collect_gradients, update
+from training.update import average_over_processes, collect_gradients, update
 
 ALIKE_COSINE = 0.5  # sounds closer than this are not taken for a mismatch
 
@@ -144,6 +145,11 @@ def train_step(
     if reached:
         torch.autograd.backward([output for output, _ in reached], [gradient for _, gradient in reached])
     norms["gradient/generator"] = update(optimizers.generator, config, step)
+
+    # The generator's norms: all processes go on with the same statistics
+    running = running_norms(networks)
+    average_over_processes([norm.noted for norm in running])
+    take_statistics(running)
     return {**{name: torch.stack(values).mean().item() for name, values in said.items()}, **norms}
 
 

@@ -27,8 +27,9 @@ def collect_gradients(losses: Mapping[str, Tensor], slices: int, step: int) -> N
 def update(optimizer: torch.optim.Optimizer, config: TrainingConfig, step: int) -> float:
     """Average over the processes, check, clip, update. Returns the gradient's norm. Raises DivergedError."""
     parameters = [p for group in optimizer.param_groups for p in group["params"] if p.grad is not None]
-    average_gradients(parameters)
-    norm = torch.nn.utils.get_total_norm([p.grad for p in parameters]).item()
+    gradients = [p.grad for p in parameters if p.grad is not None]
+    average_over_processes(gradients)
+    norm = torch.nn.utils.get_total_norm(gradients).item()
     if not norm < config.max_gradient_norm:
         raise DivergedError(
             f"step {step}: the gradient's norm is {norm:.3g}, above {config.max_gradient_norm:.3g}: the run diverged"
@@ -38,15 +39,14 @@ def update(optimizer: torch.optim.Optimizer, config: TrainingConfig, step: int) 
     return norm
 
 
-def average_gradients(parameters: list[Tensor]) -> None:
-    """Mean of the gradients over all processes of a distributed run; nothing to do in a single one."""
-    if not torch.distributed.is_initialized():
+def average_over_processes(tensors: list[Tensor]) -> None:
+    """Each becomes its mean over all processes of a distributed run; nothing to do in a single one."""
+    if not torch.distributed.is_initialized() or not tensors:
         return
-    flat = torch.cat([p.grad.flatten() for p in parameters if p.grad is not None])
+    flat = torch.cat([tensor.flatten() for tensor in tensors])
     torch.distributed.all_reduce(flat)
     flat /= torch.distributed.get_world_size()
     offset = 0
-    for parameter in parameters:
-        assert parameter.grad is not None
-        parameter.grad.copy_(flat[offset : offset + parameter.numel()].view_as(parameter))
-        offset += parameter.numel()
+    for tensor in tensors:
+        tensor.copy_(flat[offset : offset + tensor.numel()].view_as(tensor))
+        offset += tensor.numel()

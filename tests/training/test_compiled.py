@@ -12,6 +12,7 @@ import torch
 from tests.training.test_step import random_batch, shrunken
 from training.compiled import compile_networks
 from training.config import PRESETS
+from training.networks.running_norm import running_norms
 from training.step import Networks, make_optimizers, train_step
 
 has_compiler = pytest.mark.skipif(shutil.which(os.environ.get("CXX", "g++")) is None, reason="no C++ compiler")
@@ -29,7 +30,7 @@ def test_a_compiled_step_says_what_an_eager_one_says() -> None:
         losses=dataclasses.replace(smoke.losses, nce=0.0, identity_nce=0.0, mix=0.0, feature_gan=0.0),
     )
     config = shrunken(few)
-    said, keys = [], []
+    said, statistics, keys = [], [], []
     for compiled in (False, True):
         torch.manual_seed(0)
         networks = Networks(config).train()
@@ -38,8 +39,12 @@ def test_a_compiled_step_says_what_an_eager_one_says() -> None:
             compile_networks(networks)
         rng = torch.Generator().manual_seed(0)
         said.append(train_step(networks, optimizers, random_batch(config), config, 1, rng))
+        norms = running_norms(networks)
+        statistics.append(torch.cat([torch.cat([norm.mean, norm.variance]) for norm in norms]))
+        assert all(norm.steps == 1 for norm in norms)
         keys.append(networks.state_dict().keys())
     assert said[1] == pytest.approx(said[0], rel=1e-3)
+    assert torch.allclose(*statistics, rtol=1e-3, atol=1e-5)
     assert keys[0] == keys[1]
 
 

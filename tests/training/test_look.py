@@ -17,7 +17,7 @@ from training.dataset import CoOccurrences
 from training.losses import excess_saturation, tone_loss
 from training.networks import look as bounds
 from training.networks.generator import SPIKE, ConvNorm, Decoder, Generator
-from training.networks.look import natural_colour
+from training.networks.look import GradeHead, draw_look, streak_strength
 from training.networks.streaks import SLANT_DEGREES, streak_field
 from training.step import Networks
 from training.warmup import warm_up_discriminators
@@ -34,77 +34,53 @@ def from_grey(image: Tensor) -> Tensor:
     return (image - image.mean(dim=1, keepdim=True)).square().sum(dim=1).sqrt()
 
 
-# The bounds of the output
+# What each pixel may do
 
 
-def drawn(source: Tensor, red: float, green: float, blue: float) -> Tensor:
-    """What a decoder makes of `source` at full loudness whose head wants this change of every pixel, and no streaks."""
+def drawn(source: Tensor, lightness: float = 0.0, streaks: float = -50.0, veil: float = -50.0) -> Tensor:
+    """What a decoder makes of `source` at full loudness whose head wants this change of every pixel."""
     torch.manual_seed(0)
     network = Generator(GeneratorConfig(width=4, blocks=2, encoder_blocks=1), 8).eval()
     head = network.decoder.head
     with torch.no_grad():
         head.weight.zero_()
         assert head.bias is not None
-        head.bias.copy_(torch.tensor([red, green, blue, 50.0, -50.0]))
+        head.bias.copy_(torch.tensor([lightness, 50.0, streaks, veil, -50.0]))
         made: Tensor = network(source, F.normalize(torch.ones(1, 8), dim=1))
     return made
 
 
 def test_no_head_can_paint_a_black_hole() -> None:
-    made = drawn(plain(0, 0, 0), -50, -50, -50)
+    made = drawn(plain(0, 0, 0), lightness=-50)
     assert made.mean().item() == pytest.approx(-torch.tanh(torch.tensor(bounds.DARKEN_BOUND)).item(), abs=0.01)
 
 
 def test_a_dark_thicket_does_not_fall_into_black() -> None:
     shade = torch.tanh(torch.atanh(torch.tensor(-0.6)) - bounds.DARKEN_BOUND).item()
-    assert shade + 0.05 < drawn(plain(-0.6, -0.6, -0.6), -50, -50, -50).mean().item() < -0.6
+    assert shade + 0.05 < drawn(plain(-0.6, -0.6, -0.6), lightness=-50).mean().item() < -0.6
 
 
 def test_snow_may_cover_what_is_dark() -> None:
-    assert drawn(plain(-0.8, -0.8, -0.8), 50, 50, 50).min().item() > 0.9
+    assert drawn(plain(-0.8, -0.8, -0.8), lightness=50).min().item() > 0.9
 
 
 def test_a_bright_sky_does_not_burst_into_white() -> None:
-    assert drawn(plain(0.5, 0.5, 0.5), 50, 50, 50).max().item() < 0.9
-    assert drawn(plain(0.0, 0.0, 0.0), 50, 50, 50).min().item() > 0.9
+    assert drawn(plain(0.5, 0.5, 0.5), lightness=50).max().item() < 0.9
+    assert drawn(plain(0.0, 0.0, 0.0), lightness=50).min().item() > 0.9
 
 
-def test_no_head_can_paint_a_vivid_blot() -> None:
-    grey = from_grey(drawn(plain(0, 0, 0), 50, -50, -50))
-    assert 0.1 < grey.max().item() <= bounds.COLOUR_GAIN + TOLERANCE
-    assert from_grey(drawn(plain(0.97, 0.97, 0.97), 50, -50, 50)).max().item() < 0.02
-
-
-def test_colour_is_bounded_and_keeps_its_hue_and_lightness() -> None:
-    source, look = plain(0, 0, 0), plain(0.9, -0.5, -0.4)
-    held = natural_colour(look, source)
-    assert from_grey(held).max().item() == pytest.approx(bounds.COLOUR_GAIN, abs=TOLERANCE)
-    assert torch.allclose(held.mean(dim=1), look.mean(dim=1), atol=1e-5)
-    hues = [F.normalize((x - x.mean(dim=1, keepdim=True)).flatten(1), dim=1) for x in (held, look)]
-    assert torch.allclose(*hues, atol=1e-4)
-
-
-def test_a_look_that_is_natural_colour_is_left_alone() -> None:
-    source = plain(0.6, -0.5, 0.1)
-    look = 0.4 * source + 0.1
-    assert torch.allclose(natural_colour(look, source), look, atol=1e-5)
-
-
-def test_blue_may_fade_to_grey_and_not_become_pink() -> None:
-    blue = plain(-0.3, 0.1, 0.6)
-    assert from_grey(natural_colour(plain(0.1, 0.1, 0.1), blue)).max().item() < TOLERANCE
-    red, _, after = natural_colour(plain(0.7, 0.0, 0.4), blue)[0, :, 0, 0].tolist()
-    assert red - after < 2 * bounds.COLOUR_GAIN
-    assert from_grey(natural_colour(plain(0.7, 0.0, 0.4), blue)).max().item() < 0.35  # the look's own is 0.5
-
-
-@pytest.mark.parametrize("sign", [1, -1])
-def test_white_and_black_gain_no_colour(sign: int) -> None:
-    gained = [
-        from_grey(natural_colour(plain(0.9, 0.2, 0.9), plain(*[sign * x] * 3))).max().item() for x in (0.0, 0.5, 1.0)
-    ]
-    assert gained[0] > gained[1] > gained[2]
-    assert gained[2] < TOLERANCE
+def test_no_pixel_can_be_kept_from_the_sound() -> None:
+    torch.manual_seed(0)
+    network = Generator(GeneratorConfig(width=4, blocks=2, encoder_blocks=1), 8).eval()
+    for wanted in (-50.0, 50.0):
+        with torch.no_grad():
+            network.decoder.head.weight.zero_()
+            assert network.decoder.head.bias is not None
+            network.decoder.head.bias.copy_(torch.tensor([0.0, wanted, 0.0, 0.0, 0.0]))
+            content = network.encoder(noise(1, 3, 16, 16))
+            _, mask = network.decoder.outputs(content, 0.98 * F.normalize(torch.ones(1, 8), dim=1))
+        assert mask is not None
+        assert mask.min() > 0.9
 
 
 def test_a_spike_in_a_normed_map_is_clamped_where_the_sound_enters() -> None:
@@ -117,6 +93,81 @@ def test_a_spike_in_a_normed_map_is_clamped_where_the_sound_enters() -> None:
     with torch.no_grad():
         assert layer.norm(layer.conv(spiked)).abs().max().item() > 2 * SPIKE
         assert layer(spiked, torch.ones(1, 4)).abs().max().item() <= SPIKE
+
+
+# What is said once for the picture
+
+
+NAMES = (
+    "saturation", "exposure", "veil_lightness", "veil_red", "veil_blue", "veil_density", "streaks", "paint_red",
+    "paint_blue", "paint_density",
+)  # fmt: skip
+
+
+def graded(source: Tensor, veil: float = -50.0, paint: float = -50.0, **wanted: float) -> Tensor:
+    """The look of `source` with no change of lightness; the grade's values by name, before they are bounded."""
+    change = torch.zeros(1, bounds.CHANGE_CHANNELS, *source.shape[2:])
+    change[:, 3], change[:, 4] = veil, paint
+    return draw_look(change, torch.tensor([[wanted.get(name, 0.0) for name in NAMES]]), source)
+
+
+def test_colours_fade_or_deepen_within_bounds() -> None:
+    source = plain(0.2, -0.1, -0.1)
+    own = from_grey(source).max().item()
+    faded, deeper = (from_grey(graded(source, saturation=wanted)).max().item() for wanted in (-50.0, 50.0))
+    assert faded == pytest.approx((1 - bounds.FADE_MOST) * own, rel=0.02)
+    assert deeper == pytest.approx((1 + bounds.DEEPEN_MOST) * own, rel=0.01)
+
+
+def test_exposure_moves_the_light_of_the_whole_picture_and_burns_nothing_out() -> None:
+    source = noise(1, 3, 16, 16).clamp(-0.9, 0.9)
+    darker, brighter = graded(source, exposure=-50.0), graded(source, exposure=50.0)
+    assert (darker < source).all()
+    assert (source < brighter).all()
+    assert brighter.max() <= bounds.LIMIT
+    assert darker.min() >= -bounds.LIMIT
+
+
+def test_snow_lies_as_one_colour_near_grey_and_lets_a_little_through() -> None:
+    ground = plain(-0.5, -0.2, -0.7)
+    snow = graded(ground, veil=50.0, veil_lightness=50.0, veil_red=-50.0, veil_blue=50.0)
+    beneath, bright = ground.mean().item(), bounds.VEIL_LIGHTNESS[1]
+    assert snow.mean().item() == pytest.approx(bright + (1 - bounds.VEIL_MOST) * (beneath - bright), abs=0.01)
+    assert from_grey(snow).max().item() < 3 * bounds.VEIL_TINT
+
+
+def test_mist_can_lie_over_the_whole_picture() -> None:
+    source = noise(1, 3, 16, 16)
+    clear, misty = (graded(source, veil=0.0, veil_density=wanted).std().item() for wanted in (-50.0, 50.0))
+    assert misty < 0.5 * clear
+
+
+def test_paint_changes_the_colour_and_not_the_lightness() -> None:
+    stone = plain(0.1, 0.0, -0.1)
+    green = graded(stone, paint=50.0, paint_red=-50.0, paint_blue=-50.0)
+    red, middle, blue = green[0, :, 0, 0].tolist()
+    assert middle > red + 0.2
+    assert middle > blue + 0.2
+    assert green.mean().item() == pytest.approx(stone.mean().item(), abs=0.01)
+
+
+def test_white_and_black_take_no_paint() -> None:
+    colours = [
+        from_grey(graded(plain(x, x, x), paint=50.0, paint_red=50.0, paint_blue=-50.0)).max().item()
+        for x in (0.0, 0.5, 0.95, -0.95)
+    ]
+    assert colours[0] > colours[1] > 3 * max(colours[2:])
+
+
+def test_the_grade_knows_the_sound_and_the_picture() -> None:
+    torch.manual_seed(0)
+    head = GradeHead(4, 8)
+    torch.nn.init.normal_(head.mlp[2].weight)
+    features, style, source = noise(2, 4, 8, 8), noise(2, 8), noise(2, 3, 32, 32)
+    said = head(features, style, source)
+    assert said.shape == (2, bounds.GRADE_VALUES)
+    for other in (head(features, style.flip(0), source), head(features, style, source.flip(0))):
+        assert (said - other).abs().max() > 0.01
 
 
 # Streaks
@@ -148,16 +199,16 @@ def test_streaks_fall_with_their_slant() -> None:
 
 
 def test_streaks_reach_the_picture() -> None:
-    torch.manual_seed(0)
-    network = Generator(GeneratorConfig(width=4, blocks=2, encoder_blocks=1), 8).eval()
-    source, loud = plain(-0.2, -0.2, -0.2, size=64), F.normalize(torch.ones(1, 8), dim=1)
-    with torch.no_grad():
-        network.decoder.head.weight.zero_()
-        assert network.decoder.head.bias is not None
-        network.decoder.head.bias.copy_(torch.tensor([0.0, 0.0, 0.0, 50.0, 50.0]))
-        made = network(source, loud)
-    brighter = (made - source).mean(dim=1)[0]
+    source = plain(-0.2, -0.2, -0.2, size=64)
+    brighter = (drawn(source, streaks=50.0) - source).mean(dim=1)[0]
     assert torch.corrcoef(torch.stack([brighter.flatten(), streak_field()[:64, :64].flatten()]))[0, 1] > 0.8
+
+
+def test_the_grade_can_hold_the_rain_back() -> None:
+    change, grades = torch.zeros(2, bounds.CHANGE_CHANNELS, 4, 4), torch.zeros(2, bounds.GRADE_VALUES)
+    grades[:, 6] = torch.tensor([50.0, -50.0])
+    wet, dry = streak_strength(change, grades)
+    assert dry.max() < 0.1 * wet.min()
 
 
 def test_shifted_streaks_lie_elsewhere() -> None:

@@ -10,6 +10,7 @@ import torch
 from tests.training.test_step import random_batch, shrunken
 from training.average import Average
 from training.config import PRESETS, TrainingConfig
+from training.networks.running_norm import running_norms
 from training.slices import among_all
 from training.step import Networks, make_optimizers, train_step
 
@@ -17,8 +18,10 @@ BATCH = 4
 STEPS = 4  # the step in which every term is there: NCE, identity and mix need not be in every one
 
 
-def gradients(config: TrainingConfig, slices: int) -> tuple[dict[str, torch.Tensor], dict[str, float]]:
-    """The gradients that one step leaves, and what it says."""
+def gradients(
+    config: TrainingConfig, slices: int
+) -> tuple[dict[str, torch.Tensor], list[torch.Tensor], dict[str, float]]:
+    """The gradients that one step leaves, the statistics of the norms, and what it says."""
     torch.manual_seed(0)
     networks = Networks(config).train()
     tell_apart(networks, random_batch(config, BATCH)["waveform"])
@@ -26,7 +29,10 @@ def gradients(config: TrainingConfig, slices: int) -> tuple[dict[str, torch.Tens
     rng = torch.Generator().manual_seed(3)
     said = train_step(networks, make_optimizers(networks, sliced), random_batch(config, BATCH), sliced, STEPS, rng)
     found = {name: p.grad.clone() for name, p in networks.named_parameters() if p.grad is not None}
-    return found, said
+    statistics = [
+        torch.stack([norm.mean, norm.variance, norm.steps.expand_as(norm.mean)]) for norm in running_norms(networks)
+    ]
+    return found, statistics, said
 
 
 def tell_apart(networks: Networks, waveforms: torch.Tensor) -> None:
@@ -57,13 +63,17 @@ def all_terms(preset: str) -> TrainingConfig:
 )
 def test_the_slices_gradients_add_up_to_the_batchs(preset: str, slices: int) -> None:
     config = all_terms(preset)
-    (whole, said), (parts, said_of_parts) = gradients(config, 1), gradients(config, slices)
+    (whole, statistics, said), (parts, statistics_of_parts, said_of_parts) = (
+        gradients(config, number) for number in (1, slices)
+    )
     assert whole.keys() == parts.keys()
     for network in {name.split(".")[0] for name in whole}:
         together = torch.cat([g.flatten() for name, g in whole.items() if name.split(".")[0] == network])
         summed = torch.cat([parts[name].flatten() for name in whole if name.split(".")[0] == network])
         # rounding: a generator's deep norms multiply it about 10,000 times
         assert (summed - together).norm() < (5e-3 if network == "generator" else 1e-4) * together.norm(), network
+    for together, summed in zip(statistics, statistics_of_parts, strict=True):
+        assert torch.allclose(together, summed, rtol=1e-3, atol=1e-5)
     assert said_of_parts == pytest.approx(said, rel=1e-4, abs=1e-6)
 
 

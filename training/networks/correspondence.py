@@ -44,3 +44,12 @@ def mixed_targets(weight: Tensor, partner: Tensor) -> Tensor:
     """Targets [B, B] of sounds mixed as weight * own + (1 - weight) * partner's."""
     eye = torch.eye(len(weight), device=weight.device)
     return weight[:, None] * eye + (1 - weight)[:, None] * eye[partner]
+
+
+def between(first: Tensor, second: Tensor, weight: Tensor) -> Tensor:
+    """The direction at `weight` [B, 1] of the way from `second` to `first` ([B, E], length 1), by its angle (slerp).
+
+    The sum of the two, normalised, would turn fastest in the middle: a quarter of rain would be no rain at all.
+    """
+    angle = torch.acos((first * second).sum(dim=1, keepdim=True).clamp(-0.999, 0.999))
+    return F.normalize(torch.sin(weight * angle) * first + torch.sin((1 - weight) * angle) * second, dim=-1)

@@ -10,16 +10,19 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from training.config import GeneratorConfig
-from training.networks.look import draw_look
+from training.networks.look import CHANGE_CHANNELS, GradeHead, draw_look, streak_strength, with_streaks
+from training.networks.running_norm import RunningNorm
 from training.networks.streaks import FIELD_SIZE, streak_field
 
 FIELD_CELLS = FIELD_SIZE // 4  # the field of streaks repeats every 64 content cells
 SOURCE_CHANNELS = 4 * 4 * 3  # the source's pixels, 4 x 4 of them folded into each content cell
 SPIKE = 4.0  # standard deviations
+THRESHOLD = 1.5  # how far a pixel may lie from the others in the logit of its mask: 9 dB of the driving sound
 EXTRA_CHANNELS = SOURCE_CHANNELS + 4 * 4  # and the field of streaks
 
 
 PaddingMode = Literal["reflect", "zeros"]
+Norm = Literal["instance", "running"]
 
 
 class Blur(nn.Module):
@@ -53,7 +56,7 @@ class Modulation(nn.Module):
 
 
 class ConvNorm(nn.Module):
-    """Convolution (padded by reflection), instance norm without affine, and (if a sound is given) its modulation."""
+    """Convolution (padded by reflection), a norm without affine, and (if a sound is given) its modulation."""
 
     def __init__(
         self,
@@ -63,10 +66,11 @@ class ConvNorm(nn.Module):
         stride: int = 1,
         embedding_dim: int = 0,
         padding: PaddingMode = "reflect",
+        norm: Norm = "instance",
     ) -> None:
         super().__init__()
         self.conv = nn.Conv2d(inputs, outputs, kernel, stride, kernel // 2, padding_mode=padding)
-        self.norm = nn.InstanceNorm2d(outputs)
+        self.norm: nn.Module = RunningNorm(outputs) if norm == "running" else nn.InstanceNorm2d(outputs)
         self.modulation = Modulation(embedding_dim, outputs) if embedding_dim else None
 
     def forward(self, x: Tensor, style: Tensor | None = None) -> Tensor:
@@ -79,10 +83,10 @@ class ConvNorm(nn.Module):
 
 
 class ResidualBlock(nn.Module):
-    def __init__(self, channels: int, embedding_dim: int = 0) -> None:
+    def __init__(self, channels: int, embedding_dim: int = 0, norm: Norm = "instance") -> None:
         super().__init__()
-        self.first = ConvNorm(channels, channels, 3, embedding_dim=embedding_dim)
-        self.second = ConvNorm(channels, channels, 3, embedding_dim=embedding_dim)
+        self.first = ConvNorm(channels, channels, 3, embedding_dim=embedding_dim, norm=norm)
+        self.second = ConvNorm(channels, channels, 3, embedding_dim=embedding_dim, norm=norm)
 
     def forward(self, x: Tensor, style: Tensor | None = None) -> Tensor:
         return x + self.second(F.relu(self.first(x, style)), style)
@@ -103,13 +107,13 @@ class ContentEncoder(nn.Module):
         width = config.width
         stride = 1 if config.antialias else 2
         self.masked = config.output == "masked"
-        self.stem = ConvNorm(3, width, 7)
+        self.stem = ConvNorm(3, width, 7, norm=config.norm)
         padding: PaddingMode = "zeros" if config.zero_padded_sampling else "reflect"
-        self.down1 = ConvNorm(width, width * 2, 3, stride, padding=padding)
-        self.down2 = ConvNorm(width * 2, width * 4, 3, stride, padding=padding)
+        self.down1 = ConvNorm(width, width * 2, 3, stride, padding=padding, norm=config.norm)
+        self.down2 = ConvNorm(width * 2, width * 4, 3, stride, padding=padding, norm=config.norm)
         self.blur1: nn.Module = Blur(width * 2) if config.antialias else nn.Identity()
         self.blur2: nn.Module = Blur(width * 4) if config.antialias else nn.Identity()
-        self.blocks = nn.ModuleList(ResidualBlock(width * 4) for _ in range(config.encoder_blocks))
+        self.blocks = nn.ModuleList(ResidualBlock(width * 4, norm=config.norm) for _ in range(config.encoder_blocks))
         self.register_buffer("streaks", F.pixel_unshuffle(streak_field()[None, None], 4)[0], persistent=False)
 
     @property
@@ -158,9 +162,9 @@ class UpSampling(nn.Module):
     Nearest neighbours left a grid of 4 pixels in plain skies.
     """
 
-    def __init__(self, inputs: int, outputs: int, embedding_dim: int, padding: PaddingMode) -> None:
+    def __init__(self, inputs: int, outputs: int, embedding_dim: int, padding: PaddingMode, norm: Norm) -> None:
         super().__init__()
-        self.layer = ConvNorm(inputs, outputs, 3, embedding_dim=embedding_dim, padding=padding)
+        self.layer = ConvNorm(inputs, outputs, 3, embedding_dim=embedding_dim, padding=padding, norm=norm)
 
     def forward(self, x: Tensor, style: Tensor | None) -> Tensor:
         x = F.interpolate(x, scale_factor=2.0, mode="bilinear", align_corners=False)
@@ -180,10 +184,9 @@ class Decoder(nn.Module):
     "concat" is the authors' form: the tiled embedding is concatenated after all blocks and the next instance norm
     subtracts most of it. "modulated" fuses by a 1x1 convolution without a norm and repeats the sound after every norm.
 
-    A "masked" output changes the source by y = x + m (c - x): c is the look of the sound, drawn as a change of
-    the source's own tone and of streaks that fall over it, and m = sigmoid(a + logit(length of the embedding)) lets
-    each pixel have its own loudness from which on it takes that look. m rises with loudness everywhere and vanishes
-    with silence.
+    A "masked" output changes the source by y = x + m (c - x): c is the look of the sound (training/networks/look.py),
+    and m = sigmoid(a + logit(length of the embedding)) lets each pixel have its own loudness from which on it takes
+    that look. m rises with loudness everywhere and vanishes with silence.
     """
 
     def __init__(self, config: GeneratorConfig, embedding_dim: int) -> None:
@@ -191,20 +194,20 @@ class Decoder(nn.Module):
         width, self.masked = config.width, config.output == "masked"
         self.modulated = config.conditioning == "modulated"
         style_dim = embedding_dim if self.modulated else 0
-        content = width * 4 + (SOURCE_CHANNELS if self.masked else 0)
         channels = width * 4
         if self.modulated:
-            self.fusion: nn.Module = nn.Conv2d(content + embedding_dim, channels, 1)
+            self.fusion: nn.Module = nn.Conv2d(channels + embedding_dim, channels, 1)
         else:
             self.fusion = nn.Identity()
-            channels = content + embedding_dim
+            channels = channels + embedding_dim
         blocks = config.blocks - config.encoder_blocks
-        self.blocks = nn.ModuleList(ResidualBlock(width * 4, style_dim) for _ in range(blocks))
+        self.blocks = nn.ModuleList(ResidualBlock(width * 4, style_dim, config.norm) for _ in range(blocks))
         up1, up2 = (width * 4, width * 2) if config.wide_up_path else (width * 2, width)
         padding: PaddingMode = "zeros" if config.zero_padded_sampling else "reflect"
-        self.up1 = UpSampling(channels, up1, style_dim, padding)
-        self.up2 = UpSampling(up1, up2, style_dim, padding)
-        inputs, outputs = (up2 + 3, 5) if self.masked else (up2, 3)
+        self.up1 = UpSampling(channels, up1, style_dim, padding, config.norm)
+        self.up2 = UpSampling(up1, up2, style_dim, padding, config.norm)
+        inputs, outputs = (up2 + 3, CHANGE_CHANNELS) if self.masked else (up2, 3)
+        self.grade = GradeHead(channels, embedding_dim) if self.masked else None
         self.head = JoinedConvolution(inputs, outputs, 7, padding=3, padding_mode="reflect")
         if self.masked:
             nn.init.zeros_(self.head.bias)  # type: ignore[arg-type]
@@ -215,37 +218,41 @@ class Decoder(nn.Module):
 
     def outputs(self, content: Tensor, embedding: Tensor) -> tuple[Tensor, Tensor | None]:
         """The picture, and the mask [B, 1, H, W] where there is one."""
-        change, length = self._change(content, embedding)
-        if not self.masked:
+        change, grade, length = self._change(content, embedding)
+        if grade is None:
             return torch.tanh(change), None
         source, streaks = self._beneath(content)
         mask = self._mask(change, length)
-        return source + mask * (draw_look(change, source, streaks) - source), mask
+        look = with_streaks(draw_look(change, grade, source), streak_strength(change, grade) * streaks)
+        return source + mask * (look - source), mask
 
     def with_reach(self, content: Tensor, embedding: Tensor) -> tuple[Tensor, Tensor]:
         """The picture (masked output only), and how much brighter a full streak would make it: [B, 3, H, W] both."""
-        change, length = self._change(content, embedding)
+        change, grade, length = self._change(content, embedding)
+        assert grade is not None, "only a masked output has streaks"
         source, streaks = self._beneath(content)
         mask = self._mask(change, length)
-        dry, wet = (draw_look(change, source, torch.full_like(streaks, full)) for full in (0.0, 1.0))
-        picture = source + mask * (draw_look(change, source, streaks) - source)
-        return picture, (mask * (wet - dry)).clamp(min=0)
+        dry, strength = draw_look(change, grade, source), streak_strength(change, grade)
+        picture = source + mask * (with_streaks(dry, strength * streaks) - source)
+        return picture, mask * (with_streaks(dry, strength) - dry)
 
-    def _change(self, content: Tensor, embedding: Tensor) -> tuple[Tensor, Tensor]:
-        """What the head draws [B, outputs, H, W], and the embedding's length [B, 1]."""
+    def _change(self, content: Tensor, embedding: Tensor) -> tuple[Tensor, Tensor | None, Tensor]:
+        """What the head draws [B, outputs, H, W], the grade [B, GRADE_VALUES] and the embedding's length [B, 1]."""
         length = embedding.norm(dim=-1, keepdim=True)
         style = embedding
         if self.masked:  # sqrt(E) times the unit vector has entries around 1, like the normed features that it steers
             style = embedding / length.clamp(min=1e-6) * embedding.shape[1] ** 0.5
         tiled = style[:, :, None, None].expand(-1, -1, *content.shape[2:])
-        seen = content[:, :-16] if self.masked else content
+        # Not the pixels folded into it: at a quarter of their size they alias, and edges grow waves.
+        seen = content[:, :-EXTRA_CHANNELS] if self.masked else content
         x = self.fusion(torch.cat([seen, tiled.to(content.dtype)], dim=1))
         for block in self.blocks:
             x = block(x, style)
-        x = self.up2(self.up1(x, style), style)
-        if not self.masked:
-            return self.head(x), length
-        return self.head(x, self._unfolded(content)[:, :3]).float(), length
+        drawn = self.up2(self.up1(x, style), style)
+        if self.grade is None:
+            return self.head(drawn), None, length
+        source = self._unfolded(content)[:, :3]
+        return self.head(drawn, source).float(), self.grade(x, style, source.float()), length
 
     def _unfolded(self, content: Tensor) -> Tensor:
         """The source's pixels and the streaks that the content carries: [B, 4, H, W]."""
@@ -257,7 +264,7 @@ class Decoder(nn.Module):
 
     def _mask(self, change: Tensor, length: Tensor) -> Tensor:
         strength = length.clamp(1e-6, 0.9995)[:, :, None, None]
-        threshold = 3 * torch.tanh(change[:, 3:4])  # bounded: a mask that can close for good stops learning
+        threshold = THRESHOLD * torch.tanh(change[:, 1:2])  # bounded: a mask that can close stops learning
         return torch.sigmoid(threshold + torch.log(strength / (1 - strength)))
 
 
