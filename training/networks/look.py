@@ -31,11 +31,10 @@ class GradeHead(nn.Module):
 
     def __init__(self, channels: int, embedding_dim: int, hidden: int = 64) -> None:
         super().__init__()
-        self.mlp = nn.Sequential(
-            nn.Linear(channels + embedding_dim + 6, hidden), nn.ReLU(), nn.Linear(hidden, GRADE_VALUES)
-        )
-        nn.init.zeros_(self.mlp[2].weight)
-        nn.init.zeros_(self.mlp[2].bias)
+        first, last = nn.Linear(channels + embedding_dim + 6, hidden), nn.Linear(hidden, GRADE_VALUES)
+        nn.init.zeros_(last.weight)
+        nn.init.zeros_(last.bias)
+        self.mlp = nn.Sequential(first, nn.ReLU(), last)
 
     def forward(self, features: Tensor, style: Tensor, source: Tensor) -> Tensor:
         mean = source.mean(dim=(2, 3))
