@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from torch.utils.data import default_collate
 from torch.utils.tensorboard import SummaryWriter
 from tqdm import tqdm
 
@@ -21,7 +22,8 @@ from training.compiled import compile_networks
 from training.conditions import load_conditions
 from training.config import TrainingConfig
 from training.correspond import even_out_mixes, train_correspondence
-from training.dataset import CoOccurrences, batches
+from training.dataset import Batch, CoOccurrences, batches, crop_at
+from training.networks.running_norm import running_norms, settle
 from training.pretrained import load_published
 from training.samples import has_held_out, sample_sheet
 from training.step import Networks, Optimizers, make_optimizers, train_step
@@ -29,6 +31,7 @@ from training.stream import Stream, require_streamable, streamed_batches
 from training.warmup import warm_up_discriminators
 
 LOG_STEPS = 20
+SETTLING_PICTURES = 8
 
 
 def train(
@@ -90,6 +93,7 @@ def train(
             networks.audio_encoder.requires_grad_(not networks.audio_frozen)
         if config.warmup_steps:
             warm_up_discriminators(networks, dataset, config, device)
+        _settle_norms(networks, dataset, config, device)
         _take_those_of_the_first(networks)
         average.generator.load_state_dict(networks.generator.state_dict())
         average.audio_encoder.load_state_dict(networks.audio_encoder.state_dict())
@@ -171,6 +175,21 @@ def _join_processes() -> tuple[int, int, torch.device]:
     if ranks > 1:
         torch.distributed.init_process_group("nccl" if cuda else "gloo")
     return rank, ranks, device
+
+
+@torch.no_grad()
+def _settle_norms(networks: Networks, dataset: CoOccurrences, config: TrainingConfig, device: torch.device) -> None:
+    """Let the generators' norms begin with the statistics of the run's first pictures, if they have none yet."""
+    norms = [norm for norm in running_norms(networks) if not norm.steps]
+    if not norms:
+        return
+    crop = crop_at(config.data, 0.0)
+    drawn: Batch = default_collate([dataset[draw, crop] for draw in range(SETTLING_PICTURES)])
+    batch = {name: values.to(device) for name, values in drawn.items()}
+    networks.eval()
+    embedding = networks.conditioner(networks.audio_encoder(batch["waveform"]), batch.get("condition"))
+    generators = [made for made in (networks.generator, networks.back_generator) if made is not None]
+    settle(norms, lambda: [generator(batch["source"], embedding) for generator in generators])
 
 
 def _take_those_of_the_first(networks: Networks) -> None:

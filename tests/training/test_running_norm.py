@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import pytest
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from tests.training.test_networks import noise
-from training.networks.running_norm import EPSILON, MOMENTUM, RunningNorm, take_statistics
+from training.networks.running_norm import EPSILON, MOMENTUM, RunningNorm, running_norms, settle, take_statistics
 
 
 def taught(*maps: Tensor) -> RunningNorm:
@@ -74,3 +74,14 @@ def test_only_what_is_learned_from_counts() -> None:
     assert not torch.equal(norm.mean, before)
     again = (x - norm.mean[:, None, None]) / (norm.variance + EPSILON).sqrt()[:, None, None]
     assert torch.allclose(norm(x), again, atol=1e-5)
+
+
+def test_norms_of_many_layers_settle_one_after_the_other() -> None:
+    torch.manual_seed(0)
+    layers = nn.Sequential(*(part for _ in range(8) for part in (nn.Conv2d(4, 4, 3), RunningNorm(4))))
+    norms = running_norms(layers)
+    settle(norms, lambda: layers(noise(2, 4, 64, 64)))
+    assert all(norm.steps == 1 for norm in norms)
+    assert layers(2 * noise(2, 4, 64, 64)).std().item() == pytest.approx(2, rel=0.2)
+    layers(noise(2, 4, 64, 64))
+    assert all(norm.steps == 1 for norm in norms)  # nothing is taken by itself any more
