@@ -138,6 +138,8 @@ def _nce(
 ) -> Tensor:
     """L_NCE(Genc, P, X): patches of the output against those of what it was made from."""
     _, queries = networks.generator.encoder.features(output.to(keys[0].dtype), nce_only=True)
+    if config.generator.norm == "running":  # else more light or a veil over all would count as lost structure
+        queries, keys = ([F.instance_norm(features) for features in maps] for maps in (queries, keys))
     places = draw_places(keys, config.losses.nce_patches, rng)
     with torch.no_grad():
         key_patches = networks.projector(keys, places)

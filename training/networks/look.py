@@ -22,7 +22,7 @@ VEIL_TINT = 0.05  # how far red and blue of the veil may lie from grey
 VEIL_MOST = 0.92  # of a pixel that the veil may hide: what lies beneath shows through snow, too
 PAINT_COLOUR = 0.3  # how far red and blue of the paint may lie from grey, where the picture is neither white nor black
 PAINT_MOST = 0.6  # of a pixel's own colour that paint may replace; its lightness stays
-SHARE_START = -3.0  # logit of both shares when training begins: 5 %
+SHARE_START = -2.0  # logit of both shares when training begins: 12 %
 LIMIT = 0.97  # nothing is drawn lighter or darker, so that every tone has a logit
 
 
@@ -82,7 +82,7 @@ def _logit(tone: Tensor) -> Tensor:
 
 def _share(change: Tensor, density: Tensor) -> Tensor:
     """What a pixel takes, 0 to 1: by its place [B, 1, H, W], and as dense as the grade has it all over the picture."""
-    return torch.sigmoid(change + SHARE_START + 4 * density)
+    return torch.sigmoid(change + SHARE_START + 3 * density)
 
 
 def _off_grey(red_and_blue: Tensor) -> Tensor:
