@@ -40,7 +40,7 @@ local function announce(id, name)
   local data = '{"id":"' .. id .. '","state":"' .. f[1] .. '","progress":{"done":' .. f[2] .. ',"total":' .. f[3]
     .. ',"unit":"' .. f[4] .. '"},"error":' .. (f[5] or 'null') .. '}'
   redis.call('XADD', P .. 'events:' .. id, 'MAXLEN', '~', 1000, '*', 'event', name, 'data', data)
-  redis.call('PUBLISH', P .. 'news', id)
+  redis.call('PUBLISH', P .. 'news', id .. ' ' .. f[1])
 end
 local function count(name, id, ...)
   local kind = redis.call('HGET', P .. 'job:' .. id, 'kind') or 'picture'

@@ -31,7 +31,12 @@ def make_picture(desk: Desk, lease: Lease) -> Made:
         with watch.measure("decode"):
             wait([decoding])  # whatever comes next: its files may be erased then
     waveforms = decoding.result()
-    stylizations = stylize_picture(engine, seen, waveforms, request, lambda done, _total: lease.progress(done))
+
+    def progress(done: int, total: int) -> None:
+        if done < total:  # the last is told with the job's end
+            lease.progress(done)
+
+    stylizations = stylize_picture(engine, seen, waveforms, request, progress)
     results: list[StoredResult] = []
     while True:
         with watch.measure("stylize"):
