@@ -4,7 +4,8 @@ from concurrent.futures import wait
 
 from service.jobs.lease import Lease
 from service.jobs.record import JobRecord, StoredResult
-from service.media.image import MEDIA_TYPES, encode_image
+from service.media.image import MEDIA_TYPES
+from service.media.image_writer import encode_image
 from service.model.sound import Waveform
 from service.observe.stages import stage
 from service.work.desk import Desk, Made, Stopwatch
