@@ -36,6 +36,7 @@ from service.webhooks.request import WebhookRequest, read_webhook
 from service.work.requests import PREVIEW_STEPS_DB, PictureRequest, PreviewRequest, VideoRequest
 
 _RETRY_AFTER_SECONDS: Final = 60
+_WORKERS_KEPT_SECONDS: Final = 1.0  # one that dies in it is missed no sooner than one that dies after it
 
 Look = ImageInfo | AudioInfo | VideoInfo
 
@@ -76,7 +77,7 @@ async def submit(
     defaults: values that the form may leave out. Raises every error that a bad request can have.
     """
     key = _idempotency_key(request, caller)
-    workers = await context.ready_workers(form.kind)
+    workers = await context.ready_workers(form.kind, _WORKERS_KEPT_SECONDS)
     job_id = uuid.uuid4().hex
     try:
         job = await _receive(request, context, caller, job_id, key, workers, form, defaults or {})

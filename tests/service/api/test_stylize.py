@@ -183,8 +183,10 @@ def test_what_is_no_form_gets_a_problem(http: TestClient, data_dir: Path, case: 
 def test_without_a_worker_jobs_are_refused_for_now(redis_url: str, data_dir: Path) -> None:
     with api(redis_url, data_dir) as http:
         answer = http.post("/stylize", files=GOOD)
-    assert (answer.status_code, answer.json()["type"]) == (503, "/problems/unavailable")
-    assert int(answer.headers["Retry-After"]) > 0
+        assert (answer.status_code, answer.json()["type"]) == (503, "/problems/unavailable")
+        assert int(answer.headers["Retry-After"]) > 0
+        with somebody_at_work(redis_url):  # who is there from now on counts from now on
+            assert http.post("/stylize", files=GOOD).status_code == 202
 
 
 def test_a_full_queue_refuses_for_now(redis_url: str, data_dir: Path) -> None:
