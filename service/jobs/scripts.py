@@ -65,7 +65,7 @@ add(id, 0, 1)
 redis.call('ZADD', P .. 'due', stamp(t + grace), id)
 hold(id, who, stamp(t))
 count('accepted', id)
-announce(id, 'state')
+log(id, 'state')  -- nobody can wait for it yet
 return {'new', id}
 """
 )
@@ -141,7 +141,7 @@ if verdict ~= 'held' then
 end
 local done = redis.call('HGET', job, 'done')
 for i = 6, #ARGV, 2 do redis.call('HSET', job, ARGV[i], ARGV[i + 1]) end
-if redis.call('HGET', job, 'done') ~= done then announce(id, 'progress') end
+if redis.call('HGET', job, 'done') ~= done then log(id, 'progress') end  -- the end, which follows, is announced
 if ARGV[4] == 'succeeded' then learn(id) end
 finish(id, ARGV[4], tonumber(ARGV[5]))
 return 'held'
