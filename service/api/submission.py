@@ -36,6 +36,7 @@ from service.webhooks.request import WebhookRequest, read_webhook
 from service.work.requests import PREVIEW_STEPS_DB, PictureRequest, PreviewRequest, VideoRequest
 
 _RETRY_AFTER_SECONDS: Final = 60
+_WORKERS_KEPT_SECONDS: Final = 1.0  # one that dies in it is missed no sooner than one that dies after it
 
 Look = ImageInfo | AudioInfo | VideoInfo
 
@@ -76,7 +77,7 @@ async def submit(
     defaults: values that the form may leave out. Raises every error that a bad request can have.
     """
     key = _idempotency_key(request, caller)
-    workers = await context.ready_workers(form.kind)
+    workers = await context.ready_workers(form.kind, _WORKERS_KEPT_SECONDS)
     job_id = uuid.uuid4().hex
     try:
         job = await _receive(request, context, caller, job_id, key, workers, form, defaults or {})
@@ -116,8 +117,7 @@ async def _receive(
     webhook = read_webhook(received.texts, context.settings)
     _check_counts(parameters, received, context.settings)
     _check_model(parameters.model, workers, context.settings)
-    looks = await _probe_and_sync(received.files, folder, context)
-    await run_in_threadpool(context.storage.sync_names, job_id)
+    looks = await _probe_and_sync(received.files, job_id, context)
     return NewJob(
         id=job_id,
         parameters=parameters.model_dump(mode="json"),
@@ -229,8 +229,12 @@ def _check_model(name: str | None, workers: Sequence[WorkerReport], settings: Se
         )
 
 
-async def _probe_and_sync(files: Sequence[StoredInput], folder: Path, context: Context) -> list[Look]:
-    """Look at every file while it goes to the disk; raises the first one's error, in the order of the form."""
+async def _probe_and_sync(files: Sequence[StoredInput], job_id: str, context: Context) -> list[Look]:
+    """Look at every file while it goes to the disk; raises the first one's error, in the order of the form.
+
+    Contents and names go there at the same time: the disk takes them all together, where one after the other waits
+    for it five times (docs/log.md).
+    """
     probes: dict[str, Callable[[Path], Look]] = {
         "image": context.sandbox.probe_image,
         "audio": context.sandbox.probe_audio,
@@ -238,9 +242,11 @@ async def _probe_and_sync(files: Sequence[StoredInput], folder: Path, context: C
     }
 
     async def probe(stored: StoredInput) -> Look:
-        return await anyio.to_thread.run_sync(probes[stored.field], folder / stored.sha256, limiter=context.probes)
+        path = context.storage.input_path(job_id, stored.sha256)
+        return await anyio.to_thread.run_sync(probes[stored.field], path, limiter=context.probes)
 
-    syncs = [run_in_threadpool(sync, folder / stored.sha256) for stored in files]
+    contents = [context.storage.input_path(job_id, stored.sha256) for stored in files]
+    syncs = [run_in_threadpool(sync, path) for path in [*contents, *context.storage.folders(job_id)]]
     outcomes = await asyncio.gather(*map(probe, files), *syncs, return_exceptions=True)
     for outcome in outcomes:
         if isinstance(outcome, BaseException):

@@ -40,10 +40,9 @@ class Storage:
             (folder / part).mkdir(parents=True, mode=0o700)
         return folder / "inputs"
 
-    def sync_names(self, job_id: str) -> None:
-        """Make the names of the job's uploads survive a power cut, as `sync` does for what is in them."""
-        for folder in (self._jobs / job_id / "inputs", self._jobs / job_id, self._jobs):
-            sync(folder)
+    def folders(self, job_id: str) -> tuple[Path, ...]:
+        """Those that hold the names of the job's uploads; `sync` each, and the names survive a power cut."""
+        return self._jobs / job_id / "inputs", self._jobs / job_id, self._jobs
 
     def input_path(self, job_id: str, sha256: str) -> Path:
         """Where an upload lies."""

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from service.jobs.storage import Storage
+from service.jobs.storage import Storage, sync
 
 JOB = "1" * 32
 
@@ -22,7 +22,8 @@ def storage(tmp_path: Path) -> Storage:
 def test_uploads_lie_where_the_worker_looks(storage: Storage) -> None:
     folder = storage.begin(JOB)
     (folder / "abc").write_bytes(b"upload")
-    storage.sync_names(JOB)
+    for folder in storage.folders(JOB):
+        sync(folder)
     assert storage.input_path(JOB, "abc").read_bytes() == b"upload"
 
 
