@@ -249,7 +249,7 @@ def test_a_full_disk_is_not_the_clients_fault(
     def no_space(_: Path) -> None:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr("service.api.submission.sync", no_space)
+    monkeypatch.setattr("service.jobs.storage._sync", no_space)
     answer = http.post("/stylize", files=GOOD)
     assert (answer.status_code, answer.json()["type"]) == (503, "/problems/unavailable")
     assert int(answer.headers["Retry-After"]) > 0
