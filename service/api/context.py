@@ -17,6 +17,7 @@ from service.errors import Unavailable
 from service.jobs.connection import AsyncClient, connect_async
 from service.jobs.events import Newsroom
 from service.jobs.intake import Intake
+from service.jobs.open_storage import open_storage
 from service.jobs.presence import Roster, WorkerReport
 from service.jobs.queue import QUEUES, make_queue
 from service.jobs.record import JobRecord, JobState, Kind
@@ -99,8 +100,8 @@ Using = Annotated[Context, Depends(get_context)]
 @asynccontextmanager
 async def open_context(settings: Settings, redis_url: str) -> AsyncIterator[Context]:
     """Everything of one API process, with its background tasks; raises OSError if nothing can be stored."""
-    storage = Storage(settings.data_dir)
-    storage.prepare()
+    storage = open_storage(settings)
+    await run_in_threadpool(storage.prepare)
     client = connect_async(redis_url)
     context = Context(
         settings=settings,
@@ -128,6 +129,7 @@ async def open_context(settings: Settings, redis_url: str) -> AsyncIterator[Cont
             await asyncio.gather(*tasks)
         await client.aclose()
         context.queue.close()
+        await run_in_threadpool(storage.close)
         await run_in_threadpool(context.sandbox.close)
 
 

@@ -54,6 +54,7 @@ class Lease:
         self._terms = terms
         self._keep = client.register_script(scripts.KEEP)
         self._finish = client.register_script(scripts.FINISH)
+        self._release = client.register_script(scripts.RELEASE)
 
     def progress(self, done: int, total: int | None = None) -> None:
         """Say how much is done, and learn whether to go on; called between the model's runs.
@@ -71,6 +72,10 @@ class Lease:
             seconds=seconds,
             done=self.record.total if done is None else done,
         )
+
+    def give_back(self) -> None:
+        """Queue the job again, unharmed: what is in its way is no fault of it."""
+        self._check(self._release(args=self._held_by()))
 
     def fail(self, problem: dict[str, Any]) -> None:
         """End the job with a problem document."""

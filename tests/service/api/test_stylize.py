@@ -257,7 +257,7 @@ def test_uploads_and_their_names_are_on_the_disk_before_the_record_is_written(
         sync(path)
         synced.append((path, client.keys("adis:job:*")))
 
-    monkeypatch.setattr("service.api.submission.sync", sync_slowly)
+    monkeypatch.setattr("service.jobs.storage.sync", sync_slowly)
     job_id = http.post("/stylize", files=GOOD).json()["id"]
     jobs = data_dir / "jobs"
     inputs = jobs / job_id / "inputs"
@@ -271,7 +271,7 @@ def test_a_full_disk_is_not_the_clients_fault(
     def no_space(_: Path) -> None:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr("service.api.submission.sync", no_space)
+    monkeypatch.setattr("service.jobs.storage.sync", no_space)
     answer = http.post("/stylize", files=GOOD)
     assert (answer.status_code, answer.json()["type"]) == (503, "/problems/unavailable")
     assert int(answer.headers["Retry-After"]) > 0
