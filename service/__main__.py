@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from pydantic import ValidationError
 
 from service import __version__
+from service.jobs.open_storage import StoreNotInstalled, check_store
 from service.observe.logs import set_up_logging
 from service.observe.tracing import TracingNotInstalled, check_installed
 from service.settings import Settings, get_settings
@@ -65,6 +66,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
             check_installed()
         except TracingNotInstalled as exc:
             return _refuse(str(exc), 2)
+    try:
+        check_store(settings)
+    except StoreNotInstalled as exc:
+        return _refuse(str(exc), 2)
     return _run(options.part, settings, options.fd)
 
 

@@ -17,6 +17,7 @@ StylizationError
 ├── Conflict               409  the job's state does not allow it
 ├── QueueFull              503  try again later (Retry-After)
 ├── Unavailable            503  a part of the service does not answer (Retry-After)
+│   └── StorageUnavailable 503  the object store does not answer; a job that meets that waits, and does not fail
 ├── LostTooOften           500  the job took several workers down with it
 ├── BundleError            500  a model bundle is damaged or of another format: refused at start-up
 └── ProviderError          500  no wanted execution provider loads: refused at start-up
@@ -153,6 +154,11 @@ class Unavailable(StylizationError):
     status = 503
     type = "unavailable"
     title = "The service is not available"
+
+
+class StorageUnavailable(Unavailable):
+    type = "storage-unavailable"
+    title = "The storage is not available"
 
 
 class LostTooOften(StylizationError):

@@ -14,6 +14,7 @@ from service.media.limits import MEBIBYTE, MediaLimits
 from service.observe.logs import LogFormat
 
 Provider = Literal["tensorrt", "cuda", "openvino", "cpu"]
+HttpAddress = Annotated[str, StringConstraints(pattern=r"^https?://[^\s/?#@]+/?$")]
 Origin = Annotated[str, StringConstraints(pattern=r"^(\*|https?://[^\s/?#@]+)$")]
 
 
@@ -45,6 +46,16 @@ class Settings(BaseSettings):
     data_dir: Path = Field(
         default=Path("data"), description="folder for uploads, results and the embedded queue's data"
     )
+    storage: str | None = Field(
+        default=None,
+        pattern=r"^s3://[a-z0-9][a-z0-9.-]{1,61}[a-z0-9](/[\w!.*'()-]+)*/?$",
+        description="bucket for uploads and results, s3://bucket/prefix; none: `data_dir`, which all hosts then share",
+    )
+    s3_endpoint: HttpAddress | None = Field(default=None, description="address of a store that is not Amazon's")
+    s3_public_endpoint: HttpAddress | None = Field(
+        default=None, description="address at which clients reach the store, if it is another"
+    )
+    s3_redirect: bool = Field(default=True, description="send clients to the store for results, by signed links")
     redis_url: str | None = Field(default=None, description="Redis or Valkey to use; none: start an embedded Valkey")
     log_level: Literal["debug", "info", "warning", "error"] = Field(
         default="info", description="least severe message logged"
@@ -150,6 +161,12 @@ class Settings(BaseSettings):
     max_upload_pause_seconds: float = Field(
         default=30.0, gt=0, description="longest that an upload may pause before it is given up"
     )
+
+    @field_validator("storage", "s3_endpoint", "s3_public_endpoint", mode="before")
+    @classmethod
+    def _empty_is_none(cls, value: Any) -> Any:
+        """A compose file can leave a variable empty, and not out."""
+        return None if value == "" else value
 
     @field_validator("webhook_secret")
     @classmethod

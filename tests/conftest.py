@@ -1,10 +1,12 @@
-"""What several suites share: a real Valkey, started once for all of them."""
+"""What several suites share: a real Valkey, started once for all of them, and real object stores."""
 
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
 from service.jobs.connection import Client, connect
+from tests.support.object_store import ENVIRONMENT, ObjectStore, running_store
 from tests.support.valkey import running_valkey
 
 
@@ -26,3 +28,12 @@ def redis_url(valkey_url: str) -> str:
 def client(redis_url: str) -> Iterator[Client]:
     with connect(redis_url) as connected:
         yield connected
+
+
+@pytest.fixture
+def store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[ObjectStore]:
+    """An S3 server with an empty bucket, and its keys in the environment."""
+    for name, value in ENVIRONMENT.items():
+        monkeypatch.setenv(name, value)
+    with running_store(tmp_path / "store") as running:
+        yield running

@@ -30,7 +30,7 @@ def test_ports_are_published_on_the_loopback_address_alone(name: str) -> None:
 
 def test_every_image_runs_as_nobody_in_particular_and_is_checked() -> None:
     images = dict(re.findall(r"^FROM \S+ AS (\S+)\n(.*?)(?=^FROM |\Z)", DOCKERFILE, re.MULTILINE | re.DOTALL))
-    for target in ("api", "worker-cpu", "worker-gpu", "training"):
+    for target in ("api", "worker-cpu", "worker-gpu", "training", "store"):
         assert "USER 10001:10001" in images[target]
         assert "HEALTHCHECK" in images[target] or target == "training"
     built = {service["build"]["target"] for service in SERVICES.values() if "build" in service}
@@ -48,6 +48,16 @@ def test_the_settings_that_compose_sets_exist() -> None:
     known = {f"ADIS_{name.upper()}" for name in Settings.model_fields}
     for service in SERVICES.values():
         assert {name for name in service.get("environment", {}) if name.startswith("ADIS_")} <= known
+
+
+def test_every_process_of_the_service_knows_the_bucket_and_the_store_only_its_keys() -> None:
+    keys = {"AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"}
+    assert set(SERVICES["store"]["environment"]) == keys
+    for name, service in SERVICES.items():
+        if name == "api" or name.startswith("worker"):
+            given = service["environment"]
+            assert {"ADIS_STORAGE", "ADIS_S3_ENDPOINT", "ADIS_S3_PUBLIC_ENDPOINT", *keys} <= set(given)
+            assert {given[key] for key in keys} == {None}, "secrets come from the shell"
 
 
 def test_a_worker_is_given_longer_to_stop_than_it_takes() -> None:

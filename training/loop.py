@@ -73,10 +73,10 @@ def train(
     average = Average(networks, config.ema_images)
     optimizers = make_optimizers(networks, config)
     networks._backbone = [b.to(device) for b in networks._backbone]
-    images_seen = 0
-    if path.exists():
-        images_seen = _resume(path, config, networks, average, optimizers)
-    else:
+    resumed = path.exists()
+    images_seen = _resume(path, config, networks, average, optimizers) if resumed else 0
+    _begin_alike(images_seen if resumed else None, run)
+    if not resumed:
         if start_from is not None:
             values = checkpoint.load(start_from)
             checkpoint.restore(networks, {**values["networks"], **values["ema"]}, start_from)
@@ -190,6 +190,17 @@ def _settle_norms(networks: Networks, dataset: CoOccurrences, config: TrainingCo
     embedding = networks.conditioner(networks.audio_encoder(batch["waveform"]), batch.get("condition"))
     generators = [made for made in (networks.generator, networks.back_generator) if made is not None]
     settle(norms, lambda: [generator(batch["source"], embedding) for generator in generators])
+
+
+def _begin_alike(images_seen: int | None, run: Path) -> None:
+    """Raises CheckpointError if the processes, perhaps on several hosts, have found other checkpoints."""
+    if torch.distributed.is_initialized():
+        found: list[int | None] = [None] * torch.distributed.get_world_size()
+        torch.distributed.all_gather_object(found, images_seen)
+        if len(set(found)) > 1:
+            raise checkpoint.CheckpointError(
+                f"the processes find checkpoints of {found} pictures in {run}: all hosts must see one --run folder"
+            )
 
 
 def _take_those_of_the_first(networks: Networks) -> None:

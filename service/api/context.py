@@ -17,7 +17,8 @@ from service.errors import Unavailable
 from service.jobs.connection import AsyncClient, connect_async
 from service.jobs.events import Newsroom
 from service.jobs.intake import Intake
-from service.jobs.presence import WorkerReport, live_workers
+from service.jobs.open_storage import open_storage
+from service.jobs.presence import Roster, WorkerReport
 from service.jobs.queue import QUEUES, make_queue
 from service.jobs.record import JobRecord, JobState, Kind
 from service.jobs.storage import Storage
@@ -45,15 +46,24 @@ class Context:
     keys: KeyRing
     intake: Intake
     newsroom: Newsroom
+    roster: Roster
     storage: Storage
     queue: Celery
     sandbox: Sandbox
     probes: anyio.CapacityLimiter
 
-    async def ready_workers(self, kind: Kind | None) -> list[WorkerReport]:
-        """The workers that take jobs of that kind (None: of any) now; raises Unavailable if there are none."""
-        live = await live_workers(self.client)
-        ready = [worker for worker in live if worker.runtime and (kind is None or QUEUES[kind] in worker.queues)]
+    async def ready_workers(self, kind: Kind | None, kept_seconds: float = 0.0) -> list[WorkerReport]:
+        """The workers that take jobs of that kind (None: of any) now; raises Unavailable if there are none.
+
+        kept_seconds: how old the word of one that is ready may be.
+        """
+
+        def takes(worker: WorkerReport) -> bool:
+            return worker.runtime is not None and (kind is None or QUEUES[kind] in worker.queues)
+
+        ready = list(filter(takes, await self.roster.live(kept_seconds)))
+        if kept_seconds and not ready:  # one may have come since
+            ready = list(filter(takes, await self.roster.live()))
         if not ready:
             wanted = f"no worker for {QUEUES[kind]}" if kind else "no worker"
             raise Unavailable(
@@ -90,8 +100,8 @@ Using = Annotated[Context, Depends(get_context)]
 @asynccontextmanager
 async def open_context(settings: Settings, redis_url: str) -> AsyncIterator[Context]:
     """Everything of one API process, with its background tasks; raises OSError if nothing can be stored."""
-    storage = Storage(settings.data_dir)
-    storage.prepare()
+    storage = open_storage(settings)
+    await run_in_threadpool(storage.prepare)
     client = connect_async(redis_url)
     context = Context(
         settings=settings,
@@ -99,6 +109,7 @@ async def open_context(settings: Settings, redis_url: str) -> AsyncIterator[Cont
         keys=KeyRing(client),
         intake=Intake(client, settings.max_queue_length, settings.result_ttl_seconds, settings.max_queue_bytes),
         newsroom=Newsroom(client),
+        roster=Roster(client),
         storage=storage,
         queue=make_queue(redis_url, settings.longest_job_seconds),
         sandbox=Sandbox(settings.media_limits, kept=_PROBES_AT_ONCE),
@@ -118,6 +129,7 @@ async def open_context(settings: Settings, redis_url: str) -> AsyncIterator[Cont
             await asyncio.gather(*tasks)
         await client.aclose()
         context.queue.close()
+        await run_in_threadpool(storage.close)
         await run_in_threadpool(context.sandbox.close)
 
 

@@ -129,6 +129,7 @@ RESULT: Final[dict[str, Any]] = {
     "responses": {
         200: {"description": "The whole result", "content": _PICTURE_CONTENT | _VIDEO_CONTENT},
         206: {"description": "The range that was asked for"},
+        307: {"description": "Location is a link to the result in the bucket, good for 15 minutes"},
         304: {"description": "The copy that If-None-Match names is still good"},
         416: {"description": "The range lies beyond the result", "content": _PROBLEM_CONTENT},
     }

@@ -172,18 +172,22 @@ async def read_result(
     request: Request,
     context: Using,
     caller: Known,
+    redirect: Annotated[bool, Query(description="whether a link to the storage may be the answer")] = True,
 ) -> Response:
-    """The bytes of one result."""
+    """The bytes of one result, or, where results lie in an object store, a link to them that is good for a while."""
     record = await _read(context, caller, job_id)
-    return await send_result(request, context.storage, record, int(index) if index.isdecimal() else -1)
+    return await send_result(request, context.storage, record, int(index) if index.isdecimal() else -1, redirect)
 
 
 @router.delete("/jobs/{job_id}", status_code=204)
 async def delete_job(job_id: JobId, context: Using, caller: Known) -> Response:
     """Cancel a job that waits or runs, or forget one that has ended; in both cases erase its files."""
-    await _read(context, caller, job_id)
-    await context.intake.delete(job_id)
+    record = await _read(context, caller, job_id)
+    if not record.state.ended:  # then its record tells of it until it expires, and is there for another try
+        await context.intake.delete(job_id)
     await run_in_threadpool(context.storage.erase, job_id)
+    if record.state.ended:
+        await context.intake.delete(job_id)
     return Response(status_code=204)
 
 

@@ -7,8 +7,8 @@ import asyncio
 import contextlib
 import hashlib
 import os
-from collections.abc import AsyncIterator, Mapping
-from dataclasses import dataclass, field
+from collections.abc import AsyncIterator, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO, Final
 
@@ -51,12 +51,12 @@ class FormRules:
         return _FRAMING_BYTES + sum(rule.max_bytes * rule.max_count for rule in self.files.values())
 
 
-@dataclass
+@dataclass(frozen=True)
 class ReceivedForm:
     """files: what was stored, in the order of arrival, each under its hash. texts: (field, value) pairs."""
 
-    files: list[StoredInput] = field(default_factory=list)
-    texts: list[tuple[str, str]] = field(default_factory=list)
+    files: list[StoredInput]
+    texts: list[tuple[str, str]]
 
 
 @dataclass(frozen=True)
@@ -67,11 +67,7 @@ class _Begin:
     has_file_name: bool
 
 
-class _End:
-    """A part ends."""
-
-
-_Event = _Begin | bytes | _End
+_Event = _Begin | bytes
 
 
 async def receive_form(request: Request, folder: Path, rules: FormRules) -> ReceivedForm:
@@ -81,27 +77,25 @@ async def receive_form(request: Request, folder: Path, rules: FormRules) -> Rece
     malformed form), MissingField if it is empty, UploadStalled, or Starlette's ClientDisconnect.
     """
     parser = _Parser(request, rules)
-    form = ReceivedForm()
-    part: _TextPart | _FilePart | None = None
+    parts: list[_TextPart | _FilePart] = []
     try:
         async for chunk in _chunks(request, rules):
             for event in parser.feed(chunk):
-                match event:
-                    case _Begin():
-                        part = _begin_part(event, form, folder, rules)
-                    case bytes() if part is not None:
-                        await part.write(event)
-                    case _End() if part is not None:
-                        await part.end(form)
-                        part = None
+                if isinstance(event, _Begin):
+                    parts.append(_begin_part(event, parts, folder, rules))
+                elif parts:
+                    await parts[-1].write(event)
+        if not parser.ended:
+            if not parts:
+                raise MissingField("the form is empty; send at least the parts image and audio", field="image")
+            raise InvalidValue("the multipart form breaks off before its closing boundary; send all of it")
+        texts = [(part.name, part.text()) for part in parts if isinstance(part, _TextPart)]
+        files = [part for part in parts if isinstance(part, _FilePart)]
+        return ReceivedForm(await run_in_threadpool(lambda: [file.finish() for file in files]), texts)
     finally:
-        if part is not None:
-            part.close()
-    if not parser.ended:
-        if not form.files and not form.texts:
-            raise MissingField("the form is empty; send at least the parts image and audio", field="image")
-        raise InvalidValue("the multipart form breaks off before its closing boundary; send all of it")
-    return form
+        for part in parts:
+            with contextlib.suppress(OSError):
+                part.close()
 
 
 async def _chunks(request: Request, rules: FormRules) -> AsyncIterator[bytes]:
@@ -129,10 +123,12 @@ def _too_large(rules: FormRules) -> TooLarge:
     return TooLarge(f"the request is larger than {rules.max_bytes} bytes, which is all that its parts may have")
 
 
-def _begin_part(begin: _Begin, form: ReceivedForm, folder: Path, rules: FormRules) -> "_TextPart | _FilePart":
+def _begin_part(
+    begin: _Begin, before: Sequence["_TextPart | _FilePart"], folder: Path, rules: FormRules
+) -> "_TextPart | _FilePart":
     name = begin.name
     if rule := rules.files.get(name):
-        if sum(stored.field == name for stored in form.files) >= rule.max_count:
+        if sum(part.name == name for part in before) >= rule.max_count:
             raise InvalidValue(f"at most {rule.max_count} part(s) {name!r} are taken", field=name)
         return _FilePart(name, folder, rule.max_bytes)
     if name not in rules.texts:
@@ -140,7 +136,7 @@ def _begin_part(begin: _Begin, form: ReceivedForm, folder: Path, rules: FormRule
         raise InvalidValue(f"there is no field {name[:64]!r}; there are {known}", field=name[:64])
     if begin.has_file_name:
         raise InvalidValue(f"{name} is a value, not a file", field=name)
-    if len(form.texts) >= _MAX_TEXT_PARTS:
+    if sum(isinstance(part, _TextPart) for part in before) >= _MAX_TEXT_PARTS:
         raise InvalidValue(f"the form has more than {_MAX_TEXT_PARTS} values", field=name)
     return _TextPart(name)
 
@@ -149,67 +145,70 @@ class _TextPart:
     """A value, kept in memory."""
 
     def __init__(self, name: str) -> None:
-        self._name = name
+        self.name = name
         self._content = bytearray()
 
     async def write(self, data: bytes) -> None:
         self._content += data
         if len(self._content) > _MAX_TEXT_BYTES:
-            raise InvalidValue(f"{self._name} is longer than {_MAX_TEXT_BYTES} bytes", field=self._name)
+            raise InvalidValue(f"{self.name} is longer than {_MAX_TEXT_BYTES} bytes", field=self.name)
 
-    async def end(self, form: ReceivedForm) -> None:
+    def text(self) -> str:
+        """The value, which has come in whole."""
         try:
-            form.texts.append((self._name, self._content.decode()))
+            return self._content.decode()
         except UnicodeDecodeError as exc:
-            raise InvalidValue(f"{self._name} is not UTF-8 text", field=self._name) from exc
+            raise InvalidValue(f"{self.name} is not UTF-8 text", field=self.name) from exc
 
     def close(self) -> None:
         """Nothing is open."""
 
 
 class _FilePart:
-    """A file on its way to disk; hashed and written in threads, so that the event loop never waits for the disk."""
+    """A file on its way to disk; hashed and written in threads, so that the event loop never waits for the disk.
+
+    What is small is kept until the form has ended: then one thread writes all of it.
+    """
 
     def __init__(self, name: str, folder: Path, max_bytes: int) -> None:
-        self._name = name
+        self.name = name
         self._folder = folder
         self._max_bytes = max_bytes
         self._bytes = 0
         self._pending = bytearray()
         self._hash = hashlib.sha256()
         self._path = folder / f".{os.urandom(8).hex()}"
-        self._file: BinaryIO = self._path.open("xb", buffering=0)
+        self._file: BinaryIO | None = None
 
     async def write(self, data: bytes) -> None:
         self._bytes += len(data)
         if self._bytes > self._max_bytes:
-            raise TooLarge(f"{self._name} has more than {self._max_bytes} bytes, which is the limit", field=self._name)
+            raise TooLarge(f"{self.name} has more than {self._max_bytes} bytes, which is the limit", field=self.name)
         self._pending += data
         if len(self._pending) >= _FLUSH_BYTES:
             await run_in_threadpool(self._flush)
 
-    async def end(self, form: ReceivedForm) -> None:
-        sha256 = await run_in_threadpool(self._finish)
-        form.files.append(StoredInput(field=self._name, sha256=sha256, bytes=self._bytes))
+    def finish(self) -> StoredInput:
+        """Write the rest, and give the file its name."""
+        self._flush()
+        self.close()
+        sha256 = self._hash.hexdigest()
+        self._path.replace(self._folder / sha256)
+        return StoredInput(field=self.name, sha256=sha256, bytes=self._bytes)
 
     def close(self) -> None:
-        with contextlib.suppress(OSError):
-            self._file.close()
+        if self._file is not None:
+            self._file.close()  # unbuffered: nothing is left to be written
 
     def _flush(self) -> None:
+        if self._file is None:
+            self._file = self._path.open("xb", buffering=0)
         self._hash.update(self._pending)
         view = memoryview(self._pending)
         while len(view):
             view = view[self._file.write(view) :]
         view.release()
         self._pending = bytearray()
-
-    def _finish(self) -> str:
-        self._flush()
-        self._file.close()
-        sha256 = self._hash.hexdigest()
-        self._path.replace(self._folder / sha256)
-        return sha256
 
 
 class _Parser:
@@ -226,7 +225,6 @@ class _Parser:
         callbacks: MultipartCallbacks = {
             "on_part_begin": self._on_part_begin,
             "on_part_data": lambda data, start, end: self._events.append(data[start:end]),
-            "on_part_end": lambda: self._events.append(_End()),
             "on_header_field": lambda data, start, end: self._header_name.extend(data[start:end]),
             "on_header_value": lambda data, start, end: self._header_value.extend(data[start:end]),
             "on_header_end": self._on_header_end,

@@ -3,48 +3,77 @@
 import re
 from typing import Final
 
-from starlette.concurrency import run_in_threadpool
+from starlette.concurrency import iterate_in_threadpool, run_in_threadpool
 from starlette.requests import Request
-from starlette.responses import FileResponse, Response
+from starlette.responses import RedirectResponse, Response, StreamingResponse
 
 from service.api.problems import problem_response
 from service.errors import RangeNotSatisfiable, ResultNotFound
-from service.jobs.record import JobRecord
+from service.jobs.record import JobRecord, StoredResult
 from service.jobs.storage import Storage
 
 _AT_ONCE_BYTES: Final = 1024 * 1024  # a small result is read in one go; a large one is streamed
 _RANGE: Final = re.compile(r"bytes=(\d*)-(\d*)")
 
 
-async def send_result(request: Request, storage: Storage, record: JobRecord, index: int) -> Response:
-    """The bytes of result `index` with type and tag; a range beyond them is a problem. Raises ResultNotFound."""
+async def send_result(
+    request: Request, storage: Storage, record: JobRecord, index: int, redirect: bool = False
+) -> Response:
+    """The bytes of result `index` with type and tag; a range beyond them is a problem.
+
+    redirect: send the client to the storage for them, if that lends links. Raises ResultNotFound, StorageUnavailable.
+    """
     if not 0 <= index < len(record.results):
         raise ResultNotFound(f"job {record.id} is {record.state} and has {len(record.results)} results, from 0")
     stored = record.results[index]
-    path = storage.result_path(record.id, stored.sha256)
-    try:
-        stat = path.stat()
-    except FileNotFoundError as exc:
-        raise ResultNotFound("the result was deleted") from exc
     suffix = stored.media_type.partition("/")[2].replace("jpeg", "jpg")
+    name = f"stylized-{index}.{suffix}"
     headers = {
         "ETag": f'"{stored.sha256}"',
         "Cache-Control": "private, no-cache",  # a deleted result is not shown from memory
-        "Content-Disposition": f'inline; filename="stylized-{index}.{suffix}"',
+        "Content-Disposition": f'inline; filename="{name}"',
         "Content-Location": f"{request.scope.get('root_path', '')}/jobs/{record.id}/results/{index}",
         "X-Content-Type-Options": "nosniff",
     }
+    span = None
     if request.method in ("GET", "HEAD"):
         if _matches(request.headers.get("If-None-Match"), stored.sha256):
             return Response(status_code=304, headers=headers)
         try:
-            _check_range(request, stored.bytes)
+            span = _asked_range(request, stored)
         except RangeNotSatisfiable as error:
             return problem_response(error, {"Content-Range": f"bytes */{stored.bytes}"})
-    if stored.bytes <= _AT_ONCE_BYTES and "Range" not in request.headers:
-        content = await run_in_threadpool(path.read_bytes)
-        return Response(content, headers=headers | {"Accept-Ranges": "bytes"}, media_type=stored.media_type)
-    return FileResponse(path, headers=headers, media_type=stored.media_type, stat_result=stat)
+    if redirect and request.method == "GET" and "If-Range" not in request.headers:  # the storage has tags of its own
+        link = await run_in_threadpool(storage.result_link, record.id, stored.sha256, stored.media_type, name)
+        if link is not None:
+            return RedirectResponse(link, 307, {"Cache-Control": "no-store", "ETag": headers["ETag"]})
+    return await _send(request, storage, record.id, stored, span, headers)
+
+
+async def _send(
+    request: Request,
+    storage: Storage,
+    job_id: str,
+    stored: StoredResult,
+    span: tuple[int, int] | None,
+    headers: dict[str, str],
+) -> Response:
+    """span: first byte and number of bytes; None is the whole."""
+    first, size = span or (0, stored.bytes)
+    status = 200 if span is None else 206
+    headers |= {"Accept-Ranges": "bytes", "Content-Length": str(size)}
+    if span is not None:
+        headers["Content-Range"] = f"bytes {first}-{first + size - 1}/{stored.bytes}"
+    if request.method == "HEAD":
+        return Response(status_code=status, headers=headers, media_type=stored.media_type)
+    try:
+        pieces = await run_in_threadpool(storage.read_result, job_id, stored.sha256, first, size)
+        if size <= _AT_ONCE_BYTES:
+            content = await run_in_threadpool(lambda: b"".join(pieces))
+            return Response(content, status, headers, stored.media_type)
+    except FileNotFoundError as exc:
+        raise ResultNotFound("the result was deleted") from exc
+    return StreamingResponse(iterate_in_threadpool(pieces), status, headers, stored.media_type)
 
 
 def _matches(if_none_match: str | None, sha256: str) -> bool:
@@ -52,14 +81,21 @@ def _matches(if_none_match: str | None, sha256: str) -> bool:
     return f'"{sha256}"' in tags or "*" in tags
 
 
-def _check_range(request: Request, size: int) -> None:
-    """Refuse a range beyond the end; forget one that is malformed or of several parts, as HTTP allows."""
-    header = request.headers.get("Range")
-    if header is None:
-        return
-    match = _RANGE.fullmatch(header.strip())
+def _asked_range(request: Request, stored: StoredResult) -> tuple[int, int] | None:
+    """First byte and number of bytes; None for the whole, as HTTP allows for ranges that are malformed or several.
+
+    Raises RangeNotSatisfiable for one beyond the end.
+    """
+    match = _RANGE.fullmatch(request.headers.get("Range", "").strip())
     first, last = (match[1], match[2]) if match else ("", "")
-    if not match or first == last == "" or (first and last and int(first) > int(last)):
-        request.scope["headers"] = [pair for pair in request.scope["headers"] if pair[0] != b"range"]
-    elif (first and int(first) >= size) or (not first and int(last) == 0):
-        raise RangeNotSatisfiable(f"the result has {size} bytes; ask for a range within them", field="Range")
+    if first == last == "" or (first and last and int(first) > int(last)):
+        return None
+    if request.headers.get("If-Range", f'"{stored.sha256}"') != f'"{stored.sha256}"':
+        return None
+    if (first and int(first) >= stored.bytes) or (not first and int(last) == 0):
+        raise RangeNotSatisfiable(f"the result has {stored.bytes} bytes; ask for a range within them", field="Range")
+    if not first:
+        size = min(int(last), stored.bytes)
+        return stored.bytes - size, size
+    stop = min(int(last) + 1, stored.bytes) if last else stored.bytes
+    return int(first), stop - int(first)

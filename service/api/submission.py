@@ -20,12 +20,11 @@ from service.api.context import Context, logger, slots
 from service.api.descriptions import MAX_IDEMPOTENCY_KEY_LENGTH
 from service.api.guard import Caller
 from service.api.multipart import FileRule, FormRules, ReceivedForm, receive_form
-from service.errors import InvalidValue, MediaError, MissingField, ModelNotFound, Unavailable
+from service.errors import InvalidValue, MediaError, MissingField, ModelNotFound, StorageUnavailable, Unavailable
 from service.jobs.intake import NewJob
 from service.jobs.presence import WorkerReport
 from service.jobs.queue import send
 from service.jobs.record import Kind, StoredInput
-from service.jobs.storage import sync
 from service.media.audio import AudioInfo
 from service.media.image import ImageInfo
 from service.media.video_file import VideoInfo
@@ -36,6 +35,7 @@ from service.webhooks.request import WebhookRequest, read_webhook
 from service.work.requests import PREVIEW_STEPS_DB, PictureRequest, PreviewRequest, VideoRequest
 
 _RETRY_AFTER_SECONDS: Final = 60
+_WORKERS_KEPT_SECONDS: Final = 1.0  # one that dies in it is missed no sooner than one that dies after it
 
 Look = ImageInfo | AudioInfo | VideoInfo
 
@@ -76,7 +76,7 @@ async def submit(
     defaults: values that the form may leave out. Raises every error that a bad request can have.
     """
     key = _idempotency_key(request, caller)
-    workers = await context.ready_workers(form.kind)
+    workers = await context.ready_workers(form.kind, _WORKERS_KEPT_SECONDS)
     job_id = uuid.uuid4().hex
     try:
         job = await _receive(request, context, caller, job_id, key, workers, form, defaults or {})
@@ -85,17 +85,25 @@ async def submit(
     except RedisError:
         raise  # the record may have been written all the same; then its files are needed, else they are swept up
     except OSError as exc:
-        await run_in_threadpool(context.storage.erase, job_id)
+        await _discard(context, job_id)
         logger.exception("an upload cannot be stored")
         raise Unavailable("the upload cannot be stored now; try again later", retry_after=_RETRY_AFTER_SECONDS) from exc
     except BaseException:
-        await run_in_threadpool(context.storage.erase, job_id)
+        await _discard(context, job_id)
         raise
     if is_new:
         await _send(context, actual_id, form.kind)
     else:
-        await run_in_threadpool(context.storage.erase, job_id)
+        await _discard(context, job_id)
     return actual_id, is_new
+
+
+async def _discard(context: Context, job_id: str) -> None:
+    """Erase what was received in vain. What a store that is away keeps of it has no record, and is swept up."""
+    try:
+        await run_in_threadpool(context.storage.erase, job_id)
+    except StorageUnavailable:
+        await run_in_threadpool(context.storage.leave, job_id)
 
 
 async def _receive(
@@ -116,8 +124,8 @@ async def _receive(
     webhook = read_webhook(received.texts, context.settings)
     _check_counts(parameters, received, context.settings)
     _check_model(parameters.model, workers, context.settings)
-    looks = await _probe_and_sync(received.files, folder, context)
-    await run_in_threadpool(context.storage.sync_names, job_id)
+    looks = await _probe_and_keep(received.files, job_id, folder, context)
+    await run_in_threadpool(context.storage.leave, job_id)
     return NewJob(
         id=job_id,
         parameters=parameters.model_dump(mode="json"),
@@ -229,8 +237,12 @@ def _check_model(name: str | None, workers: Sequence[WorkerReport], settings: Se
         )
 
 
-async def _probe_and_sync(files: Sequence[StoredInput], folder: Path, context: Context) -> list[Look]:
-    """Look at every file while it goes to the disk; raises the first one's error, in the order of the form."""
+async def _probe_and_keep(files: Sequence[StoredInput], job_id: str, folder: Path, context: Context) -> list[Look]:
+    """Look at every file while it is put where it is kept; raises the first one's error, in the order of the form.
+
+    All that keeps them goes on at the same time: the disk takes contents and names together, where one after the
+    other waits for it five times (docs/log.md).
+    """
     probes: dict[str, Callable[[Path], Look]] = {
         "image": context.sandbox.probe_image,
         "audio": context.sandbox.probe_audio,
@@ -240,8 +252,8 @@ async def _probe_and_sync(files: Sequence[StoredInput], folder: Path, context: C
     async def probe(stored: StoredInput) -> Look:
         return await anyio.to_thread.run_sync(probes[stored.field], folder / stored.sha256, limiter=context.probes)
 
-    syncs = [run_in_threadpool(sync, folder / stored.sha256) for stored in files]
-    outcomes = await asyncio.gather(*map(probe, files), *syncs, return_exceptions=True)
+    keep = context.storage.keepers(job_id, {stored.sha256 for stored in files})
+    outcomes = await asyncio.gather(*map(probe, files), *map(run_in_threadpool, keep), return_exceptions=True)
     for outcome in outcomes:
         if isinstance(outcome, BaseException):
             raise outcome

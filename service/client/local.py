@@ -29,6 +29,7 @@ def local_service() -> Iterator[str]:
             "HOST": "127.0.0.1",
             "PORT": "0",
             "DATA_DIR": f"{folder}/data",
+            "STORAGE": "",
             "STOP_SECONDS": "0",
             "REQUIRE_KEYS": "false",
         }

@@ -82,7 +82,7 @@ def _save(client: httpx.Client, url: str, output: Path) -> None:
     """Write the result; a file of that name is there whole or not at all."""
     partial = output.with_name(f".{output.name}.partial")
     try:
-        with client.stream("GET", url) as answer, partial.open("wb") as file:
+        with client.stream("GET", url, follow_redirects=True) as answer, partial.open("wb") as file:
             if answer.status_code != httpx.codes.OK:
                 answer.read()
                 _document(answer)

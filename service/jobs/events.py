@@ -6,7 +6,7 @@ import logging
 from collections import defaultdict
 from collections.abc import AsyncIterator, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Final
 
 from redis.exceptions import RedisError
@@ -34,7 +34,7 @@ class Newsroom:
 
     def __init__(self, client: AsyncClient) -> None:
         self._client = client
-        self._waiters: dict[str, set[asyncio.Event]] = defaultdict(set)
+        self._waiters: dict[str, set[_Waiter]] = defaultdict(set)
         self.closed = False
 
     async def run(self) -> None:
@@ -47,7 +47,8 @@ class Newsroom:
                     while not self.closed:
                         message = await subscription.get_message(True, _SILENCE_SECONDS)
                         if message is not None:
-                            self._wake(message["data"])
+                            job_id, _, state = message["data"].partition(" ")
+                            self._wake(job_id, state)
             except (RedisError, OSError) as exc:
                 logger.warning("the subscription to Redis broke, and is made again: %s", exc)
                 await asyncio.sleep(_RECONNECT_SECONDS)
@@ -59,14 +60,15 @@ class Newsroom:
 
     async def wait_until_ended(self, job_id: str, seconds: float) -> bool:
         """Wait until the job has ended (or is gone); False if time is up or the service stops before."""
-        with self._waiting_for(job_id) as woken, contextlib.suppress(TimeoutError):
+        with self._waiting_for(job_id) as waiter, contextlib.suppress(TimeoutError):
             async with asyncio.timeout(seconds):
                 while not self.closed:
-                    woken.clear()
-                    state = await self._client.hget(f"adis:job:{job_id}", "state")
+                    waiter.woken.clear()
+                    state, waiter.state = waiter.state, ""
+                    state = state or await self._client.hget(f"adis:job:{job_id}", "state")
                     if state is None or JobState(state).ended:
                         return True
-                    await self._next(woken)
+                    await self._next(waiter.woken)
         return False
 
     async def follow(self, job_id: str, after: str) -> AsyncIterator[JobEvent | None]:
@@ -74,9 +76,9 @@ class Newsroom:
 
         Yields None when nothing happened for a while. after: "0" for all.
         """
-        with self._waiting_for(job_id) as woken:
+        with self._waiting_for(job_id) as waiter:
             while not self.closed:
-                woken.clear()
+                waiter.woken.clear()
                 stream = f"adis:events:{job_id}"
                 async with self._client.pipeline(transaction=True) as pipe:
                     pipe.xrange(stream, min=f"({after}")
@@ -87,7 +89,7 @@ class Newsroom:
                     yield JobEvent(event_id, fields["event"], fields["data"])
                 if state is None or JobState(state).ended:
                     return
-                if not await self._next(woken):
+                if not await self._next(waiter.woken):
                     yield None
 
     async def has_events(self, job_id: str, after: str) -> bool:
@@ -104,21 +106,30 @@ class Newsroom:
         return True
 
     @contextmanager
-    def _waiting_for(self, job_id: str) -> Iterator[asyncio.Event]:
+    def _waiting_for(self, job_id: str) -> Iterator["_Waiter"]:
         """Registered before the first look, so that no news falls in between."""
-        woken = asyncio.Event()
-        self._waiters[job_id].add(woken)
+        waiter = _Waiter()
+        self._waiters[job_id].add(waiter)
         try:
-            yield woken
+            yield waiter
         finally:
-            self._waiters[job_id].discard(woken)
+            self._waiters[job_id].discard(waiter)
             if not self._waiters[job_id]:
                 del self._waiters[job_id]
 
-    def _wake(self, job_id: str) -> None:
-        for woken in self._waiters.get(job_id, ()):
-            woken.set()
+    def _wake(self, job_id: str, state: str) -> None:
+        for waiter in self._waiters.get(job_id, ()):
+            waiter.state = state
+            waiter.woken.set()
 
     def _wake_all(self) -> None:
         for job_id in list(self._waiters):
-            self._wake(job_id)
+            self._wake(job_id, "")
+
+
+@dataclass(eq=False)
+class _Waiter:
+    """One who waits for a job. state: the job's, as the last news had it; empty: look for yourself."""
+
+    woken: asyncio.Event = field(default_factory=asyncio.Event)
+    state: str = ""

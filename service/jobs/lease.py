@@ -54,6 +54,7 @@ class Lease:
         self._terms = terms
         self._keep = client.register_script(scripts.KEEP)
         self._finish = client.register_script(scripts.FINISH)
+        self._release = client.register_script(scripts.RELEASE)
 
     def progress(self, done: int, total: int | None = None) -> None:
         """Say how much is done, and learn whether to go on; called between the model's runs.
@@ -71,6 +72,10 @@ class Lease:
             seconds=seconds,
             done=self.record.total if done is None else done,
         )
+
+    def give_back(self) -> None:
+        """Queue the job again, unharmed: what is in its way is no fault of it."""
+        self._check(self._release(args=self._held_by()))
 
     def fail(self, problem: dict[str, Any]) -> None:
         """End the job with a problem document."""
@@ -104,15 +109,16 @@ def claim(client: Client, job_id: str, owner: Owner, terms: LeaseTerms) -> Lease
 
     A job whose worker is known to be dead is taken over at once; after `max_attempts` such losses it fails instead.
     """
-    key = f"adis:job:{job_id}"
-    holder = client.hget(key, "owner")
-    dead = holder if holder and holder != str(owner) and is_dead(holder) else ""
-    arguments = [job_id, str(owner), dead, terms.lease_seconds, terms.max_attempts, terms.problem]
-    verdict = client.register_script(scripts.CLAIM)(args=[*arguments, terms.lifetime_seconds])
+    take = client.register_script(scripts.CLAIM)
+    words = [terms.lease_seconds, terms.max_attempts, terms.problem, terms.lifetime_seconds]
+    verdict, *more = take(args=[job_id, str(owner), "", *words])
+    if verdict == "busy" and is_dead(holder := more[0]):
+        verdict, *more = take(args=[job_id, str(owner), holder, *words])
     if verdict != "claimed":
         logger.info("job %s is left alone: %s", job_id, verdict)
         return None
-    return Lease(client, owner, terms, record_from_hash(job_id, client.hgetall(key)))
+    fields = dict(zip(more[0][::2], more[0][1::2], strict=True))
+    return Lease(client, owner, terms, record_from_hash(job_id, fields))
 
 
 def release_all(client: Client, worker: str) -> int:

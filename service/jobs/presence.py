@@ -5,8 +5,10 @@ process adds what it runs on once its model is loaded, and the worker counts as 
 """
 
 import json
+import math
 import os
 import socket
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Final
@@ -133,6 +135,22 @@ async def live_workers(client: AsyncClient) -> list[WorkerReport]:
         )
         for worker, fields in live.items()
     ]
+
+
+class Roster:
+    """The live workers as one API process knows them, so that not every request has to ask for them."""
+
+    def __init__(self, client: AsyncClient) -> None:
+        self._client = client
+        self._known: list[WorkerReport] = []
+        self._asked = -math.inf
+
+    async def live(self, kept_seconds: float = 0.0) -> list[WorkerReport]:
+        """As `live_workers` has them, or had them at most `kept_seconds` ago."""
+        if time.monotonic() - self._asked > kept_seconds:
+            asked = time.monotonic()
+            self._known, self._asked = await live_workers(self._client), asked
+        return self._known
 
 
 async def worker_pulses(client: AsyncClient) -> list[WorkerPulse]:

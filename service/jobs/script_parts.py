@@ -35,12 +35,15 @@ local function let_go(id)
   add(id, 0, -1)
   redis.call('HDEL', P .. 'uploads', id)
 end
-local function announce(id, name)
+local function log(id, name)
   local f = redis.call('HMGET', P .. 'job:' .. id, 'state', 'done', 'total', 'unit', 'error')
   local data = '{"id":"' .. id .. '","state":"' .. f[1] .. '","progress":{"done":' .. f[2] .. ',"total":' .. f[3]
     .. ',"unit":"' .. f[4] .. '"},"error":' .. (f[5] or 'null') .. '}'
   redis.call('XADD', P .. 'events:' .. id, 'MAXLEN', '~', 1000, '*', 'event', name, 'data', data)
-  redis.call('PUBLISH', P .. 'news', id)
+end
+local function announce(id, name)
+  log(id, name)
+  redis.call('PUBLISH', P .. 'news', id .. ' ' .. redis.call('HGET', P .. 'job:' .. id, 'state'))
 end
 local function count(name, id, ...)
   local kind = redis.call('HGET', P .. 'job:' .. id, 'kind') or 'picture'

@@ -3,7 +3,7 @@
 Kept in Redis, with the prefix `adis:`
   job:ID          hash     the record (service.jobs.record)
   events:ID       stream   what happened, for replay
-  news            channel  ids of jobs to which something happened
+  news            channel  `ID state` of jobs to which something happened
   queued          sorted   ids that wait, by the time at which they came
   due             sorted   ids by the time at which somebody must look after them: a queued job whose message may not
                            have reached the broker, a running one whose worker is silent
@@ -65,7 +65,7 @@ add(id, 0, 1)
 redis.call('ZADD', P .. 'due', stamp(t + grace), id)
 hold(id, who, stamp(t))
 count('accepted', id)
-announce(id, 'state')
+log(id, 'state')  -- nobody can wait for it yet
 return {'new', id}
 """
 )
@@ -84,7 +84,8 @@ return 1
 )
 
 # id, owner, an owner known to be dead or '', lease, most losses, the error if there were more, lifetime
-# -> 'claimed', 'ended', 'erased', 'busy' (another worker holds it), 'failed' (it was lost too often)
+# -> {'claimed', the record's fields and values}, {'busy', the owner who holds it}, or why it is neither: {'ended'},
+# {'erased'}, {'failed'} (it was lost too often)
 CLAIM: Final = (
     COMMON
     + """
@@ -92,23 +93,23 @@ local id, owner, dead, lease = ARGV[1], ARGV[2], ARGV[3], tonumber(ARGV[4])
 local most, problem, lifetime = tonumber(ARGV[5]), ARGV[6], tonumber(ARGV[7])
 local job, t = P .. 'job:' .. id, now()
 local state = redis.call('HGET', job, 'state')
-if not state then return 'erased' end
+if not state then return {'erased'} end
 if state == 'running' then
   local holder = redis.call('HGET', job, 'owner') or ''
   if holder ~= owner then
     local due = tonumber(redis.call('ZSCORE', P .. 'due', id) or 0)
-    if holder ~= dead and due > t then return 'busy' end
-    if not lose(id, most, problem, lifetime) then return 'failed' end
+    if holder ~= dead and due > t then return {'busy', holder} end
+    if not lose(id, most, problem, lifetime) then return {'failed'} end
   end
 elseif state ~= 'queued' then
-  return 'ended'
+  return {'ended'}
 end
 redis.call('HINCRBY', job, 'attempt', 1)
 redis.call('HSET', job, 'state', 'running', 'owner', owner, 'started', stamp(t), 'done', 0)
 dequeue(id)
 redis.call('ZADD', P .. 'due', stamp(t + lease), id)
 announce(id, 'state')
-return 'claimed'
+return {'claimed', redis.call('HGETALL', job)}
 """
 )
 
@@ -138,7 +139,9 @@ if verdict ~= 'held' then
   local f = redis.call('HMGET', job, 'state', 'attempt')
   return (f[1] == ARGV[4] and f[2] == ARGV[3]) and 'held' or verdict
 end
+local done = redis.call('HGET', job, 'done')
 for i = 6, #ARGV, 2 do redis.call('HSET', job, ARGV[i], ARGV[i + 1]) end
+if redis.call('HGET', job, 'done') ~= done then log(id, 'progress') end  -- the end, which follows, is announced
 if ARGV[4] == 'succeeded' then learn(id) end
 finish(id, ARGV[4], tonumber(ARGV[5]))
 return 'held'

@@ -1,7 +1,8 @@
 """Uploads and results on disk: a folder for each job, in which every file is named by its SHA-256.
 
-A client's file name is never used. The record of a job is written after its uploads are safe, and a folder without
-a record is swept up when it is old.
+A client's file name is never used. The record of a job is written after its uploads are kept, and a folder without
+a record is swept up when it is old. Workers and API share the folder; where they cannot, `BucketStorage` takes the
+place of `Storage`, and the folder is each process's own.
   jobs/ID/inputs/HASH   jobs/ID/results/HASH   jobs/ID/work/: parts of a video in the making
   trash/                what is being deleted
 """
@@ -11,12 +12,21 @@ import os
 import shutil
 import time
 import uuid
-from collections.abc import Iterator
+from collections.abc import Callable, Collection, Iterator
+from functools import partial
 from pathlib import Path
+from typing import ClassVar, Final
+
+_PIECE_BYTES: Final = 1024 * 1024
 
 
 class Storage:
-    """The files of all jobs below one folder, which the API and the workers share."""
+    """The files of all jobs below one folder, which the API and the workers share.
+
+    look_again_seconds: how often to look for what other workers made.
+    """
+
+    look_again_seconds: ClassVar[float] = 0.2
 
     def __init__(self, data_dir: Path) -> None:
         root = data_dir.resolve()
@@ -27,6 +37,9 @@ class Storage:
         for folder in (self._jobs, self._trash):
             folder.mkdir(parents=True, exist_ok=True, mode=0o700)
 
+    def close(self) -> None:
+        """The process ends."""
+
     def check_writable(self) -> None:
         """Raises OSError if nothing can be stored."""
         probe = self._trash / f".{uuid.uuid4().hex}"
@@ -34,23 +47,44 @@ class Storage:
         probe.unlink()
 
     def begin(self, job_id: str) -> Path:
-        """Make the job's folder, and return the one for its uploads."""
+        """Make the job's folder, and return the one that its uploads are received in."""
         folder = self._jobs / job_id
         for part in ("inputs", "results"):
             (folder / part).mkdir(parents=True, mode=0o700)
         return folder / "inputs"
 
-    def sync_names(self, job_id: str) -> None:
-        """Make the names of the job's uploads survive a power cut, as `sync` does for what is in them."""
-        for folder in (self._jobs / job_id / "inputs", self._jobs / job_id, self._jobs):
-            sync(folder)
+    def keepers(self, job_id: str, names: Collection[str]) -> list[Callable[[], None]]:
+        """What makes received uploads survive a power cut, and be there for every worker.
 
-    def input_path(self, job_id: str, sha256: str) -> Path:
-        """Where an upload lies."""
+        They may run side by side, and all must have returned before the job's record is written.
+        """
+        folders = (self._jobs / job_id / "inputs", self._jobs / job_id, self._jobs)
+        return [partial(sync, path) for path in (*(folders[0] / name for name in names), *folders)]
+
+    def fetch_input(self, job_id: str, sha256: str) -> Path:
+        """Where an upload lies; raises FileNotFoundError if the job was erased, here or when it is opened."""
         return self._jobs / job_id / "inputs" / sha256
 
+    def result_link(self, job_id: str, sha256: str, media_type: str, file_name: str) -> str | None:
+        """An address at which a client gets the result without us, for a while; None if there is none."""
+        return None
+
+    def read_result(self, job_id: str, sha256: str, first: int, size: int) -> Iterator[bytes]:
+        """`size` bytes of a result from byte `first` on, in pieces; raises FileNotFoundError at once if it is gone."""
+        file = self.result_path(job_id, sha256).open("rb")
+
+        def pieces() -> Iterator[bytes]:
+            with file:
+                file.seek(first)
+                left = size
+                while left > 0 and (piece := file.read(min(left, _PIECE_BYTES))):
+                    left -= len(piece)
+                    yield piece
+
+        return pieces()
+
     def result_path(self, job_id: str, sha256: str) -> Path:
-        """Where a result lies."""
+        """Where a result is put."""
         return self._jobs / job_id / "results" / sha256
 
     def write_result(self, job_id: str, content: bytes) -> str:
@@ -73,9 +107,18 @@ class Storage:
         folder.mkdir(exist_ok=True, mode=0o700)
         return folder
 
+    def share(self, job_id: str, path: Path) -> None:
+        """A finished file of the job's work folder is there for other workers, too."""
+
+    def fetch_shared(self, job_id: str, pattern: str) -> None:
+        """Have those files in the job's work folder that any worker has shared and whose name fits the pattern."""
+
     def clear_work(self, job_id: str) -> None:
         """Remove what the job made on the way."""
         self._remove(self._jobs / job_id / "work")
+
+    def leave(self, job_id: str) -> None:
+        """This process works on the job no more."""
 
     def adopt_result(self, job_id: str, path: Path) -> str:
         """Make a file of the job's own folder one of its results; returns its SHA-256."""

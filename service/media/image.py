@@ -1,4 +1,4 @@
-"""The only door for foreign pictures: look at the header, decode to plain RGB, and encode results.
+"""The only door for foreign pictures: look at the header, and decode to plain RGB.
 
 What a client sends is a path under our own name and never trusted: three formats, one frame, bounded pixels.
 Metadata (EXIF, XMP, ICC) ends here: the orientation is applied, colours are converted to sRGB, the rest is dropped.
@@ -95,19 +95,6 @@ def decode_image(path: Path, limits: MediaLimits, max_side: int | None = None) -
     if orientation in _TURNS:
         upright = upright.transpose(_TURNS[orientation])
     return np.array(upright, dtype=np.uint8)
-
-
-def encode_image(pixels: NDArray[np.uint8], format: ImageFormat) -> bytes:
-    """Encode [H, W, 3] sRGB. png: lossless, compressed fast; jpeg: quality 92, full chroma; webp: quality 90."""
-    image, buffer = Image.fromarray(pixels), io.BytesIO()
-    match format:
-        case "png":
-            image.save(buffer, format="PNG", compress_level=1)
-        case "jpeg":
-            image.save(buffer, format="JPEG", quality=92, subsampling=0)
-        case "webp":
-            image.save(buffer, format="WEBP", quality=90, method=2)
-    return buffer.getvalue()
 
 
 def _open(path: Path, limits: MediaLimits) -> Image.Image:

@@ -11,7 +11,11 @@ from service.observe import identity, tracing
 
 LogFormat = Literal["text", "json"]
 
-_CHATTY: Final = ("PIL", "asyncio", "celery", "kombu", "amqp", "uvicorn.error", "urllib3", "opentelemetry")
+# botocore and urllib3 would write signatures, session tokens and lent links, too
+_CHATTY: Final = (
+    *("PIL", "asyncio", "celery", "kombu", "amqp", "uvicorn.error", "opentelemetry"),
+    *("boto3", "botocore", "s3transfer", "urllib3"),
+)
 
 
 def set_up_logging(level: str, format: LogFormat) -> None:

@@ -38,8 +38,8 @@ class Desk:
         return Shares(self.client, job_id, self.owner, self.settings.lease_seconds)
 
     def inputs(self, record: JobRecord, field: str) -> list[Path]:
-        """Where the job's uploads of that field lie, in their order."""
-        return [self.storage.input_path(record.id, one.sha256) for one in record.inputs if one.field == field]
+        """Where the job's uploads of that field lie, in their order. Raises StorageUnavailable."""
+        return [self.storage.fetch_input(record.id, one.sha256) for one in record.inputs if one.field == field]
 
 
 @dataclass(frozen=True)

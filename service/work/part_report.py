@@ -14,11 +14,11 @@ class PartReport:
     warping_errors: list[tuple[float, float, float]] = field(default_factory=list)
 
 
-def write_report(part: Path, report: PartReport) -> None:
-    """Say that the part's file is whole; a reader sees all of the report or nothing."""
+def write_report(part: Path, report: PartReport) -> Path:
+    """Say that the part's file is whole; a reader sees all of the report or nothing. Returns where it lies."""
     partial = part.with_name(f".{part.stem}.{os.getpid()}.json")
     partial.write_text(json.dumps(asdict(report)))
-    partial.replace(part.with_suffix(".json"))
+    return partial.replace(part.with_suffix(".json"))
 
 
 def read_report(part: Path) -> PartReport | None:

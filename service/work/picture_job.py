@@ -4,7 +4,8 @@ from concurrent.futures import wait
 
 from service.jobs.lease import Lease
 from service.jobs.record import JobRecord, StoredResult
-from service.media.image import MEDIA_TYPES, encode_image
+from service.media.image import MEDIA_TYPES
+from service.media.image_writer import encode_image
 from service.model.sound import Waveform
 from service.observe.stages import stage
 from service.work.desk import Desk, Made, Stopwatch
@@ -31,7 +32,12 @@ def make_picture(desk: Desk, lease: Lease) -> Made:
         with watch.measure("decode"):
             wait([decoding])  # whatever comes next: its files may be erased then
     waveforms = decoding.result()
-    stylizations = stylize_picture(engine, seen, waveforms, request, lambda done, _total: lease.progress(done))
+
+    def progress(done: int, total: int) -> None:
+        if done < total:  # the last is told with the job's end
+            lease.progress(done)
+
+    stylizations = stylize_picture(engine, seen, waveforms, request, progress)
     results: list[StoredResult] = []
     while True:
         with watch.measure("stylize"):

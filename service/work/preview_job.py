@@ -13,7 +13,8 @@ from PIL import Image, ImageDraw, ImageFont
 from service.errors import InvalidValue
 from service.jobs.lease import Lease
 from service.jobs.record import StoredResult
-from service.media.image import MEDIA_TYPES, encode_image
+from service.media.image import MEDIA_TYPES
+from service.media.image_writer import encode_image
 from service.media.sandbox import Sandbox
 from service.media.soundtrack import GainCurve
 from service.media.video_file import Timeline

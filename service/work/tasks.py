@@ -16,13 +16,14 @@ from redis.exceptions import RedisError
 from service import __version__
 from service.errors import StylizationError
 from service.jobs.connection import connect
+from service.jobs.open_storage import open_storage
 from service.jobs.presence import Presence, Runtime
 from service.jobs.queue import HELP_WITH_VIDEO, TASKS, hard_limit, send_help
-from service.jobs.storage import Storage
 from service.observe.tracing import start_tracing, stop_tracing
 from service.settings import Settings
 
 if TYPE_CHECKING:
+    from service.jobs.storage import Storage
     from service.media.sandbox import Sandbox
     from service.work.workshop import Workshop
 
@@ -43,6 +44,7 @@ class PoolProcess:
         self._worker = worker
         self._workshop: Workshop | None = None
         self._sandbox: Sandbox | None = None
+        self._storage: Storage | None = None
 
     def open(self, **_: object) -> None:
         """Load the default model and tell the API what it runs on. Stops the whole worker if that is not possible."""
@@ -62,8 +64,11 @@ class PoolProcess:
             os.kill(os.getppid(), signal.SIGTERM)
             return
         Presence(client, self._worker).announce_runtime(Runtime(provider=engine.provider, runtime=engine.runtime))
-        storage = Storage(self._settings.data_dir)
-        self._workshop = Workshop(client, storage, engines, sandbox, self._settings, self._worker, self._call_for_help)
+        self._storage = open_storage(self._settings)
+        self._storage.prepare()
+        self._workshop = Workshop(
+            client, self._storage, engines, sandbox, self._settings, self._worker, self._call_for_help
+        )
         self._sandbox = sandbox
 
     def close(self, **_: object) -> None:
@@ -71,6 +76,8 @@ class PoolProcess:
         stop_tracing()
         if self._sandbox is not None:
             self._sandbox.close()
+        if self._storage is not None:
+            self._storage.close()
 
     def stylize(self, job_id: str) -> None:
         """Work on one job."""

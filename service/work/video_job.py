@@ -1,7 +1,8 @@
 """Make the result of a video job: the edited soundtrack, the parts of the pictures, and both joined.
 
 The worker that holds the job prepares it, calls others for help, makes parts like them, and joins what all have made.
-Finished parts stay in the job's folder, so that no part is made twice, whoever was stopped on the way.
+Finished parts stay in the job's folder, and are shared where workers have no disk in common, so that no part is made
+twice, whoever was stopped on the way.
 """
 
 import logging
@@ -31,8 +32,8 @@ from service.work.video import VideoPlan, correlation, cut, render, result_size
 logger = logging.getLogger(__name__)
 
 _VARIED_DB: Final = 3.0  # below it the loudness says nothing about the effect's course
-_LOOK_AGAIN_SECONDS: Final = 0.2
 _TRACK: Final = "track.npz"
+_REPORTS: Final = "*.json"
 
 
 def make_video(desk: Desk, lease: Lease) -> Made:
@@ -62,16 +63,19 @@ def make_video(desk: Desk, lease: Lease) -> Made:
             timeline.end_seconds,
         )
         write_track(work / _TRACK, sound.track)
+        desk.storage.share(record.id, work / _TRACK)
     plan, parts = _plan(desk, record, sound.track)
     with watch.measure("stylize"):
         shares = desk.shares(record.id)
+        desk.storage.fetch_shared(record.id, _REPORTS)
         for part in parts:  # before others look: what is noted is wanted
             shares.note(part.first, part.stop - part.first if read_report(part.path) else 0)
         desk.call_for_help(record.id, len(parts) - 1)
-        _make_all(engine, plan, parts, shares, lease)
+        _make_all(desk, engine, plan, parts, shares, lease)
         report = _joined_reports(parts)
         shares.forget()
     with watch.measure("join"):
+        desk.storage.fetch_shared(record.id, f"*.{info.container}")
         target = work / f"whole.{info.container}"
         sandbox.join(target, info.container, parts, timeline, plan.look, sound.path)
         drift = drift_seconds(sandbox.read_times(source), sandbox.read_times(target))
@@ -99,13 +103,16 @@ def make_video(desk: Desk, lease: Lease) -> Made:
 def help_with_video(desk: Desk, record: JobRecord) -> int:
     """Make parts of a job that another worker holds, until none is left to be taken; returns how many."""
     shares = desk.shares(record.id)
+    if not shares.is_wanted():
+        return 0
     track = desk.storage.work_dir(record.id) / _TRACK
-    if not shares.is_wanted() or not track.exists():
+    desk.storage.fetch_shared(record.id, _TRACK)
+    if not track.exists():
         return 0
     plan, parts = _plan(desk, record, read_track(track))
     engine, made = desk.engines.get(plan.model), 0
-    while (part := _take_one(parts, shares)) is not None:
-        _make(engine, plan, part, shares, lambda: _check_wanted(shares))
+    while (part := _take_one(desk, parts, shares)) is not None:
+        _make(desk, engine, plan, part, shares, lambda: _check_wanted(shares))
         made += 1
     return made
 
@@ -141,31 +148,32 @@ def _plan(desk: Desk, record: JobRecord, track: DrivingTrack) -> tuple[VideoPlan
     return plan, cut(plan.timeline, desk.storage.work_dir(record.id), plan.container)
 
 
-def _make_all(engine: Engine, plan: VideoPlan, parts: list[Part], shares: Shares, lease: Lease) -> None:
+def _make_all(desk: Desk, engine: Engine, plan: VideoPlan, parts: list[Part], shares: Shares, lease: Lease) -> None:
     """Make parts as long as there are any to be taken, then wait for those that others have."""
 
     def tell() -> None:
         lease.progress(min(shares.frames(), len(plan.timeline.pts)))
 
     while any(read_report(part.path) is None for part in parts):
-        taken = _take_one(parts, shares)
+        taken = _take_one(desk, parts, shares)
         if taken is not None:
-            _make(engine, plan, taken, shares, tell)
+            _make(desk, engine, plan, taken, shares, tell)
         else:
             tell()
-            time.sleep(_LOOK_AGAIN_SECONDS)
+            time.sleep(desk.storage.look_again_seconds)
     tell()
 
 
-def _take_one(parts: list[Part], shares: Shares) -> Part | None:
+def _take_one(desk: Desk, parts: list[Part], shares: Shares) -> Part | None:
     """The first part that is neither finished nor somebody else's."""
+    desk.storage.fetch_shared(shares.job_id, _REPORTS)
     for part in parts:
         if read_report(part.path) is None and shares.take(part.first):
             return part
     return None
 
 
-def _make(engine: Engine, plan: VideoPlan, part: Part, shares: Shares, tell: Callable[[], None]) -> None:
+def _make(desk: Desk, engine: Engine, plan: VideoPlan, part: Part, shares: Shares, tell: Callable[[], None]) -> None:
     done = 0
 
     def progress(frames: int) -> None:
@@ -176,12 +184,15 @@ def _make(engine: Engine, plan: VideoPlan, part: Part, shares: Shares, tell: Cal
         tell()
 
     with shares.held(part.first):
+        desk.storage.fetch_shared(shares.job_id, _REPORTS)
         if read_report(part.path) is not None:
             return  # its last holder has just finished it
         tell()
         logger.info("part %s of job %s begins", part.path.stem, shares.job_id)
         with tracing.span("part", {"adis.first_frame": part.first, "adis.frames": part.stop - part.first}):
-            write_report(part.path, render(engine, plan, part, progress))
+            report = render(engine, plan, part, progress)
+        desk.storage.share(shares.job_id, part.path)
+        desk.storage.share(shares.job_id, write_report(part.path, report))
 
 
 def _joined_reports(parts: list[Part]) -> PartReport:

@@ -8,6 +8,7 @@ import threading
 import uuid
 import warnings
 from collections.abc import Sequence
+from contextlib import closing
 from typing import Any, Final
 
 from celery import Celery, bootsteps, signals
@@ -19,11 +20,11 @@ from redis.exceptions import RedisError
 from service.errors import BundleError, ModelNotFound
 from service.jobs.connection import Client, connect, without_password
 from service.jobs.lease import LeaseTerms, release_all
+from service.jobs.open_storage import open_storage
 from service.jobs.presence import BEAT_SECONDS, ModelSummary, Presence
 from service.jobs.queue import QUEUES, make_queue, messages
 from service.jobs.record import Kind
 from service.jobs.rescue import rescue_overdue
-from service.jobs.storage import Storage
 from service.model.bundle import Bundle, find_bundle, list_bundles
 from service.settings import Settings
 from service.work.tasks import PoolProcess, register_tasks
@@ -80,8 +81,9 @@ def run_worker(settings: Settings, redis_url: str) -> int:
         print(f"the model {settings.default_model!r} is refused: {problem.detail}", file=sys.stderr)
         return 2
     worker = uuid.uuid4().hex
-    client, storage = connect(redis_url), Storage(settings.data_dir)
-    storage.prepare()
+    client = connect(redis_url)
+    with closing(open_storage(settings)) as storage:  # each process opens its own; what is wrong with it is said here
+        storage.prepare()
     presence = Presence(client, worker)
     kinds: list[Kind] = [kind for kind, queue in QUEUES.items() if queue in settings.worker_queues]
     models = [_summary(bundle) for bundle in list_bundles(settings.models_dir)]

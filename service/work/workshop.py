@@ -10,11 +10,11 @@ from typing import Final
 from celery.exceptions import SoftTimeLimitExceeded
 from redis.exceptions import RedisError
 
-from service.errors import StylizationError, TooLarge, Unavailable
+from service.errors import StorageUnavailable, StylizationError, TooLarge, Unavailable
 from service.jobs.connection import Client
 from service.jobs.lease import Lease, LeaseLost, LeaseTerms, claim
 from service.jobs.owner import this_process
-from service.jobs.record import JobRecord, Kind, record_from_hash
+from service.jobs.record import JobRecord, JobState, Kind, record_from_hash
 from service.jobs.storage import Storage
 from service.media.sandbox import Sandbox
 from service.observe import identity, tracing
@@ -36,6 +36,7 @@ _MAKERS: Final[dict[Kind, Callable[[Desk, Lease], Made]]] = {
     "preview": make_preview,
 }
 _FAULT: Final = StylizationError("the service failed on this job; the fault is logged, and is not the request's")
+_STORE_PAUSE_SECONDS: Final = 5.0  # a store that is away is not asked on behalf of one job after the other
 _NO_SPACE: Final = (errno.ENOSPC, errno.EDQUOT)
 _DISK_FULL: Final = Unavailable(
     "the result could not be stored, as the service's disk is full; send the request again later"
@@ -76,7 +77,9 @@ class Workshop:
         except LeaseLost as lost:
             logger.info("job %s is given up: %s", job_id, lost)
             if lost.erased:
-                self._desk.storage.erase(job_id)
+                self._erase(job_id)
+        finally:
+            self._desk.storage.leave(job_id)
 
     def help(self, job_id: str) -> None:
         """Make parts of a video that another worker holds, if there are any to be made.
@@ -98,6 +101,9 @@ class Workshop:
             logger.info("helped with %d parts of job %s", made, job_id)
         finally:
             self._recorder.add()
+            self._desk.storage.leave(job_id)
+        if self._client.hget(f"adis:job:{job_id}", "state") in (None, JobState.CANCELLED.value):
+            self._erase(job_id)
 
     @contextmanager
     def _observed(self, record: JobRecord) -> Iterator[None]:
@@ -117,6 +123,10 @@ class Workshop:
         job_id = lease.record.id
         try:
             made = _MAKERS[lease.record.kind](self._desk, lease)
+        except StorageUnavailable:
+            logger.warning("job %s waits for the storage, and is queued again", job_id)
+            time.sleep(_STORE_PAUSE_SECONDS)
+            lease.give_back()
         except StylizationError as problem:
             logger.info("job %s failed: %s", job_id, problem.detail)
             tracing.mark_failed(problem.type)
@@ -140,6 +150,13 @@ class Workshop:
             lease.succeed(made.results, made.seconds, made.done)
             self._recorder.count(RESULTS, lease.record.kind, by=len(made.results))
             logger.info("job %s succeeded: %s", job_id, made.seconds)
+
+    def _erase(self, job_id: str) -> None:
+        """What was stored while the job was erased; the sweep of old files finds what stays."""
+        try:
+            self._desk.storage.erase(job_id)
+        except StorageUnavailable:
+            logger.warning("files of job %s stay until they are swept up", job_id)
 
     def _fail(self, lease: Lease, problem: StylizationError) -> None:
         """The job's end; nothing will be made of what it left."""

@@ -5,11 +5,13 @@ import json
 import random
 import sys
 import tempfile
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
 from tests.faults.cluster import Cluster
 from tests.faults.scenario import Plan, Scenario
+from tests.support.object_store import running_store
 from tests.support.running_service import ROOT, free_port
 from tests.support.tiny_bundle import write_tiny_bundle
 
@@ -21,7 +23,10 @@ FAULTS = ("never_accepted", "lost", "wrong_bytes", "changed_between_reads", "del
 def storm(folder: Path, plan: Plan, workers: int) -> dict[str, Any]:
     """Run the plan on a fresh cluster below `folder`; the report, with the settings that differ from the defaults."""
     models = write_tiny_bundle(folder / "models" / "tiny").parent
-    with Cluster(folder, models, free_port(), workers, **SETTINGS) as cluster:
+    with (
+        running_store(folder / "store") if plan.store else nullcontext() as store,
+        Cluster(folder, models, free_port(), workers, store=store, **SETTINGS) as cluster,
+    ):
         return Scenario(cluster, plan, folder).run() | {"workers": workers, "settings": SETTINGS}
 
 
@@ -34,11 +39,12 @@ def main() -> int:
     parser.add_argument("--workers", type=int, default=3, help="workers (default: 3)")
     parser.add_argument("--clients", type=int, default=8, help="client threads (default: 8)")
     parser.add_argument("--seed", type=int, default=0, help="of the choice of workers (default: 0)")
+    parser.add_argument("--bucket", action="store_true", help="keep files in a bucket, without a common disk")
     parser.add_argument("--work", type=Path, help="folder for data and log, kept (default: a temporary one)")
     parser.add_argument("--output", type=Path, default=ROOT / "soak.json", help="JSON (default: soak.json)")
     options = parser.parse_args()
     random.seed(options.seed)
-    plan = Plan(options.jobs, options.rate, options.kill_every, options.clients)
+    plan = Plan(options.jobs, options.rate, options.kill_every, options.clients, options.bucket)
     with tempfile.TemporaryDirectory() as temporary:
         folder = options.work or Path(temporary)
         folder.mkdir(parents=True, exist_ok=True)

@@ -13,6 +13,7 @@ import urllib.request
 from pathlib import Path
 
 from service.embedded import prepare_valkey
+from tests.support.object_store import ENVIRONMENT, ObjectStore
 from tests.support.processes import until
 from tests.support.running_service import ROOT
 
@@ -24,8 +25,20 @@ LOOK_AGAIN_SECONDS = 0.1
 class Cluster:
     """Use as a context manager; a keeper thread starts again whatever has ended, as a supervisor would."""
 
-    def __init__(self, folder: Path, models_dir: Path, port: int, workers: int, **settings: str) -> None:
-        """folder: gets the queue's data, the log and, unless `data_dir` is among the settings, the jobs' files."""
+    def __init__(
+        self,
+        folder: Path,
+        models_dir: Path,
+        port: int,
+        workers: int,
+        queues: str = "pictures",
+        store: ObjectStore | None = None,
+        **settings: str,
+    ) -> None:
+        """folder: gets the queue's data, the log and, unless `data_dir` is among the settings, the jobs' files.
+
+        queues: what workers take. store: runs already; each process then has a `data_dir` of its own, as on a host.
+        """
         self.address = f"http://127.0.0.1:{port}"
         self.log = folder / "cluster.log"
         self._valkey = prepare_valkey(folder / "data")
@@ -38,9 +51,14 @@ class Cluster:
             "ADIS_PORT": str(port),
             **{f"ADIS_{name.upper()}": value for name, value in settings.items()},
         }
+        self._store = store
+        if store is not None:
+            names = {"ADIS_STORAGE": store.url, "ADIS_S3_ENDPOINT": store.endpoint}
+            self._environment |= names | ENVIRONMENT
         part = [sys.executable, "-m", "service"]
         self._commands = {"valkey": self._valkey.command, "api": [*part, "api"]}
-        self._commands |= {f"worker {n}": [*part, "worker", "--queues", "pictures"] for n in range(workers)}
+        self._commands |= {f"worker {n}": [*part, "worker", "--queues", queues] for n in range(workers)}
+        self._data_dirs = {name: str(folder / "disks" / name) for name in self._commands} if store else {}
         self._processes: dict[str, subprocess.Popen[bytes]] = {}
         self._stopping = threading.Event()
         self._keeper = threading.Thread(target=self._keep, daemon=True)
@@ -73,15 +91,22 @@ class Cluster:
             return False
 
     def harm(self, name: str, number: signal.Signals) -> None:
-        """Send the signal to one process; `worker` means a random one."""
+        """Send the signal to one process; `worker` means a random one. `store` is stopped for a while."""
+        if name == "store":
+            assert self._store is not None
+            self._store.stop()
+            time.sleep(RESTART_SECONDS)
+            self._store.start()
+            return
         if name == "worker":
             name = random.choice([other for other in self._commands if other.startswith("worker")])
         self._processes[name].send_signal(number)
 
     def _start(self, name: str) -> None:
+        own = {"ADIS_DATA_DIR": self._data_dirs[name]} if name in self._data_dirs else {}
         with self.log.open("ab") as output:
             self._processes[name] = subprocess.Popen(
-                self._commands[name], env=self._environment, cwd=ROOT, stdout=output, stderr=subprocess.STDOUT
+                self._commands[name], env=self._environment | own, cwd=ROOT, stdout=output, stderr=subprocess.STDOUT
             )
 
     def _keep(self) -> None:

@@ -25,12 +25,16 @@ RESENT = 100
 
 @dataclass(frozen=True)
 class Plan:
-    """rate: jobs a second. kill_every: seconds between kills of a random worker, 0 for a single kill in all."""
+    """rate: jobs a second. kill_every: seconds between kills of a random worker, 0 for a single kill in all.
+
+    store: the files lie in a bucket, whose server is stopped once, too.
+    """
 
     jobs: int
     rate: float
     kill_every: float
     clients: int
+    store: bool = False
 
 
 @dataclass
@@ -57,7 +61,7 @@ class Scenario:
         self._sound = write_ogg(folder / "noise.ogg", make_noise(3.0)).read_bytes()
         self._run_id = uuid.uuid4().hex
         self._ledger = Ledger()
-        self._http = httpx.Client(base_url=cluster.address, timeout=20)
+        self._http = httpx.Client(base_url=cluster.address, timeout=20, follow_redirects=True)
 
     def run(self) -> dict[str, Any]:
         """References from the calm service, then the storm, then the checks."""
@@ -111,6 +115,8 @@ class Scenario:
         great = [
             (0.2, "valkey", signal.SIGKILL), (0.45, "api", signal.SIGKILL), (0.7, "valkey", signal.SIGTERM),
         ]  # fmt: skip
+        if self._plan.store:
+            great.insert(2, (0.6, "store", signal.SIGTERM))
         worker_at = time.monotonic() + (self._plan.kill_every or 2.0)
         while any(thread.is_alive() for thread in clients):
             time.sleep(0.2)

@@ -33,7 +33,13 @@ def imports_without(forbidden: set[str], modules: list[str]) -> subprocess.Compl
 
 
 def test_the_service_imports_neither_torch_nor_training_nor_export() -> None:
-    done = imports_without({"torch", "torchaudio", "nnAudio", "onnx", "scipy", "training", "export"}, MODULES)
+    done = imports_without({"torch", "torchaudio", "nnAudio", "scipy", "training", "export"}, MODULES)
+    assert done.returncode == 0, done.stderr
+
+
+def test_only_the_speech_detector_which_is_optional_needs_onnx() -> None:
+    modules = [name for name in MODULES if name != "service.model.speech_graph"]
+    done = imports_without({"onnx"}, modules)
     assert done.returncode == 0, done.stderr
 
 

@@ -42,12 +42,24 @@ def test_a_dotenv_file_is_read(tmp_path: Path) -> None:
         ("WEBHOOK_SECRET", "secret"),
         ("WEBHOOK_SECRET", "whsec_c2hvcnQ="),
         ("WEBHOOK_PRIVATE_NETWORKS", "10.0.0.0/99"),
+        ("STORAGE", "bucket"),
+        ("STORAGE", "s3://"),
+        ("STORAGE", "https://bucket.example.org"),
+        ("S3_ENDPOINT", "store:9000"),
+        ("S3_PUBLIC_ENDPOINT", "https://key:secret@store"),
     ],
 )
 def test_a_bad_value_is_refused(monkeypatch: pytest.MonkeyPatch, name: str, value: str) -> None:
     monkeypatch.setenv(f"ADIS_{name}", value)
     with pytest.raises(ValidationError, match=name.lower()):
         Settings()
+
+
+def test_a_bucket_that_a_compose_file_leaves_empty_is_none(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("STORAGE", "S3_ENDPOINT", "S3_PUBLIC_ENDPOINT"):
+        monkeypatch.setenv(f"ADIS_{name}", "")
+    settings = Settings()
+    assert (settings.storage, settings.s3_endpoint, settings.s3_public_endpoint) == (None, None, None)
 
 
 @pytest.mark.parametrize(

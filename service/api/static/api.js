@@ -39,8 +39,9 @@ const held = new Map(); // by place: addresses of what is shown there
  * place: what was shown there before is let go.
  */
 export async function openable(addresses, place, signal) {
-  if (!storedKey()) return addresses;
-  const fetched = addresses.map(async (address) => (await ask(address, { signal })).blob());
+  const own = addresses.map((address) => `${address}?redirect=false`); // not the storage's, which is another origin
+  if (!storedKey()) return own;
+  const fetched = own.map(async (address) => (await ask(address, { signal })).blob());
   const now = (await Promise.all(fetched)).map((blob) => URL.createObjectURL(blob));
   for (const old of held.get(place) ?? []) URL.revokeObjectURL(old);
   held.set(place, now);

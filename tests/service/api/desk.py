@@ -103,16 +103,24 @@ def somebody_at_work(url: str) -> Iterator[None]:
 
 
 def finish(
-    url: str, data_dir: Path, job_id: str, problem: dict[str, Any] | None = None, results: int | None = None
+    url: str,
+    data_dir: Path,
+    job_id: str,
+    problem: dict[str, Any] | None = None,
+    results: int | None = None,
+    storage: Storage | None = None,
 ) -> None:
-    """End the job as a worker would: with a problem, or with `RESULT` for each of its results."""
+    """End the job as a worker would: with a problem, or with `RESULT` for each of its results.
+
+    storage: where results go if not below data_dir.
+    """
     with connect(url) as client:
         lease = claim(client, job_id, Owner("elsewhere", 1, "1", "w"), TERMS)
         assert lease is not None
         if problem is not None:
             lease.fail(problem)
             return
-        sha256 = Storage(data_dir).write_result(job_id, RESULT)
+        sha256 = (storage or Storage(data_dir)).write_result(job_id, RESULT)
         stored = StoredResult(
             sha256=sha256,
             bytes=len(RESULT),

@@ -189,7 +189,8 @@ def test_the_events_of_an_ended_job_are_replayed_from_where_the_reader_was(http:
     answer = http.get(f"/jobs/{done}/events")
     assert answer.headers["Content-Type"].startswith("text/event-stream")
     events = events_of(answer.text)
-    assert [event["data"]["state"] for event in events] == ["queued", "running", "succeeded"]
+    told = [(event["event"], event["data"]["state"]) for event in events]
+    assert told == [("state", "queued"), ("state", "running"), ("progress", "running"), ("state", "succeeded")]
     assert {event["data"]["id"] for event in events} == {done}
     later = http.get(f"/jobs/{done}/events", headers={"Last-Event-ID": events[0]["id"]})
     assert events_of(later.text) == events[1:]
@@ -203,7 +204,7 @@ def test_a_reader_who_has_seen_the_end_is_told_not_to_come_back(http: TestClient
 @pytest.mark.parametrize("nonsense", ["x", "1-2-3", "9" * 40, "-1", "("])
 def test_an_event_id_that_makes_no_sense_means_from_the_start(http: TestClient, done: str, nonsense: str) -> None:
     answer = http.get(f"/jobs/{done}/events", headers={"Last-Event-ID": nonsense})
-    assert len(events_of(answer.text)) == 3
+    assert len(events_of(answer.text)) == 4
 
 
 # ---- deletion

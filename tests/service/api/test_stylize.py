@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import time
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ from redis.exceptions import TimeoutError as RedisTimeoutError
 from service.jobs.connection import Client
 from service.jobs.intake import Intake
 from service.jobs.queue import messages
+from service.jobs.storage import sync
 from tests.service.api.desk import GOOD, PHOTO, SOUND, api, somebody_at_work, sound_bytes, stored_files
 from tests.support.hostile import png_bomb
 
@@ -181,8 +183,10 @@ def test_what_is_no_form_gets_a_problem(http: TestClient, data_dir: Path, case: 
 def test_without_a_worker_jobs_are_refused_for_now(redis_url: str, data_dir: Path) -> None:
     with api(redis_url, data_dir) as http:
         answer = http.post("/stylize", files=GOOD)
-    assert (answer.status_code, answer.json()["type"]) == (503, "/problems/unavailable")
-    assert int(answer.headers["Retry-After"]) > 0
+        assert (answer.status_code, answer.json()["type"]) == (503, "/problems/unavailable")
+        assert int(answer.headers["Retry-After"]) > 0
+        with somebody_at_work(redis_url):  # who is there from now on counts from now on
+            assert http.post("/stylize", files=GOOD).status_code == 202
 
 
 def test_a_full_queue_refuses_for_now(redis_url: str, data_dir: Path) -> None:
@@ -243,13 +247,31 @@ def test_files_stay_if_redis_may_have_the_record(
     assert len(stored_files(data_dir)) == 2
 
 
+def test_uploads_and_their_names_are_on_the_disk_before_the_record_is_written(
+    http: TestClient, client: Client, data_dir: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    synced: list[tuple[Path, list[str]]] = []
+
+    def sync_slowly(path: Path) -> None:
+        time.sleep(0.1)
+        sync(path)
+        synced.append((path, client.keys("adis:job:*")))
+
+    monkeypatch.setattr("service.jobs.storage.sync", sync_slowly)
+    job_id = http.post("/stylize", files=GOOD).json()["id"]
+    jobs = data_dir / "jobs"
+    inputs = jobs / job_id / "inputs"
+    assert {path for path, _ in synced} == {*inputs.iterdir(), inputs, jobs / job_id, jobs}
+    assert [records for _, records in synced] == [[]] * 5
+
+
 def test_a_full_disk_is_not_the_clients_fault(
     http: TestClient, data_dir: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def no_space(_: Path) -> None:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr("service.api.submission.sync", no_space)
+    monkeypatch.setattr("service.jobs.storage.sync", no_space)
     answer = http.post("/stylize", files=GOOD)
     assert (answer.status_code, answer.json()["type"]) == (503, "/problems/unavailable")
     assert int(answer.headers["Retry-After"]) > 0

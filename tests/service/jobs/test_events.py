@@ -49,6 +49,7 @@ WHOLE_LIFE = [
     ("state", "queued", 0),
     ("state", "running", 0),
     ("progress", "running", 1),
+    ("progress", "running", 2),  # the last is told with the end
     ("state", "succeeded", 2),
 ]
 
@@ -71,6 +72,23 @@ def test_one_who_waits_is_woken_by_the_end(redis_url: str, client: Client) -> No
             return await asyncio.wait_for(waiting, 10)
 
     job_id = submitted(redis_url, total=2)
+    assert asyncio.run(scenario())
+
+
+def test_the_news_says_itself_whether_the_job_has_ended(redis_url: str, client: Client) -> None:
+    async def scenario() -> bool:
+        async with newsroom(redis_url) as room:
+            await subscribed(client)
+            waiting = asyncio.create_task(room.wait_until_ended(job_id, PATIENCE_SECONDS))
+            for news in (job_id, f"{job_id} running"):  # without a state, as it was once: then the record is asked
+                await asyncio.sleep(0.05)
+                client.publish("adis:news", news)
+            await asyncio.sleep(0.05)
+            assert not waiting.done()
+            client.publish("adis:news", f"{job_id} succeeded")
+            return await asyncio.wait_for(waiting, 10)
+
+    job_id = submitted(redis_url)  # its record says that it waits
     assert asyncio.run(scenario())
 
 

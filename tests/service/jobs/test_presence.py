@@ -1,7 +1,9 @@
 """A worker counts while its heart beats, and as ready once its model is loaded."""
 
-from service.jobs.connection import Client
-from service.jobs.presence import ModelSummary, Presence, Runtime, WorkerReport, live_workers
+import asyncio
+
+from service.jobs.connection import AsyncClient, Client
+from service.jobs.presence import ModelSummary, Presence, Roster, Runtime, WorkerReport, live_workers
 from tests.service.jobs.desk import with_client
 
 MODEL = ModelSummary(
@@ -60,3 +62,17 @@ def test_a_worker_learns_that_redis_has_forgotten_it(client: Client) -> None:
     presence.enter([MODEL], ["pictures", "videos"])
     client.flushall()
     assert not presence.beat()
+
+
+def test_a_roster_is_asked_for_anew_when_it_is_too_old(redis_url: str, client: Client) -> None:
+    async def look(asynchronous: AsyncClient) -> list[int]:
+        roster = Roster(asynchronous)
+        found = [len(await roster.live(kept_seconds=0.5))]
+        Presence(client, "w").enter([MODEL], ["pictures"])
+        found.append(len(await roster.live(kept_seconds=60)))
+        await asyncio.sleep(0.1)
+        found.append(len(await roster.live(kept_seconds=0.05)))
+        Presence(client, "w").leave()
+        return [*found, len(await roster.live())]
+
+    assert with_client(redis_url, look) == [0, 0, 1, 0]

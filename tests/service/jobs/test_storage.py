@@ -22,8 +22,9 @@ def storage(tmp_path: Path) -> Storage:
 def test_uploads_lie_where_the_worker_looks(storage: Storage) -> None:
     folder = storage.begin(JOB)
     (folder / "abc").write_bytes(b"upload")
-    storage.sync_names(JOB)
-    assert storage.input_path(JOB, "abc").read_bytes() == b"upload"
+    for keep in storage.keepers(JOB, ["abc"]):
+        keep()
+    assert storage.fetch_input(JOB, "abc").read_bytes() == b"upload"
 
 
 def test_a_result_is_named_by_its_hash_and_written_again_without_harm(storage: Storage) -> None:

@@ -7,7 +7,8 @@ import pytest
 from numpy.typing import NDArray
 from PIL import Image, ImageCms
 
-from service.media.image import MEDIA_TYPES, ImageFormat, ImageInfo, decode_image, encode_image, probe_image
+from service.media.image import MEDIA_TYPES, ImageFormat, ImageInfo, decode_image, probe_image
+from service.media.image_writer import encode_image
 from service.media.limits import MediaLimits
 from tests.support.media import make_photo, write_image, write_jpeg, write_png
 
@@ -199,3 +200,9 @@ def test_png_results_are_lossless(tmp_path: Path) -> None:
     photo = make_photo(64, 48)
     (tmp_path / "x").write_bytes(encode_image(photo, "png"))
     np.testing.assert_array_equal(decode_image(tmp_path / "x", LIMITS), photo)
+
+
+def test_png_results_are_no_larger_than_pillows(tmp_path: Path) -> None:
+    photo = make_photo(256, 192)
+    write_png(tmp_path / "x", photo)
+    assert len(encode_image(photo, "png")) < 1.2 * (tmp_path / "x").stat().st_size

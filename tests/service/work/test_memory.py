@@ -17,7 +17,8 @@ PROGRAM = """
 import sys
 from pathlib import Path
 from service.media.audio import decode_audio
-from service.media.image import decode_image, encode_image
+from service.media.image import decode_image
+from service.media.image_writer import encode_image
 from service.media.limits import MediaLimits
 from service.model.bundle import load_bundle
 from service.model.engine import Engine
