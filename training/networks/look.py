@@ -14,7 +14,7 @@ CHANGE_CHANNELS = 5  # lightness; the mask's threshold; streaks; the veil; the p
 GRADE_SIZES = (1, 1, 1, 2, 1, 1, 2, 1)  # colourfulness, exposure; the veil's lightness, tint, density; streaks; the
 GRADE_VALUES = sum(GRADE_SIZES)  # paint's colour, and its density
 
-BRIGHTEN_BOUND, DARKEN_BOUND = 3.0, 0.4  # of a pixel's shift in lightness, in the logit domain
+BRIGHTEN_BOUND, DARKEN_BOUND = 1.5, 0.4  # of a pixel's shift in lightness, in the logit domain
 FADE_MOST, DEEPEN_MOST = 0.9, 0.6  # the picture's colours become 0.1 to 1.6 times as strong
 EXPOSURE_BOUND = 0.5  # of the picture's shift in lightness, in the logit domain
 VEIL_LIGHTNESS = (-0.3, 0.92)  # of the veil's colour in [-1, 1]
@@ -55,7 +55,7 @@ def draw_look(change: Tensor, grade: Tensor, source: Tensor) -> Tensor:
     look = torch.tanh(_logit(source.clamp(-LIMIT, LIMIT)) + shift)
 
     grey = look.mean(dim=1, keepdim=True)
-    own = (1 + FADE_MOST * saturation.clamp(max=0) + DEEPEN_MOST * saturation.clamp(min=0)) * (look - grey)
+    own = (1 + torch.where(saturation < 0, FADE_MOST, DEEPEN_MOST) * saturation) * (look - grey)
     paint = PAINT_COLOUR * _off_grey(paint_colour) * (1 - grey.square())  # white and black take none: clouds stay white
     look = grey + own + PAINT_MOST * _share(change[:, 4:5], paint_density) * (paint - own)
 
