@@ -224,8 +224,8 @@ PRESETS: Mapping[str, TrainingConfig] = {
         generator=GeneratorConfig(width=32, blocks=6, encoder_blocks=3, antialias=False),
         discriminator=DiscriminatorConfig(width=32, conditioning="projection", feature_width=64, feature_noise=0.05),
         losses=LossConfig(
-            nce=0.15, identity_nce=0.1, identity_every=4, nce_every=2, patch_gan=0.5, feature_gan=3.0, mix=2.0, tone=4.0,
-            excess_saturation=40.0, projector_width=128,
+            nce=0.15, identity_nce=0.1, identity_every=4, nce_every=2, patch_gan=0.5, feature_gan=3.0, mix=2.0,
+            tone=4.0, excess_saturation=40.0, projector_width=128,
         ),
         correspondence=CorrespondenceConfig(steps=300, mix_steps=600, batch=32),
         data=DataConfig(
