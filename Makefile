@@ -14,7 +14,7 @@ serve: $(VENV)/.service ## install the service alone and start it on http://127.
 	@exec $(BIN)/python -m service
 
 test: check $(VENV)/.packages ## install everything, then formatting, lint, types and every test
-	$(BIN)/python -m pytest --numprocesses 2 --dist loadfile
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses 2 --dist loadfile # a thread a core: more would wait for each other
 
 bench: $(VENV)/.everything ## measure service and training: tables on the screen, JSON beside them
 	$(PIP) --editable '.[bench]'
