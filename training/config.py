@@ -142,6 +142,7 @@ class TrainingConfig:
     compile: bool = False  # by torch.compile
     learning_rate: float = 2e-4
     discriminator_learning_rate: float = 2e-4
+    grade_rate: float = 0.2  # of the rate, for what is said once for the picture: every pixel pushes it, and it swings
     betas: tuple[float, float] = (0.5, 0.999)
     epochs: float = 50.0
     constant_share: float = 0.6  # 30 of 50 epochs; then the rate falls linearly to zero
@@ -224,8 +225,8 @@ PRESETS: Mapping[str, TrainingConfig] = {
         generator=GeneratorConfig(width=32, blocks=6, encoder_blocks=3, antialias=False),
         discriminator=DiscriminatorConfig(width=32, conditioning="projection", feature_width=64, feature_noise=0.05),
         losses=LossConfig(
-            nce=0.15, identity_nce=0.1, identity_every=4, nce_every=2, patch_gan=0.5, feature_gan=3.0, mix=2.0,
-            tone=4.0, excess_saturation=40.0, projector_width=128,
+            nce=0.05, identity_nce=0.05, identity_every=4, nce_every=2, patch_gan=0.2, feature_gan=2.0, mix=2.0,
+            tone=8.0, excess_saturation=40.0, projector_width=128,
         ),
         correspondence=CorrespondenceConfig(steps=300, mix_steps=600, batch=32),
         data=DataConfig(

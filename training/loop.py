@@ -218,7 +218,7 @@ def _set_rate(optimizers: Optimizers, config: TrainingConfig, share: float) -> N
         (optimizers.discriminator, config.discriminator_learning_rate),
     ):
         for group in optimizer.param_groups:
-            group["lr"] = rate * (1 - max(0.0, falling))
+            group["lr"] = rate * group.get("scale", 1.0) * (1 - max(0.0, falling))
 
 
 def _save(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -85,8 +86,15 @@ class Optimizers:
 
 
 def make_optimizers(networks: Networks, config: TrainingConfig) -> Optimizers:
+    """Adam for both sides; `scale` in a group is what the run's rate is multiplied by for it."""
+    graded = {id(p) for name, p in networks.named_parameters() if ".grade." in name}
+    learned = networks.learned_by_generator()
+    groups: list[dict[str, Any]] = [
+        {"params": [p for p in learned if id(p) not in graded], "scale": 1.0},
+        {"params": [p for p in learned if id(p) in graded], "scale": config.grade_rate},
+    ]
     return Optimizers(
-        torch.optim.Adam(networks.learned_by_generator(), config.learning_rate, config.betas),
+        torch.optim.Adam([group for group in groups if group["params"]], config.learning_rate, config.betas),
         torch.optim.Adam(networks.learned_by_discriminator(), config.discriminator_learning_rate, config.betas),
     )
 
