@@ -16,7 +16,7 @@ GRADE_VALUES = sum(GRADE_SIZES)  # paint's colour, and its density
 
 BRIGHTEN_BOUND, DARKEN_BOUND = 1.5, 0.4  # of a pixel's shift in lightness, in the logit domain
 FADE_MOST, DEEPEN_MOST = 0.9, 0.6  # the picture's colours become 0.1 to 1.6 times as strong
-EXPOSURE_BOUND = 0.5  # of the picture's shift in lightness, in the logit domain
+EXPOSURE_BOUND = 1.0  # of the picture's shift in lightness, in the logit domain
 VEIL_LIGHTNESS = (-0.3, 0.92)  # of the veil's colour in [-1, 1]
 VEIL_TINT = 0.05  # how far red and blue of the veil may lie from grey
 VEIL_MOST = 0.92  # of a pixel that the veil may hide: what lies beneath shows through snow, too
