@@ -112,6 +112,7 @@ def scaled(config: TrainingConfig, scale: Scale, seed: int) -> TrainingConfig:
         correspondence=dataclasses.replace(
             config.correspondence,
             steps=narrow.correspondence_steps if config.correspondence.steps else 0,
+            mix_steps=narrow.correspondence_steps if config.correspondence.mix_steps else 0,
             batch=narrow.correspondence_batch,
         ),
         data=dataclasses.replace(config.data, crops=((0.0, narrow.crop),)),
