@@ -60,8 +60,9 @@ def test_a_dark_thicket_does_not_fall_into_black() -> None:
     assert shade + 0.05 < drawn(plain(-0.6, -0.6, -0.6), lightness=-50).mean().item() < -0.6
 
 
-def test_snow_may_cover_what_is_dark() -> None:
-    assert drawn(plain(-0.8, -0.8, -0.8), lightness=50).min().item() > 0.9
+def test_snow_may_frost_what_is_dark() -> None:
+    frosted = torch.tanh(torch.atanh(torch.tensor(-0.8)) + bounds.BRIGHTEN_BOUND).item()
+    assert drawn(plain(-0.8, -0.8, -0.8), lightness=50).mean().item() == pytest.approx(frosted, abs=0.01) > 0.3
 
 
 def test_a_bright_sky_does_not_burst_into_white() -> None:
