@@ -124,7 +124,7 @@ def test_fine_tuning_begins_with_the_averaged_weights(
     still = constant(smoke, images=2, learning_rate=0.0, discriminator_learning_rate=0.0)
     tuned = checkpoint.load(train(still, index, tmp_path / "tuned", start_from=tmp_path / "slim.pt"))
     for name, average in values["ema"].items():
-        if average.is_floating_point():
+        if average.is_floating_point() and ".norm." not in name:  # the norms go on with the pictures that pass
             assert torch.equal(tuned["ema"][name], average.half().float()), name
 
 

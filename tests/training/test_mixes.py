@@ -56,7 +56,7 @@ def test_mixes_are_evened_out_and_whole_sounds_stay(index: Path) -> None:
         return (1 - mixed.mean()).item(), (1 - kept.mean()).item()
 
     even_out_mixes(encoder, dataset, config, torch.device("cpu"))
-    assert off(encoder)[0] < 0.8 * off(before)[0]
+    assert off(encoder)[0] < 0.9 * off(before)[0]
     assert off(encoder)[1] < 0.1
     assert not any(p.requires_grad for p in encoder.parameters())
     for name, buffer in encoder.named_buffers():
