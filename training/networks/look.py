@@ -73,7 +73,8 @@ def streak_strength(change: Tensor, grade: Tensor) -> Tensor:
 
 def with_streaks(look: Tensor, falling: Tensor) -> Tensor:
     """The look in (-1, 1) with light [B, 1, H, W] added in the logit domain, so that it never burns out."""
-    return torch.tanh(_logit(look) + falling)
+    light = torch.tanh(falling)
+    return (look + light) / (1 + look * light)  # tanh(logit + falling): with no logarithm, an fp16 graph can hold it
 
 
 def _logit(tone: Tensor) -> Tensor:
