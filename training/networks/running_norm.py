@@ -17,7 +17,7 @@ class RunningNorm(nn.Module):
     An instance norm divides a map by its own spread: a network that draws one spike somewhere dims all the rest of the
     map by it, and learns to, which shows as blots ("droplets" in Karras et al. 2020, StyleGAN2). No place of a picture
     moves this norm's statistics, so a spike gains nothing, and a part of a picture is treated as it would be in the
-    whole. Once trained it is a constant scale and shift, which an ONNX runtime folds into the convolution before it.
+    whole. Once trained it is a constant scale and shift.
 
     What passes while gradients are recorded is noted; `take_statistics`, at the end of a step, makes it count. Within a
     step the statistics stand still, so that slices of a batch give what the batch gives.
