@@ -4,6 +4,7 @@ import errno
 import fcntl
 import os
 import select
+import signal
 import subprocess
 import sys
 import time
@@ -39,6 +40,10 @@ _ENVIRONMENT: Final = {
 
 class HelperLost(Exception):
     """A helper has died, or was ended since it did not answer in time."""
+
+
+class HelperKilled(HelperLost):
+    """Somebody else ended it (an operator, or the system for want of memory): its file need not be at fault."""
 
 
 class HelperProcess:
@@ -137,4 +142,6 @@ class HelperProcess:
             left = left[count:]
 
     def _lost(self) -> HelperLost:
-        return HelperLost(f"it ended with code {self._process.wait(10)}")
+        code = self._process.wait(10)
+        lost = HelperKilled if code == -signal.SIGKILL else HelperLost
+        return lost(f"it ended with code {code}")

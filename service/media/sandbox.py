@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from service.errors import MediaError, TooLarge, Unavailable
 from service.media.audio import AudioInfo, decode_audio, probe_audio
 from service.media.frames import Look, read_frames, read_look
-from service.media.helper_process import HelperLost, HelperProcess
+from service.media.helper_process import HelperKilled, HelperLost, HelperProcess
 from service.media.image import ImageInfo, decode_image, probe_image
 from service.media.join import Part, join
 from service.media.limits import MediaLimits
@@ -138,9 +138,19 @@ class Sandbox:
         self.close()
 
     def _call(self, field: str, kind: type[Result], function: Callable[..., Any], *arguments: Any) -> Result:
-        with self._helper(field) as helper:
-            result: Result = helper.ask(Call(function, arguments, self._cpu_seconds), kind, self._wall_seconds)
-            return result
+        call = Call(function, arguments, self._cpu_seconds)
+
+        def ask() -> Result:
+            with self._helper(field) as helper:
+                result: Result = helper.ask(call, kind, self._wall_seconds)
+                return result
+
+        try:
+            return ask()
+        except MediaError as exc:
+            if not isinstance(exc.__cause__, HelperKilled):
+                raise
+            return ask()  # a second time would be the file's own doing
 
     @contextmanager
     def _stream(

@@ -41,9 +41,9 @@ def submit(http: httpx.Client, image: bytes, audio: bytes, **form: str) -> str:
 
 
 def submit_long(http: httpx.Client, audio: bytes) -> str:
-    """Some seconds of work: many results of three megapixels. Returns when it runs."""
+    """Some seconds of work: many results of six megapixels. Returns when it runs."""
     gains = ",".join(str(gain) for gain in range(-LONG_RESULTS, 0))
-    url = submit(http, png_bytes(make_photo(2000, 1500)), audio, gains_db=gains)
+    url = submit(http, png_bytes(make_photo(3000, 2000)), audio, gains_db=gains)
     wait_for(http, url, "running")
     return url
 
@@ -179,7 +179,7 @@ def test_open_streams_and_held_answers_do_not_delay_a_stop(
 def test_a_job_that_runs_too_long_fails_and_the_next_one_runs(
     tmp_path: Path, models_dir: Path, photo: bytes, rain: bytes
 ) -> None:
-    with serving(tmp_path / "data", models_dir, max_job_seconds="4") as (_, http):
+    with serving(tmp_path / "data", models_dir, max_job_seconds="2") as (_, http):
         long = submit_long(http, rain)
         job = wait_for(http, long, "succeeded", "failed")
         assert job["state"] == "failed"

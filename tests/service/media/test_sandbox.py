@@ -26,7 +26,7 @@ from service.media.video_file import probe_video, read_timeline
 from tests.support.hostile import png_bomb
 from tests.support.media import make_noise, make_photo, write_png, write_wav
 from tests.support.misbehaviour import bloat, crash, crash_later, sleep, spin
-from tests.support.processes import is_running
+from tests.support.processes import is_running, until
 from tests.support.video import Clip, noise_track, write_video
 
 LIMITS = MediaLimits()
@@ -205,6 +205,19 @@ def test_a_helper_that_died_while_it_was_idle_is_replaced(tmp_path: Path) -> Non
         process.kill()
         process.wait()
         assert opened.probe_image(photo).width == 40
+
+
+def test_a_file_whose_helper_was_killed_from_outside_gets_another(tmp_path: Path) -> None:
+    photo = write_png(tmp_path / "photo", make_photo(40, 30))
+    with Sandbox(LIMITS, kept=1) as opened, ThreadPoolExecutor(1) as threads:
+        opened.warm_up()
+        process = opened._idle[0]._process
+        process.send_signal(signal.SIGSTOP)
+        asked = threads.submit(opened.probe_image, photo)
+        until(lambda: not opened._idle or None)
+        process.kill()
+        assert asked.result().width == 40
+        assert opened._idle[0]._process is not process
 
 
 def test_threads_share_it_and_two_helpers_stay(tmp_path: Path) -> None:

@@ -74,7 +74,8 @@ def test_the_loudest_window_is_found() -> None:
     assert len(chosen.waveform) == CLIP
 
 
-@given(st.integers(1, 5 * 1600), st.one_of(st.none(), st.floats(0, 100)))
+# no subnormals: PyTorch, used by other tests of this process, may have set the processor to flush them
+@given(st.integers(1, 5 * 1600), st.one_of(st.none(), st.floats(0, 100, allow_subnormal=False)))
 def test_a_window_is_always_full_and_inside(samples: int, start_seconds: float | None) -> None:
     waveform = np.arange(samples, dtype=np.float32)
     chosen = pick_window(waveform, 480, 1600, start_seconds)
