@@ -33,6 +33,7 @@ _OPTIONS: Final = {
     # for the decoders that libav tries while it opens the file (an album cover is a picture of any size)
     "codec_whitelist": ",".join(sorted(SOUND_DECODERS)),
     "probesize": "65536",  # a header says enough; more costs milliseconds
+    "max_probe_packets": "1",  # else a WAV of samples is searched for other codecs, which takes most of the time
     "max_streams": "16",
     "max_pixels": "1",
     "threads": "1",
