@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from typing import Annotated, Final
 
 import anyio
-from celery import Celery
 from fastapi import Depends, Request
 from starlette.concurrency import run_in_threadpool
 
@@ -19,7 +18,7 @@ from service.jobs.events import Newsroom
 from service.jobs.intake import Intake
 from service.jobs.open_storage import open_storage
 from service.jobs.presence import Roster, WorkerReport
-from service.jobs.queue import QUEUES, make_queue
+from service.jobs.queue import QUEUES, MessageWriter
 from service.jobs.record import JobRecord, JobState, Kind
 from service.jobs.storage import Storage
 from service.media.sandbox import Sandbox
@@ -48,7 +47,7 @@ class Context:
     newsroom: Newsroom
     roster: Roster
     storage: Storage
-    queue: Celery
+    messages: MessageWriter
     sandbox: Sandbox
     probes: anyio.CapacityLimiter
 
@@ -111,7 +110,7 @@ async def open_context(settings: Settings, redis_url: str) -> AsyncIterator[Cont
         newsroom=Newsroom(client),
         roster=Roster(client),
         storage=storage,
-        queue=make_queue(redis_url, settings.longest_job_seconds),
+        messages=MessageWriter(),
         sandbox=Sandbox(settings.media_limits, kept=_PROBES_AT_ONCE),
         probes=anyio.CapacityLimiter(_PROBES_AT_ONCE),
     )
@@ -128,7 +127,6 @@ async def open_context(settings: Settings, redis_url: str) -> AsyncIterator[Cont
         with suppress(asyncio.CancelledError):
             await asyncio.gather(*tasks)
         await client.aclose()
-        context.queue.close()
         await run_in_threadpool(storage.close)
         await run_in_threadpool(context.sandbox.close)
 

@@ -6,11 +6,11 @@ import json
 import uuid
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache, partial
 from pathlib import Path
 from typing import Any, Final
 
 import anyio.to_thread
-from kombu.exceptions import OperationalError
 from pydantic import ValidationError
 from redis.exceptions import RedisError
 from starlette.concurrency import run_in_threadpool
@@ -23,7 +23,6 @@ from service.api.multipart import FileRule, FormRules, ReceivedForm, receive_for
 from service.errors import InvalidValue, MediaError, MissingField, ModelNotFound, StorageUnavailable, Unavailable
 from service.jobs.intake import NewJob
 from service.jobs.presence import WorkerReport
-from service.jobs.queue import send
 from service.jobs.record import Kind, StoredInput
 from service.media.audio import AudioInfo
 from service.media.image import ImageInfo
@@ -91,9 +90,7 @@ async def submit(
     except BaseException:
         await _discard(context, job_id)
         raise
-    if is_new:
-        await _send(context, actual_id, form.kind)
-    else:
+    if not is_new:
         await _discard(context, job_id)
     return actual_id, is_new
 
@@ -117,14 +114,14 @@ async def _receive(
     defaults: Mapping[str, Any],
 ) -> NewJob:
     """Store and check everything that the request brings; what is on disk after an error is the caller's to remove."""
-    folder = await run_in_threadpool(context.storage.begin, job_id)
+    folder = cache(partial(context.storage.begin, job_id))
     received = await receive_form(request, folder, form.rules(context.settings))
     _check_files(received, form)
     parameters = _read_parameters(received, form, defaults)
     webhook = read_webhook(received.texts, context.settings)
     _check_counts(parameters, received, context.settings)
     _check_model(parameters.model, workers, context.settings)
-    looks = await _probe_and_keep(received.files, job_id, folder, context)
+    looks = await _probe_and_keep(received.files, job_id, folder(), context)
     await run_in_threadpool(context.storage.leave, job_id)
     return NewJob(
         id=job_id,
@@ -136,6 +133,7 @@ async def _receive(
         kind=form.kind,
         api_key=caller.key_id,
         max_active=caller.max_active_jobs,
+        message=context.messages.write(job_id, form.kind),
         request_id=identity.request_id.get(),
         traceparent=tracing.traceparent(),
         more={} if webhook is None else {"root_path": request.scope.get("root_path", ""), **webhook.record_fields()},
@@ -154,15 +152,6 @@ def _total(parameters: PictureRequest | VideoRequest, looks: Sequence[Look], rec
     if isinstance(parameters, PreviewRequest):
         return 1 + len(PREVIEW_STEPS_DB)
     return max(1, video.frames or round((video.seconds or 0) * (video.fps or 0)))
-
-
-async def _send(context: Context, job_id: str, kind: Kind) -> None:
-    """Queue the job. If that fails the record is there, and a worker sends the message in our place."""
-    try:
-        await run_in_threadpool(send, context.queue, job_id, kind)
-        await context.intake.note_sent(job_id)
-    except (OperationalError, RedisError) as exc:
-        logger.warning("job %s is recorded, but its message is not sent yet: %s", job_id, exc)
 
 
 def _check_files(received: ReceivedForm, form: Form) -> None:

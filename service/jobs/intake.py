@@ -8,9 +8,10 @@ from service.errors import IdempotencyMismatch, JobNotFound, QueueFull, TooManyR
 from service.jobs import scripts
 from service.jobs.connection import AsyncClient
 from service.jobs.pace import Pace
+from service.jobs.queue import messages
 from service.jobs.record import JobRecord, Kind, StoredInput, hash_fields, record_from_hash
 
-SEND_GRACE_SECONDS: Final = 10.0  # after it a worker sends a queued job's message again
+SEND_GRACE_SECONDS: Final = 10.0  # after it a worker sends a queued job's message
 
 
 @dataclass(frozen=True)
@@ -19,6 +20,7 @@ class NewJob:
 
     total: results, or (of a video) frames as far as its header tells. request_id, traceparent: of the HTTP request.
     api_key: id of the key that it came with, or empty. max_active: most jobs of that key that may wait or run; 0: any.
+    message: for a worker, as the broker writes it (`service.jobs.queue.MessageWriter`); empty: somebody sends it later.
     more: further fields of the record.
     """
 
@@ -31,6 +33,7 @@ class NewJob:
     kind: Kind = "picture"
     api_key: str = ""
     max_active: int = 0
+    message: str = ""
     request_id: str | None = None
     traceparent: str | None = None
     more: Mapping[str, str] = field(default_factory=dict)
@@ -49,11 +52,12 @@ class Intake:
         self._lifetime_seconds = lifetime_seconds
         self._pace = Pace(client)
         self._submit = client.register_script(scripts.SUBMIT)
-        self._sent = client.register_script(scripts.SENT)
         self._delete = client.register_script(scripts.DELETE)
 
     async def submit(self, job: NewJob, slots: int = 1) -> tuple[str, bool]:
-        """Write the record of `job`, or find the one that its idempotency key belongs to: (id, whether it is new).
+        """Record `job` and queue its message, or find the job that its idempotency key belongs to: (id, is it new).
+
+        Both happen in one step, so that no job is recorded that nobody is told of.
 
         slots: jobs that the workers do at once. Raises QueueFull, TooManyRequests if its API key has too many active
         jobs, or IdempotencyMismatch if the idempotency key came with another request.
@@ -74,7 +78,7 @@ class Intake:
         pairs = [part for pair in fields.items() for part in pair]
         size = sum(stored.bytes for stored in job.inputs)
         limits = [self._max_queue_length, size, "" if self._max_queue_bytes is None else self._max_queue_bytes]
-        terms = [SEND_GRACE_SECONDS, job.kind, *limits, job.api_key, job.max_active]
+        terms = [job.kind, *limits, job.api_key, job.max_active, messages(job.kind), job.message, SEND_GRACE_SECONDS]
         verdict, detail = await self._submit(args=[job.id, job.key, *terms, *pairs])
         if verdict in ("jobs", "bytes"):
             there = "jobs are waiting" if verdict == "jobs" else "bytes of uploads are waiting or worked on"
@@ -92,10 +96,6 @@ class Intake:
                 field="Idempotency-Key",
             )
         return detail, verdict == "new"
-
-    async def note_sent(self, job_id: str) -> None:
-        """The broker has the job's message, so nobody needs to send it again."""
-        await self._sent(args=[job_id])
 
     async def read(self, job_id: str) -> JobRecord:
         """The record as it is now; raises JobNotFound."""

@@ -1,6 +1,8 @@
 """The Celery app: messages that carry a job's id, delivered until a worker has finished with it."""
 
-from typing import Any, Final
+import json
+import threading
+from typing import Any, ClassVar, Final
 
 from celery import Celery
 
@@ -71,6 +73,26 @@ def make_queue(redis_url: str, max_job_seconds: int) -> Celery:
         worker_redirect_stdouts=False,
     )
     return app
+
+
+class MessageWriter:
+    """Writes messages as `send` would, for a job that is recorded and queued in one step. Safe to use from threads.
+
+    Celery sends them to a list in this process's memory, which all writers share, and from there they are taken.
+    """
+
+    _lock: ClassVar = threading.Lock()
+
+    def __init__(self) -> None:
+        self._app = make_queue("memory://", 1)  # limits of time are the workers'
+        self._channel = self._app.connection_for_write().default_channel
+
+    def write(self, job_id: str, kind: Kind) -> str:
+        """What is to be put at the left of the list `messages(kind)`."""
+        with self._lock:
+            send(self._app, job_id, kind)
+            message = self._channel._get(QUEUES[kind])
+        return json.dumps(message)
 
 
 def send(app: Celery, job_id: str, kind: Kind) -> None:

@@ -24,19 +24,21 @@ from typing import Final
 
 from service.jobs.script_parts import COMMON
 
-# id, key or '', seconds of grace for the message, kind, most of it that wait, bytes of the uploads, most bytes of the
-# kind or '', API key's id or '', its most active jobs (0: any), then the record's fields and values
+# id, key or '', kind, most of it that wait, bytes of the uploads, most bytes of the kind or '', API key's id or '', its
+# most active jobs (0: any), the broker's list, the message for it or '' (then somebody must send one within so many
+# seconds), those seconds, then the record's fields and values
 # -> {'new'|'same', id}, {'other', id} (the key belongs to another request), {'jobs'|'bytes', how many there are}: full,
 # {'many', active}
 SUBMIT: Final = (
     COMMON
     + """
-local id, key, grace, kind, most = ARGV[1], ARGV[2], tonumber(ARGV[3]), ARGV[4], tonumber(ARGV[5])
-local bytes, most_bytes = tonumber(ARGV[6]), tonumber(ARGV[7])
-local who, most_active = ARGV[8], tonumber(ARGV[9])
+local id, key, kind, most = ARGV[1], ARGV[2], ARGV[3], tonumber(ARGV[4])
+local bytes, most_bytes = tonumber(ARGV[5]), tonumber(ARGV[6])
+local who, most_active = ARGV[7], tonumber(ARGV[8])
+local list, message, grace = ARGV[9], ARGV[10], tonumber(ARGV[11])
 local job, t = P .. 'job:' .. id, now()
 local fields = {}
-for i = 10, #ARGV do fields[#fields + 1] = ARGV[i] end
+for i = 12, #ARGV do fields[#fields + 1] = ARGV[i] end
 if key ~= '' then
   local first = redis.call('GET', P .. 'key:' .. key)
   local known = first and redis.call('HGET', P .. 'job:' .. first, 'fingerprint')
@@ -59,10 +61,15 @@ if key ~= '' then
   redis.call('HSET', job, 'key', key)
   redis.call('SET', P .. 'key:' .. key, id)
 end
-redis.call('HSET', P .. 'uploads', id, kind .. '|' .. ARGV[6])
+redis.call('HSET', P .. 'uploads', id, kind .. '|' .. ARGV[5])
 enqueue(id, stamp(t))
 add(id, 0, 1)
-redis.call('ZADD', P .. 'due', stamp(t + grace), id)
+if message == '' then
+  redis.call('ZADD', P .. 'due', stamp(t + grace), id)
+else
+  redis.call('LPUSH', list, message)
+  redis.call('HSET', job, 'sent', stamp(t))
+end
 hold(id, who, stamp(t))
 count('accepted', id)
 log(id, 'state')  -- nobody can wait for it yet

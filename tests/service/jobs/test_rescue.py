@@ -1,6 +1,10 @@
 """A job is never left lying: its message is sent again if it got lost, or its worker did."""
 
+import base64
+import dataclasses
+import json
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 from celery import Celery
@@ -9,10 +13,10 @@ from service.jobs import intake, rescue
 from service.jobs.connection import Client
 from service.jobs.lease import LeaseTerms
 from service.jobs.owner import Owner, this_process
-from service.jobs.queue import make_queue, messages, send
+from service.jobs.queue import TASKS, MessageWriter, make_queue, messages, send
 from service.jobs.record import JobState
 from service.jobs.rescue import rescue_overdue
-from tests.service.jobs.desk import TERMS, claimed, owner, read, submitted, with_client
+from tests.service.jobs.desk import TERMS, claimed, new_job, owner, read, submit, submitted
 from tests.service.jobs.test_lease import BRIEF, wait
 
 
@@ -22,17 +26,38 @@ def app(redis_url: str) -> Iterator[Celery]:
         yield made
 
 
+def queued(redis_url: str) -> str:
+    """The id of a job whose message went out with its record."""
+    job = new_job()
+    message = MessageWriter().write(job.id, "picture")
+    return submit(redis_url, dataclasses.replace(job, message=message))[0]
+
+
 def waiting(client: Client) -> int:
     count: int = client.llen(messages("picture"))
     return count
 
 
 def test_a_sent_job_is_not_sent_again(redis_url: str, client: Client, app: Celery) -> None:
-    job_id = submitted(redis_url)
-    send(app, job_id, "picture")
-    with_client(redis_url, lambda other: intake.Intake(other, 100, 100).note_sent(job_id))
+    queued(redis_url)
     assert rescue_overdue(client, app, TERMS) == 0
     assert (waiting(client), client.zcard("adis:due")) == (1, 0)
+
+
+def test_a_message_is_written_as_celery_would_send_it(client: Client, app: Celery) -> None:
+    def read_out(text: str) -> dict[str, Any]:
+        message: dict[str, Any] = json.loads(text)
+        assert json.loads(base64.b64decode(message["body"]))[0] == ["abc"]
+        for place, name in (("headers", "id"), ("headers", "root_id"), ("properties", "correlation_id")):
+            message[place][name] = None  # drawn
+        for name in ("delivery_tag", "reply_to"):
+            message["properties"].pop(name, None)
+        return message
+
+    for kind in TASKS:
+        send(app, "abc", kind)
+        sent = client.rpop(messages(kind))
+        assert read_out(MessageWriter().write("abc", kind)) == read_out(sent)
 
 
 def test_a_message_that_never_went_out_is_sent_after_a_while(
@@ -50,9 +75,7 @@ def test_a_message_that_never_went_out_is_sent_after_a_while(
 def test_a_message_that_died_with_its_worker_is_sent_again(
     redis_url: str, client: Client, app: Celery, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    job_id = submitted(redis_url)
-    send(app, job_id, "picture")
-    with_client(redis_url, lambda other: intake.Intake(other, 100, 100).note_sent(job_id))
+    queued(redis_url)
     monkeypatch.setattr(rescue, "SEND_GRACE_SECONDS", 0.0)
     assert rescue_overdue(client, app, TERMS) == 0  # its message waits like everybody's
     client.delete(messages("picture"))  # taken by a worker that was killed before it began
@@ -64,9 +87,7 @@ def test_a_message_that_died_with_its_worker_is_sent_again_though_others_wait(
     redis_url: str, client: Client, app: Celery, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def hand_in() -> str:
-        job_id = submitted(redis_url)
-        send(app, job_id, "picture")
-        with_client(redis_url, lambda other: intake.Intake(other, 100, 100).note_sent(job_id))
+        job_id = queued(redis_url)
         wait(0.02)
         return job_id
 
