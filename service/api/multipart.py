@@ -7,7 +7,7 @@ import asyncio
 import contextlib
 import hashlib
 import os
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO, Final
@@ -70,8 +70,10 @@ class _Begin:
 _Event = _Begin | bytes
 
 
-async def receive_form(request: Request, folder: Path, rules: FormRules) -> ReceivedForm:
+async def receive_form(request: Request, folder: Callable[[], Path], rules: FormRules) -> ReceivedForm:
     """Store the form's files in `folder`, named by their SHA-256, and collect its texts.
+
+    folder: asked for in a thread, when there is something to be written, and more than once.
 
     Raises UnsupportedMedia if it is no multipart form, TooLarge, InvalidValue (a field unknown, one too many, or a
     malformed form), MissingField if it is empty, UploadStalled, or Starlette's ClientDisconnect.
@@ -124,7 +126,7 @@ def _too_large(rules: FormRules) -> TooLarge:
 
 
 def _begin_part(
-    begin: _Begin, before: Sequence["_TextPart | _FilePart"], folder: Path, rules: FormRules
+    begin: _Begin, before: Sequence["_TextPart | _FilePart"], folder: Callable[[], Path], rules: FormRules
 ) -> "_TextPart | _FilePart":
     name = begin.name
     if rule := rules.files.get(name):
@@ -170,14 +172,14 @@ class _FilePart:
     What is small is kept until the form has ended: then one thread writes all of it.
     """
 
-    def __init__(self, name: str, folder: Path, max_bytes: int) -> None:
+    def __init__(self, name: str, folder: Callable[[], Path], max_bytes: int) -> None:
         self.name = name
         self._folder = folder
         self._max_bytes = max_bytes
         self._bytes = 0
         self._pending = bytearray()
         self._hash = hashlib.sha256()
-        self._path = folder / f".{os.urandom(8).hex()}"
+        self._partial = f".{os.urandom(8).hex()}"
         self._file: BinaryIO | None = None
 
     async def write(self, data: bytes) -> None:
@@ -193,7 +195,8 @@ class _FilePart:
         self._flush()
         self.close()
         sha256 = self._hash.hexdigest()
-        self._path.replace(self._folder / sha256)
+        folder = self._folder()
+        (folder / self._partial).replace(folder / sha256)
         return StoredInput(field=self.name, sha256=sha256, bytes=self._bytes)
 
     def close(self) -> None:
@@ -202,7 +205,7 @@ class _FilePart:
 
     def _flush(self) -> None:
         if self._file is None:
-            self._file = self._path.open("xb", buffering=0)
+            self._file = (self._folder() / self._partial).open("xb", buffering=0)
         self._hash.update(self._pending)
         view = memoryview(self._pending)
         while len(view):

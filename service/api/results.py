@@ -67,10 +67,10 @@ async def _send(
     if request.method == "HEAD":
         return Response(status_code=status, headers=headers, media_type=stored.media_type)
     try:
-        pieces = await run_in_threadpool(storage.read_result, job_id, stored.sha256, first, size)
         if size <= _AT_ONCE_BYTES:
-            content = await run_in_threadpool(lambda: b"".join(pieces))
+            content = await run_in_threadpool(lambda: b"".join(storage.read_result(job_id, stored.sha256, first, size)))
             return Response(content, status, headers, stored.media_type)
+        pieces = await run_in_threadpool(storage.read_result, job_id, stored.sha256, first, size)
     except FileNotFoundError as exc:
         raise ResultNotFound("the result was deleted") from exc
     return StreamingResponse(iterate_in_threadpool(pieces), status, headers, stored.media_type)

@@ -1,6 +1,8 @@
 """Make the results of a picture job from its stored uploads."""
 
+import time
 from concurrent.futures import wait
+from typing import Final
 
 from service.jobs.lease import Lease
 from service.jobs.record import JobRecord, StoredResult
@@ -13,10 +15,12 @@ from service.work.picture import Stylization, aside, see, stylize_picture
 from service.work.receipt import picture_receipt
 from service.work.requests import PictureRequest
 
+_FRESH_SECONDS: Final = 0.1  # so long nobody asks anew whether a job that was just claimed is still wanted
+
 
 def make_picture(desk: Desk, lease: Lease) -> Made:
     """Decode, stylize, encode and store. Raises what a bad file or request can raise, and LeaseLost."""
-    record, watch, settings = lease.record, Stopwatch(), desk.settings
+    record, watch, settings, claimed = lease.record, Stopwatch(), desk.settings, time.monotonic()
     request = PictureRequest.model_validate(record.parameters)
     max_side = min(request.max_side or settings.max_side, settings.max_side)
     with watch.measure("model"):
@@ -34,7 +38,8 @@ def make_picture(desk: Desk, lease: Lease) -> Made:
     waveforms = decoding.result()
 
     def progress(done: int, total: int) -> None:
-        if done < total:  # the last is told with the job's end
+        is_news = done > 0 or time.monotonic() - claimed > _FRESH_SECONDS
+        if is_news and done < total:  # the last is told with the job's end
             lease.progress(done)
 
     stylizations = stylize_picture(engine, seen, waveforms, request, progress)

@@ -34,7 +34,7 @@ def receive(chunks: list[bytes], folder: Path) -> ReceivedForm:
 
     headers = [(b"content-type", b"multipart/form-data; boundary=bound")]
     request = Request({"type": "http", "method": "POST", "headers": headers}, take)
-    return asyncio.run(receive_form(request, folder, RULES))
+    return asyncio.run(receive_form(request, lambda: folder, RULES))
 
 
 @settings(deadline=None, max_examples=40)
