@@ -51,10 +51,10 @@ def photograph(scene: str, seed: int) -> NDArray[np.uint8]:
 
 
 @pytest.fixture(autouse=True)
-def two_threads() -> Iterator[None]:
-    """As many threads in every test: sums are added in one order only then."""
+def one_thread() -> Iterator[None]:
+    """As many threads in every test: sums are added in one order only then. The cores are shared by other tests."""
     before = torch.get_num_threads()
-    torch.set_num_threads(2)
+    torch.set_num_threads(1)
     yield
     torch.set_num_threads(before)
 
@@ -98,6 +98,6 @@ def smoke() -> TrainingConfig:
 @pytest.fixture(scope="session")
 def finished_run(index: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The checkpoint of a whole smoke run."""
-    torch.set_num_threads(2)
+    torch.set_num_threads(1)
     config = dataclasses.replace(PRESETS["smoke"], bf16=False)
     return train(config, index, tmp_path_factory.mktemp("run"))

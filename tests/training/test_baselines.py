@@ -121,7 +121,7 @@ def test_another_keyword_or_frame_gives_another_picture_of_the_same_sound(
     first, second = model.decode(content, sounds, [snow, rain])
     assert (first - second).abs().mean() > 1e-3
     again, third = model.decode(content, sounds, [snow, snow])
-    assert torch.equal(again, third)
+    assert torch.allclose(again, third, atol=1e-5)  # a batch's places are summed in other orders
 
 
 def test_another_sound_of_the_same_label_gives_the_same_direction(trained: Callable[[str], Path]) -> None:

@@ -37,7 +37,7 @@ MEASURES = {
 @pytest.fixture(scope="module")
 def report(finished_run: Path, index: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The folder of an evaluation of the smoke run, with a probe that was trained briefly."""
-    torch.set_num_threads(2)
+    torch.set_num_threads(1)
     probe = train_probe(read_index(index, "train"), ["rain", "snow", "summer"], epochs=2)
     beside = index.with_suffix(".probe.pt")
     checkpoint.save(beside, {"networks": probe.state_dict()})

@@ -60,7 +60,7 @@ import dataclasses, sys, torch
 from pathlib import Path
 from training.config import PRESETS
 from training.loop import train
-torch.set_num_threads(2)
+torch.set_num_threads(1)
 index, run = map(Path, sys.argv[1:])
 train(dataclasses.replace(PRESETS["smoke"], images=32, checkpoint_seconds=0.0, sample_images=10**6), index, run)
 """
