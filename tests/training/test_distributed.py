@@ -95,8 +95,8 @@ def test_two_processes_learn_what_one_does(index: Path, tmp_path: Path) -> None:
     alone = checkpoint.load(train(comparable(), index, tmp_path / "alone"))["networks"]
     torch.manual_seed(comparable().seed)
     learned = (painted(alone) - painted(Networks(comparable()).state_dict())).abs().mean().item()
-    # 0.058 was measured, which the order of the sums alone may or may not explain
-    assert (painted(first) - painted(alone)).abs().mean().item() < 0.1 * learned
+    # with as many threads: Adam's first steps make of sums in another order another sign, and 0.06 in all
+    assert (painted(first) - painted(alone)).abs().mean().item() < 1e-3 * learned
 
 
 def test_processes_that_find_other_checkpoints_do_not_begin(index: Path, finished_run: Path, tmp_path: Path) -> None:
