@@ -84,7 +84,7 @@ class MessageWriter:
     _lock: ClassVar = threading.Lock()
 
     def __init__(self) -> None:
-        self._app = make_queue("memory://", 1)  # limits of time are the workers'
+        self._app = make_queue("memory://localhost/", 1)  # limits of time are the workers'
         self._channel = self._app.connection_for_write().default_channel
 
     def write(self, job_id: str, kind: Kind) -> str:
