@@ -34,7 +34,8 @@ demo-model: $(VENV)/.everything ## train models/demo anew from DATA=dir, a folde
 	@mkdir -p runs/demo
 	$(BIN)/python -m training index training/recipes/demo.toml runs/demo/index.jsonl --data "$(DATA)"
 	$(BIN)/python -m training train --preset demo --index runs/demo/index.jsonl --run runs/demo
-	$(BIN)/python -m export runs/demo/checkpoint.pt models/demo --index runs/demo/index.jsonl --with-checkpoint
+	$(BIN)/python -m training even-mixes runs/demo/checkpoint.pt runs/demo/even.pt --index runs/demo/index.jsonl
+	$(BIN)/python -m export runs/demo/even.pt models/demo --index runs/demo/index.jsonl --with-checkpoint
 
 check: $(VENV)/.everything ## formatting, lint and types only
 	$(BIN)/ruff format --check .

@@ -59,6 +59,13 @@ def main(arguments: list[str] | None = None) -> int:
     )
     train.add_argument("--seed", type=int, help="seed (default: 0)")
 
+    even = commands.add_parser("even-mixes", help="teach a trained model that a mix of sounds looks like a mix")
+    even.add_argument("checkpoint", type=Path, help="the trained model")
+    even.add_argument("output", type=Path, help="the checkpoint to write, in the form that ships")
+    even.add_argument("--index", type=Path, required=True, help="index that it learned from (JSON lines)")
+    even.add_argument("--encoder-steps", type=int, default=300, help="of the audio encoder, first (default: 300)")
+    even.add_argument("--decoder-steps", type=int, default=600, help="of the decoder, then (default: 600)")
+
     evaluate = commands.add_parser("evaluate", help="measure checkpoints on the held-out split")
     evaluate.add_argument("checkpoints", type=Path, nargs="+", help="the model, then controls trained as long")
     evaluate.add_argument("--index", type=Path, required=True, help="index of what occurs together (JSON lines)")
@@ -128,6 +135,13 @@ def main(arguments: list[str] | None = None) -> int:
             config = with_sources(config, options.word_vectors, options.tagger)
             begin = (options.start_from, options.audio_weights)
             print(f"checkpoint: {run_training(config, index_path, options.run, *begin, stream)}")
+        elif options.command == "even-mixes":
+            from training.mixing import even_mixes
+
+            steps = (options.encoder_steps, options.decoder_steps)
+            said = even_mixes(options.checkpoint, options.output, options.index, *steps)
+            print(", ".join(f"{name} {value:.3f}" for name, value in said.items()))
+            print(f"checkpoint: {options.output}")
         elif options.command == "evaluate":
             from training.evaluate import evaluate as run_evaluation
             from training.metrics.judges import JudgeWeights

@@ -11,11 +11,15 @@ import pytest
 import torch
 import torch.nn.functional as F
 
+from training import checkpoint
+from training.__main__ import main
 from training.config import PRESETS
 from training.correspond import even_out_mixes
 from training.dataset import CoOccurrences
+from training.mixing import even_out_pictures, mix_losses
 from training.networks.audio_encoder import AudioEncoder
 from training.networks.correspondence import between
+from training.stylizer import Stylizer
 
 
 def test_a_direction_between_two_turns_evenly_with_the_weight() -> None:
@@ -61,3 +65,45 @@ def test_mixes_are_evened_out_and_whole_sounds_stay(index: Path) -> None:
     assert not any(p.requires_grad for p in encoder.parameters())
     for name, buffer in encoder.named_buffers():
         assert torch.equal(buffer, before.get_buffer(name)), name
+
+
+def test_a_mixs_picture_is_held_to_the_blend_and_a_whole_sounds_to_what_it_was() -> None:
+    def first_number(content: torch.Tensor, embedding: torch.Tensor) -> torch.Tensor:
+        return content * embedding[:, :1, None, None]
+
+    def twice(content: torch.Tensor, embedding: torch.Tensor) -> torch.Tensor:
+        return 2 * first_number(content, embedding)
+
+    content = torch.ones(1, 1, 2, 2)
+    own, other = torch.tensor([[2.0, 0.0]]), torch.tensor([[0.0, 5.0]])
+    for weight in (0.0, 0.25, 1.0):
+        found = mix_losses(first_number, first_number, content, own, other, torch.tensor([[weight]]))
+        assert found["kept"].item() == 0
+        turned = math.sin(weight * math.pi / 2)  # of the way from the other to the own
+        assert found["mix"].item() == pytest.approx(2 * abs(turned - weight), abs=1e-3)
+    assert mix_losses(twice, first_number, content, own, other, torch.ones(1, 1))["kept"].item() == pytest.approx(2.0)
+
+
+def test_the_decoder_learns_and_the_rest_of_the_generator_stays(index: Path, finished_run: Path) -> None:
+    model = Stylizer(finished_run)
+    before = {name: values.clone() for name, values in model.average.state_dict().items()}
+    dataset = CoOccurrences(index, "train", model.config.data, model.config.audio, 0)
+    said = even_out_pictures(model.average, dataset, model.config, torch.device("cpu"), steps=3)
+    assert set(said) == {"picture, kept", "picture, mix"}
+    moved = {name for name, values in model.average.state_dict().items() if not torch.equal(values, before[name])}
+    assert moved
+    assert all(name.startswith("generator.decoder.") for name in moved)
+
+
+def test_the_command_writes_a_checkpoint_that_ships(index: Path, finished_run: Path, tmp_path: Path) -> None:
+    steps = ["--index", str(index), "--encoder-steps", "2", "--decoder-steps", "2"]
+    assert main(["even-mixes", str(finished_run), str(tmp_path / "even.pt"), *steps]) == 0
+    before, after = (checkpoint.load(path) for path in (finished_run, tmp_path / "even.pt"))
+    assert "optimizers" not in after
+    moved = {
+        name.split(".")[0]
+        for name, values in checkpoint.slim(before)["networks"].items()
+        if not torch.equal(values, after["networks"][name])
+    }
+    assert moved == {"audio_encoder", "generator"}
+    assert main(["even-mixes", str(tmp_path / "none.pt"), str(tmp_path / "x.pt"), *steps]) == 2
