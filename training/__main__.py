@@ -63,8 +63,7 @@ def main(arguments: list[str] | None = None) -> int:
     even.add_argument("checkpoint", type=Path, help="the trained model")
     even.add_argument("output", type=Path, help="the checkpoint to write, in the form that ships")
     even.add_argument("--index", type=Path, required=True, help="index that it learned from (JSON lines)")
-    even.add_argument("--encoder-steps", type=int, default=300, help="of the audio encoder, first (default: 300)")
-    even.add_argument("--decoder-steps", type=int, default=600, help="of the decoder, then (default: 600)")
+    even.add_argument("--steps", type=_at_least_one, default=400, help="how long to learn (default: 400)")
 
     evaluate = commands.add_parser("evaluate", help="measure checkpoints on the held-out split")
     evaluate.add_argument("checkpoints", type=Path, nargs="+", help="the model, then controls trained as long")
@@ -138,8 +137,7 @@ def main(arguments: list[str] | None = None) -> int:
         elif options.command == "even-mixes":
             from training.mixing import even_mixes
 
-            steps = (options.encoder_steps, options.decoder_steps)
-            said = even_mixes(options.checkpoint, options.output, options.index, *steps)
+            said = even_mixes(options.checkpoint, options.output, options.index, options.steps)
             print(", ".join(f"{name} {value:.3f}" for name, value in said.items()))
             print(f"checkpoint: {options.output}")
         elif options.command == "evaluate":

@@ -77,24 +77,21 @@ def train_correspondence(
 
 
 def even_out_mixes(
-    encoder: AudioEncoder, dataset: CoOccurrences, config: TrainingConfig, device: torch.device, steps: int = 0
+    encoder: AudioEncoder, dataset: CoOccurrences, config: TrainingConfig, device: torch.device
 ) -> dict[str, float]:
     """Teach the sound tower alone that a mix lies between its parts: whole sounds keep the direction that they had.
-
-    steps: 0 for the configuration's.
 
     After the contrast it takes nearly every mix for the louder of its parts. Its batch statistics stay as they are, so
     that a direction depends on nothing else in the batch. Returns the last losses (1 - cosine).
     """
     settings = config.correspondence
-    steps = steps or settings.mix_steps
     teacher = copy.deepcopy(encoder).eval().requires_grad_(False)
     encoder.eval().requires_grad_(True)
     rng = torch.Generator().manual_seed(config.seed + 1)
     optimizer = torch.optim.AdamW(encoder.parameters(), settings.learning_rate / 2, weight_decay=0.05)
-    schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, steps)
+    schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, settings.mix_steps)
     said = {}
-    progress = tqdm(range(steps), desc="mixes", unit="step")
+    progress = tqdm(range(settings.mix_steps), desc="mixes", unit="step")
     for step in progress:
         _, waveforms = dataset.draw_sounds(settings.batch, settings.steps + step)
         waveform = augmented(waveforms, rng).to(device)

@@ -15,7 +15,6 @@ from training import checkpoint
 from training.average import Average
 from training.conditions import load_conditions
 from training.config import TrainingConfig
-from training.correspond import even_out_mixes
 from training.dataset import CoOccurrences, batches
 from training.networks.correspondence import between
 from training.stylizer import Stylizer
@@ -24,7 +23,7 @@ LEARNING_RATE = 2e-4
 Decode = Callable[[Tensor, Tensor], Tensor]
 
 
-def even_mixes(path: Path, output: Path, index: Path, encoder_steps: int, decoder_steps: int) -> dict[str, float]:
+def even_mixes(path: Path, output: Path, index: Path, steps: int) -> dict[str, float]:
     """Write `output`, the checkpoint `path` with even mixes, in the form that ships. Returns the last losses.
 
     Raises CheckpointError and PairingError.
@@ -33,11 +32,7 @@ def even_mixes(path: Path, output: Path, index: Path, encoder_steps: int, decode
     config, device = model.config, torch.device("cuda" if torch.cuda.is_available() else "cpu")
     dataset = CoOccurrences(index, "train", config.data, config.audio, config.seed, load_conditions(config, index))
     average = model.average.to(device)
-    said: dict[str, float] = {}
-    if encoder_steps:
-        said |= even_out_mixes(average.audio_encoder, dataset, config, device, encoder_steps)
-    if decoder_steps:
-        said |= even_out_pictures(average, dataset, config, device, decoder_steps)
+    said = even_out_pictures(average, dataset, config, device, steps)
     values = checkpoint.load(path)
     networks = {**values["networks"], **values["ema"], **average.cpu().state_dict()}
     checkpoint.save(output, checkpoint.slim({**values, "networks": networks, "ema": {}}))
