@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 import time
+from functools import partial
 from pathlib import Path
 
 import httpx2 as httpx
@@ -107,7 +108,12 @@ def test_ctrl_c_cancels_the_job(service: RunningService, http: httpx.Client, tmp
     jobs = service.log.with_suffix("") / "jobs"
     before = set(jobs.iterdir())
     command = [sys.executable, "-m", "service", "stylize-video", "long.mp4", "--server", service.address]
-    with subprocess.Popen(command, cwd=tmp_path, env=os.environ | {"PYTHONPATH": str(ROOT)}) as process:
+    with subprocess.Popen(
+        command,
+        cwd=tmp_path,
+        env=os.environ | {"PYTHONPATH": str(ROOT)},
+        preexec_fn=partial(signal.signal, signal.SIGINT, signal.SIG_DFL),  # a shell's background jobs ignore it
+    ) as process:
         (folder,) = until(lambda: set(jobs.iterdir()) - before or None)
         until(lambda: True if http.get(f"/jobs/{folder.name}").json().get("state") == "running" else None)
         time.sleep(0.5)
