@@ -68,20 +68,21 @@ def test_mixes_are_evened_out_and_whole_sounds_stay(index: Path) -> None:
 
 
 def test_a_mixs_picture_is_held_to_the_blend_and_a_whole_sounds_to_what_it_was() -> None:
-    def first_number(content: torch.Tensor, embedding: torch.Tensor) -> torch.Tensor:
-        return content * embedding[:, :1, None, None]
+    def weighed(content: torch.Tensor, embedding: torch.Tensor) -> torch.Tensor:
+        return content * (embedding @ torch.tensor([[1.0], [3.0]]))[:, :, None, None]
 
     def twice(content: torch.Tensor, embedding: torch.Tensor) -> torch.Tensor:
-        return 2 * first_number(content, embedding)
+        return 2 * weighed(content, embedding)
 
     content = torch.ones(1, 1, 2, 2)
     own, other = torch.tensor([[2.0, 0.0]]), torch.tensor([[0.0, 5.0]])
     for weight in (0.0, 0.25, 1.0):
-        found = mix_losses(first_number, first_number, content, own, other, torch.tensor([[weight]]))
+        found = mix_losses(weighed, weighed, content, own, other, torch.tensor([[weight]]))
         assert found["kept"].item() == 0
-        turned = math.sin(weight * math.pi / 2)  # of the way from the other to the own
-        assert found["mix"].item() == pytest.approx(2 * abs(turned - weight), abs=1e-3)
-    assert mix_losses(twice, first_number, content, own, other, torch.ones(1, 1))["kept"].item() == pytest.approx(2.0)
+        angle = weight * math.pi / 2  # from the other's direction
+        picture, blend = 2 * (math.sin(angle) + 3 * math.cos(angle)), 2 * weight + 6 * (1 - weight)
+        assert found["mix"].item() == pytest.approx(abs(picture - blend), abs=1e-2)
+    assert mix_losses(twice, weighed, content, own, other, torch.ones(1, 1))["kept"].item() == pytest.approx(2.0)
 
 
 def test_the_decoder_learns_and_the_rest_of_the_generator_stays(index: Path, finished_run: Path) -> None:

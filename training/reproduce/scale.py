@@ -60,7 +60,7 @@ SCALES: Mapping[str, Scale] = {
         ),
         Scale(
             "cpu",
-            "about an hour on two idle processor cores; narrow networks and small pictures",
+            "about two hours on two processor cores that do other work, too; narrow networks and small pictures",
             Narrow(
                 crop=96, width=16, blocks=6, encoder_blocks=3, audio_width=16, embedding_dim=64, feature_width=32,
                 nce_patches=64, projector_width=64, correspondence_steps=200, correspondence_batch=32, batch=4,

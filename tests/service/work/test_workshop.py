@@ -15,8 +15,6 @@ from service.jobs.connection import Client
 from service.jobs.intake import NewJob
 from service.jobs.record import JobRecord, JobState, StoredInput
 from service.jobs.storage import Storage
-from service.media import sandbox as sandbox_module
-from service.media.limits import MediaLimits
 from service.media.sandbox import Sandbox
 from service.settings import Settings
 from service.work import picture_job
@@ -25,7 +23,6 @@ from service.work.requests import PictureRequest
 from service.work.workshop import Workshop
 from tests.service.jobs.desk import claimed, delete, read, submit
 from tests.support.media import make_noise, make_photo, make_tone, png_bytes, write_wav
-from tests.support.misbehaviour import bloat, crash, sleep
 from tests.support.tiny_bundle import write_tiny_bundle
 
 PHOTO = make_photo(40, 30)
@@ -266,48 +263,3 @@ def test_a_second_message_for_a_finished_or_held_job_does_nothing(
     for job_id in (finished, held):
         workshop.run(job_id)
     assert [read(redis_url, job_id) for job_id in (finished, held)] == before
-
-
-@pytest.mark.parametrize("misbehaving", [crash, bloat])
-@pytest.mark.parametrize(("door", "field"), [("decode_image", "image"), ("decode_audio", "audio")])
-def test_a_file_that_ends_its_decoder_costs_its_own_job_only(
-    door: str,
-    field: str,
-    misbehaving: Callable[..., None],
-    workshop: Workshop,
-    redis_url: str,
-    queued: Callable[..., str],
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    bad, good = queued(), queued()
-    with monkeypatch.context() as patch:
-        patch.setattr(sandbox_module, door, misbehaving)
-        workshop.run(bad)
-    workshop.run(good)
-    record = read(redis_url, bad)
-    assert record.error is not None
-    assert record.error["type"] == {crash: "/problems/damaged-media", bloat: "/problems/too-large"}[misbehaving]
-    assert record.error["field"] == field
-    assert read(redis_url, good).state is JobState.SUCCEEDED
-
-
-@pytest.mark.parametrize("door", ["decode_image", "decode_audio"])
-def test_a_decoder_that_never_ends_costs_its_own_job_only(
-    door: str,
-    workshop: Workshop,
-    client: Client,
-    storage: Storage,
-    settings: Settings,
-    redis_url: str,
-    queued: Callable[..., str],
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    bad, good = queued(), queued()
-    with Sandbox(MediaLimits(), wall_seconds=1.0) as hasty, monkeypatch.context() as patch:
-        patch.setattr(sandbox_module, door, sleep)
-        Workshop(client, storage, Engines(settings), hasty, settings, worker="w").run(bad)
-    workshop.run(good)
-    record = read(redis_url, bad)
-    assert record.error is not None
-    assert "takes it too long" in record.error["detail"]
-    assert read(redis_url, good).state is JobState.SUCCEEDED
