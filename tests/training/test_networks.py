@@ -45,6 +45,20 @@ def test_the_paper_generator_has_the_size_of_the_authors_code() -> None:
     assert parameters(Generator(PAPER.generator, PAPER.audio.embedding_dim)) == 12_493_699
 
 
+def test_the_demo_models_control_is_the_papers_but_for_its_size() -> None:
+    paper, narrow, demo = PAPER, PRESETS["paper-narrow"], PRESETS["demo"]
+    assert (narrow.generator.width, narrow.generator.blocks) == (demo.generator.width, demo.generator.blocks)
+    assert (narrow.images, narrow.batch, narrow.data.crops) == (demo.images, demo.batch, demo.data.crops)
+    as_wide = dataclasses.replace(
+        narrow.generator, width=paper.generator.width, blocks=paper.generator.blocks, encoder_blocks=9
+    )
+    assert as_wide == paper.generator
+    assert narrow.losses == dataclasses.replace(paper.losses, projector_width=demo.losses.projector_width)
+    assert narrow.discriminator == dataclasses.replace(paper.discriminator, width=demo.discriminator.width)
+    assert not narrow.audio.level_preserving
+    assert narrow.ema_images == paper.ema_images == 0
+
+
 def test_the_paper_audio_encoder_is_a_resnet18() -> None:
     assert parameters(AudioEncoder(PAPER.audio)) == pytest.approx(11.3e6, abs=0.05e6)
 
