@@ -51,7 +51,9 @@ def train_correspondence(
         pairs, waveforms = dataset.draw_sounds(settings.batch, step)
         view = torch.randint(VIEWS, (len(pairs),), generator=rng)
         picture = tower.from_pooled(views[torch.tensor([number[p.image] for p in pairs]), view].to(device))
-        waveform = augmented(waveforms, rng).to(device)  # every one at one level: mixes are by loudness
+        waveform = augmented(waveforms, config.audio.sample_rate_hz, rng).to(
+            device
+        )  # every one at one level: mixes are by loudness
         weight = torch.rand(len(pairs), generator=rng).to(device)
         partner = torch.randperm(len(pairs), generator=rng).to(device)
         mixed = weight[:, None] * waveform + (1 - weight)[:, None] * waveform[partner]
@@ -81,8 +83,10 @@ def even_out_mixes(
 ) -> dict[str, float]:
     """Teach the sound tower alone that a mix lies between its parts: whole sounds keep the direction that they had.
 
-    After the contrast it takes nearly every mix for the louder of its parts. Its batch statistics stay as they are, so
-    that a direction depends on nothing else in the batch. Returns the last losses (1 - cosine).
+    After the contrast it takes nearly every mix for the louder of its parts. And what it hears through any microphone
+    gets the direction of the sound as recorded, else a strange recording would lie between the scenes, like a mix.
+    Its batch statistics stay as they are, so that a direction depends on nothing else in the batch. Returns the last
+    losses (1 - cosine).
     """
     settings = config.correspondence
     teacher = copy.deepcopy(encoder).eval().requires_grad_(False)
@@ -94,13 +98,13 @@ def even_out_mixes(
     progress = tqdm(range(settings.mix_steps), desc="mixes", unit="step")
     for step in progress:
         _, waveforms = dataset.draw_sounds(settings.batch, settings.steps + step)
-        waveform = augmented(waveforms, rng).to(device)
+        waveform = augmented(waveforms, config.audio.sample_rate_hz, rng).to(device)
         weight = LEAST_SHARE + (1 - 2 * LEAST_SHARE) * torch.rand(len(waveform), 1, generator=rng).to(device)
         partner = torch.randperm(len(waveform), generator=rng).to(device)
         mixed = weight * waveform + (1 - weight) * waveform[partner]
         with torch.autocast(device.type, torch.bfloat16, enabled=config.bf16):
             with torch.no_grad():
-                whole = teacher.direction(waveform).float()
+                whole = teacher.direction(at_one_level(waveforms).to(device)).float()
             kept, mixture = encoder.direction(torch.cat([waveform, mixed])).float().chunk(2)
         loss_kept = (1 - (kept * whole).sum(dim=1)).mean()
         loss_mix = (1 - (mixture * between(whole, whole[partner], weight)).sum(dim=1)).mean()
@@ -125,17 +129,33 @@ def _picture_features(dataset: CoOccurrences, backbone: Backbone, images: list[P
     return torch.stack(features)
 
 
-def augmented(waveforms: Tensor, rng: torch.Generator) -> Tensor:
+def augmented(waveforms: Tensor, sample_rate_hz: int, rng: torch.Generator) -> Tensor:
     """Another microphone and another place, one level: [B, N] -> [B, N] at -20 dBFS.
 
-    A random smooth equalisation of about 6 dB and white noise 15 to 50 dB below: few recordings must stand for all.
+    A random smooth equalisation of about 6 dB, a pass band that begins anywhere below 1.5 kHz and ends anywhere above 3
+    kHz (12 dB an octave), and white noise 15 to 50 dB below: few recordings must stand for all.
     """
     batch, samples = waveforms.shape
     spectrum = torch.fft.rfft(waveforms)
     curve = torch.randn(batch, 1, 8, generator=rng) * 6
     gains = F.interpolate(curve, size=spectrum.shape[1], mode="linear", align_corners=True)[:, 0]
+    hertz = torch.linspace(0, sample_rate_hz / 2, spectrum.shape[1])
+    gains = gains + _pass_band_db(batch, hertz, rng)
     colored = torch.fft.irfft(spectrum * 10 ** (gains / 20), n=samples)
-    colored = torch.stack([media.at_level(w, -20.0) for w in colored])
+    colored = at_one_level(colored)
     below = 15 + 35 * torch.rand(batch, 1, generator=rng)
     noise = torch.randn(batch, samples, generator=rng) * 0.1 * 10 ** (-below / 20)
     return colored + noise
+
+
+def at_one_level(waveforms: Tensor) -> Tensor:
+    """[B, N] at -20 dBFS, one by one."""
+    return torch.stack([media.at_level(waveform, -20.0) for waveform in waveforms])
+
+
+def _pass_band_db(batch: int, hertz: Tensor, rng: torch.Generator) -> Tensor:
+    """[batch, bins]: second-order slopes below and above a band whose ends are drawn."""
+    hertz = hertz.clamp(min=1.0)
+    low = 20 * (1_500 / 20) ** torch.rand(batch, 1, generator=rng)
+    high = 3_000 * (20_000 / 3_000) ** torch.rand(batch, 1, generator=rng)
+    return -10 * (torch.log10(1 + (low / hertz) ** 4) + torch.log10(1 + (hertz / high) ** 4))
