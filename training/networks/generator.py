@@ -10,6 +10,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from training.config import GeneratorConfig
+from training.networks.guided_filter import guided_filter
 from training.networks.look import CHANGE_CHANNELS, GradeHead, draw_look, streak_strength, with_streaks
 from training.networks.running_norm import RunningNorm
 from training.networks.streaks import FIELD_SIZE, streak_field
@@ -208,6 +209,7 @@ class Decoder(nn.Module):
         self.up2 = UpSampling(up1, up2, style_dim, padding, config.norm)
         inputs, outputs = (up2 + 3, CHANGE_CHANNELS) if self.masked else (up2, 3)
         self.grade = GradeHead(channels, embedding_dim) if self.masked else None
+        self.guided = config.guided
         self.head = JoinedConvolution(inputs, outputs, 7, padding=3, padding_mode="reflect")
         if self.masked:
             nn.init.zeros_(self.head.bias)  # type: ignore[arg-type]
@@ -252,7 +254,10 @@ class Decoder(nn.Module):
         if self.grade is None:
             return self.head(drawn), None, length
         source = self._unfolded(content)[:, :3]
-        return self.head(drawn, source).float(), self.grade(x, style, source.float()), length
+        change = self.head(drawn, source).float()
+        if self.guided:  # else plain dark places grow wool and weave that the discriminators take for snow and leaves
+            change = guided_filter(change, source.float().mean(dim=1, keepdim=True))
+        return change, self.grade(x, style, source.float()), length
 
     def _unfolded(self, content: Tensor) -> Tensor:
         """The source's pixels and the streaks that the content carries: [B, 4, H, W]."""
