@@ -44,16 +44,20 @@ def multiscale_patch_nce(queries: Sequence[Tensor], keys: Sequence[Tensor], temp
     return torch.stack(losses).mean()
 
 
-def band_tones(image: Tensor, bands: int = 4) -> Tensor:
-    """Mean and spread of each colour in horizontal bands from top to bottom: [B, 3, H, W] -> [B, 2, 3, bands]."""
-    parts = [band.flatten(2) for band in image.float().tensor_split(bands, dim=2)]  # [B, 3, pixels] each
-    means = torch.stack([part.mean(dim=2) for part in parts], dim=2)
-    spreads = torch.stack([part.std(dim=2) for part in parts], dim=2)
-    return torch.stack([means, spreads], dim=1)
+def band_tones(image: Tensor, bands: int = 4, shares: int = 8) -> Tensor:
+    """The tones that horizontal bands consist of, from the least to the most: [B, 3, H, W] -> [B, 3, bands, shares].
+
+    Of lightness, of red against green and of blue against yellow, each by itself: the mean of each eighth of the band's
+    pixels in their order. Mean and spread alone cannot tell white ground and dark trees from grey all over.
+    """
+    red, green, blue = image.float().unbind(dim=1)
+    opponents = torch.stack([(red + green + blue) / 3, red - green, blue - (red + green) / 2], dim=1)
+    parts = [band.flatten(2).sort(dim=2).values for band in opponents.tensor_split(bands, dim=2)]  # [B, 3, pixels] each
+    return torch.stack([F.adaptive_avg_pool1d(part, shares) for part in parts], dim=2)
 
 
 def tone_loss(output: Tensor, target: Tensor) -> Tensor:
-    """Pull the bands' colours towards those of a photograph that occurs with the sound.
+    """Pull the bands' tones towards those of a photograph that occurs with the sound (Wasserstein-1, tone by tone).
 
     The photograph is another at every step, so what is learned is the median of what occurs with such a sound: white
     ground, grey sky. It cannot be satisfied by a pattern that a network sees and a person does not.

@@ -243,6 +243,13 @@ def test_tones_know_a_flat_band_from_a_rough_one() -> None:
     assert tone_loss(plain(0, 0, 0), plain(0, 0, 0) + 0.3 * noise(1, 3, 16, 16)).item() > 0.05
 
 
+def test_tones_know_white_ground_and_dark_trees_from_dark_ground_and_white_trees() -> None:
+    quarter = torch.arange(4096).view(1, 1, 64, 64) % 4 == 0
+    winter = torch.where(quarter, -0.5, 0.5).expand(1, 3, 64, 64)
+    reverse = 2 * winter.mean() - winter  # of the same mean and spread
+    assert tone_loss(reverse, winter).item() > 0.1
+
+
 def test_only_what_a_pixel_gains_in_colour_beyond_the_allowed_costs() -> None:
     source = plain(0, 0, 0)
     mild, vivid = plain(0.05, -0.05, 0), plain(0.6, -0.3, -0.3)
