@@ -2,6 +2,8 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
+# that train: cores of a CPU, or GPUs; 1, 2 or 4
+PROCESSES ?= 2
 PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet
 
 .DEFAULT_GOAL := help
@@ -33,7 +35,8 @@ demo-model: $(VENV)/.everything ## train models/demo anew from DATA=dir, a folde
 	@test -d "$(DATA)" || { echo "$(DATA) is not a folder" >&2; exit 2; }
 	@mkdir -p runs/demo
 	$(BIN)/python -m training index training/recipes/demo.toml runs/demo/index.jsonl --data "$(DATA)"
-	$(BIN)/python -m training train --preset demo --index runs/demo/index.jsonl --run runs/demo
+	OMP_NUM_THREADS=1 $(BIN)/torchrun --standalone --nproc-per-node $(PROCESSES) -m -- \
+		training train --preset demo --index runs/demo/index.jsonl --run runs/demo
 	$(BIN)/python -m training even-mixes runs/demo/checkpoint.pt runs/demo/even.pt --index runs/demo/index.jsonl
 	$(BIN)/python -m export runs/demo/even.pt models/demo --index runs/demo/index.jsonl --with-checkpoint
 
