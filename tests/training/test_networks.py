@@ -48,7 +48,7 @@ def test_the_paper_generator_has_the_size_of_the_authors_code() -> None:
 def test_the_demo_models_control_is_the_papers_but_for_its_size() -> None:
     paper, narrow, demo = PAPER, PRESETS["paper-narrow"], PRESETS["demo"]
     assert (narrow.generator.width, narrow.generator.blocks) == (demo.generator.width, demo.generator.blocks)
-    assert (narrow.images, narrow.batch, narrow.data.crops) == (demo.images, demo.batch, demo.data.crops)
+    assert (narrow.batch, narrow.data.crops) == (demo.batch, demo.data.crops)
     as_wide = dataclasses.replace(
         narrow.generator, width=paper.generator.width, blocks=paper.generator.blocks, encoder_blocks=9
     )
