@@ -74,6 +74,8 @@ def test_the_slices_gradients_add_up_to_the_batchs(preset: str, slices: int) -> 
         assert (summed - together).norm() < (5e-3 if network == "generator" else 1e-4) * together.norm(), network
     for together, summed in zip(statistics, statistics_of_parts, strict=True):
         assert torch.allclose(together, summed, rtol=1e-3, atol=1e-5)
+    norm, norm_of_parts = said.pop("gradient/generator"), said_of_parts.pop("gradient/generator")
+    assert norm_of_parts == pytest.approx(norm, rel=1e-3)
     assert said_of_parts == pytest.approx(said, rel=1e-4, abs=1e-6)
 
 
