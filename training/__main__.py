@@ -6,8 +6,8 @@ import argparse
 import sys
 from pathlib import Path
 
-from training.config import PRESETS
 from training.prepare.command import add_prepare, run_prepare
+from training.presets import PRESETS
 from training.reproduce.command import add_reproduce, add_sources, run_reproduce
 
 

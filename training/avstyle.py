@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from training import checkpoint
 from training.average import Average
 from training.checkpoint import CheckpointError
-from training.config import PRESETS
+from training.presets import PRESETS
 from training.step import Networks
 
 BLOCKS_FROM = 12  # the place of the first residual block in model_down

@@ -14,7 +14,8 @@ from export.__main__ import main
 from service.model.bundle import GRAPHS
 from training import checkpoint
 from training.average import Average
-from training.config import PRESETS, TrainingConfig
+from training.config import TrainingConfig
+from training.presets import PRESETS
 from training.step import Networks
 
 

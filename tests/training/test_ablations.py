@@ -9,12 +9,13 @@ import pytest
 import torch
 
 from training import checkpoint
-from training.config import PRESETS, DiscriminatorConfig, TrainingConfig
+from training.config import DiscriminatorConfig, TrainingConfig
 from training.cycle import cycle_losses
 from training.dataset import CoOccurrences
 from training.loop import train
 from training.networks.generator import Generator
 from training.networks.late_fusion import LateFusionDiscriminator
+from training.presets import PRESETS
 
 ABLATIONS = ("no-identity", "late-fusion", "cycle")
 

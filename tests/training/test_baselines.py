@@ -19,11 +19,12 @@ from training import checkpoint
 from training.__main__ import main
 from training.checkpoint import CheckpointError
 from training.conditions import Cue, with_sources
-from training.config import PRESETS, TrainingConfig
+from training.config import TrainingConfig
 from training.evaluate import evaluate
 from training.index import read_index
 from training.loop import train
 from training.metrics.probe import train_probe
+from training.presets import PRESETS
 from training.stylizer import Stylizer
 
 BASELINES = ("keyword", "class-pred", "adain")

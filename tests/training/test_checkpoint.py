@@ -9,7 +9,8 @@ import pytest
 import torch
 
 from training import checkpoint
-from training.config import PRESETS, config_from_dict
+from training.config import config_from_dict
+from training.presets import PRESETS
 
 
 def test_a_run_opens_with_weights_only(finished_run: Path) -> None:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from training import config
+from training import presets
 from training.__main__ import main
 
 
@@ -61,7 +61,7 @@ def test_the_index_command_counts_the_photographs(
 def test_a_diverged_run_ends_with_1(
     index: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    strict = dataclasses.replace(config.PRESETS["smoke"], max_gradient_norm=1e-9)
-    monkeypatch.setitem(config.PRESETS, "smoke", strict)  # type: ignore[arg-type]
+    strict = dataclasses.replace(presets.PRESETS["smoke"], max_gradient_norm=1e-9)
+    monkeypatch.setitem(presets.PRESETS, "smoke", strict)  # type: ignore[arg-type]
     assert main(["train", "--preset", "smoke", "--index", str(index), "--run", str(tmp_path)]) == 1
     assert "diverged: step 0: the gradient's norm is" in capsys.readouterr().err

@@ -11,8 +11,8 @@ import torch
 
 from tests.training.test_step import random_batch, shrunken
 from training.compiled import compile_networks
-from training.config import PRESETS
 from training.networks.running_norm import running_norms
+from training.presets import PRESETS
 from training.step import Networks, make_optimizers, train_step
 
 has_compiler = pytest.mark.skipif(shutil.which(os.environ.get("CXX", "g++")) is None, reason="no C++ compiler")

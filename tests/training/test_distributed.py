@@ -17,9 +17,10 @@ import torch
 from torch.distributed.run import parse_args
 
 from training import checkpoint
-from training.config import PRESETS, TrainingConfig
+from training.config import TrainingConfig
 from training.loop import train
 from training.networks.generator import Generator
+from training.presets import PRESETS
 from training.step import Networks
 
 ROOT = Path(__file__).parents[2]
@@ -106,7 +107,7 @@ def test_processes_that_find_other_checkpoints_do_not_begin(index: Path, finishe
     program = f"""
 import dataclasses, os
 from pathlib import Path
-from training.config import PRESETS
+from training.presets import PRESETS
 from training.loop import train
 config = dataclasses.replace(PRESETS["smoke"], bf16=False)
 train(config, Path({str(index)!r}), Path({str(tmp_path)!r}) / os.environ["RANK"])

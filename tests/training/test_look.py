@@ -12,13 +12,14 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from tests.training.test_networks import noise
-from training.config import PRESETS, GeneratorConfig
+from training.config import GeneratorConfig
 from training.dataset import CoOccurrences
 from training.losses import excess_saturation, tone_loss
 from training.networks import look as bounds
 from training.networks.generator import SPIKE, ConvNorm, Decoder, Generator
 from training.networks.look import GradeHead, draw_look, streak_strength
 from training.networks.streaks import SLANT_DEGREES, streak_field
+from training.presets import PRESETS
 from training.step import Networks
 from training.warmup import warm_up_discriminators
 

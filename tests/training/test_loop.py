@@ -18,8 +18,9 @@ import torch
 from PIL import Image
 
 from training import checkpoint
-from training.config import PRESETS, TrainingConfig
+from training.config import TrainingConfig
 from training.loop import train
+from training.presets import PRESETS
 
 ROOT = Path(__file__).parents[2]
 PATIENCE_SECONDS = 240
@@ -58,7 +59,7 @@ def test_a_resumed_run_equals_an_uninterrupted_one(
 RUN_AND_SAVE_ALWAYS = """
 import dataclasses, sys, torch
 from pathlib import Path
-from training.config import PRESETS
+from training.presets import PRESETS
 from training.loop import train
 torch.set_num_threads(1)
 index, run = map(Path, sys.argv[1:])

@@ -13,12 +13,13 @@ import torch.nn.functional as F
 
 from training import checkpoint, media
 from training.__main__ import main
-from training.config import PRESETS, TrainingConfig
+from training.config import TrainingConfig
 from training.correspond import at_one_level, augmented, even_out_mixes
 from training.dataset import CoOccurrences
 from training.mixing import even_out_pictures, mix_losses
 from training.networks.audio_encoder import AudioEncoder
 from training.networks.correspondence import between
+from training.presets import PRESETS
 from training.stylizer import Stylizer
 
 
@@ -37,6 +38,14 @@ def test_equal_and_opposite_directions_have_a_finite_one_between(sign: float) ->
     assert between(direction, sign * direction, torch.tensor([[0.5]])).isfinite().all()
 
 
+def lesson(index: Path) -> tuple[TrainingConfig, CoOccurrences]:
+    """A short one on mixes, and the sounds for it."""
+    smoke = PRESETS["smoke"]
+    correspondence = dataclasses.replace(smoke.correspondence, mix_steps=60, batch=8)
+    config = dataclasses.replace(smoke, correspondence=correspondence, bf16=False)
+    return config, CoOccurrences(index, "train", config.data, config.audio, 0)
+
+
 def untaught_encoder(config: TrainingConfig, waves: torch.Tensor) -> AudioEncoder:
     """Its norms know the sounds, so that their directions differ; what it says of them means nothing yet."""
     torch.manual_seed(0)
@@ -48,11 +57,7 @@ def untaught_encoder(config: TrainingConfig, waves: torch.Tensor) -> AudioEncode
 
 
 def test_mixes_are_evened_out_and_whole_sounds_stay(index: Path) -> None:
-    smoke = PRESETS["smoke"]
-    config = dataclasses.replace(
-        smoke, correspondence=dataclasses.replace(smoke.correspondence, mix_steps=60, batch=8), bf16=False
-    )
-    dataset = CoOccurrences(index, "train", config.data, config.audio, 0)
+    config, dataset = lesson(index)
     _, waves = dataset.draw_sounds(16, 7)
     encoder = untaught_encoder(config, waves)
     before = copy.deepcopy(encoder).eval()
@@ -88,11 +93,7 @@ def test_another_microphone_changes_the_level_of_bands_and_not_of_the_whole() ->
 
 
 def test_a_sound_through_another_microphone_gets_the_direction_of_the_sound(index: Path) -> None:
-    smoke = PRESETS["smoke"]
-    config = dataclasses.replace(
-        smoke, correspondence=dataclasses.replace(smoke.correspondence, mix_steps=60, batch=8), bf16=False
-    )
-    dataset = CoOccurrences(index, "train", config.data, config.audio, 0)
+    config, dataset = lesson(index)
     _, waves = dataset.draw_sounds(32, 7)
     waves = at_one_level(waves)
     encoder = untaught_encoder(config, waves)

@@ -11,13 +11,14 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from tests.bench.plain_step import PlainNetworks
-from training.config import PRESETS, AudioConfig, DiscriminatorConfig, GeneratorConfig, LossConfig
+from training.config import AudioConfig, DiscriminatorConfig, GeneratorConfig, LossConfig
 from training.networks.audio_encoder import AudioEncoder
 from training.networks.discriminator import PatchDiscriminator
 from training.networks.feature_discriminator import shifted
 from training.networks.generator import Decoder, Generator
 from training.networks.patch_projector import PatchProjector, draw_places
 from training.networks.spectrogram import Spectrogram, align_to_picture, peak_normalized
+from training.presets import PRESETS
 from training.step import Networks
 
 PAPER = PRESETS["paper"]

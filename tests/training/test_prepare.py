@@ -27,11 +27,11 @@ from tests.support.media import make_photo, make_tone, make_voice, write_silent_
 from tests.support.video import Clip, noise_track, write_video
 from training import media
 from training.__main__ import main
-from training.config import PRESETS
 from training.dataset import CoOccurrences
 from training.index import read_index
 from training.prepare.clips import FRAMES_PER_CLIP, frame_times
 from training.prepare.videos import CLIP_SECONDS
+from training.presets import PRESETS
 
 MOMENTS = (1.1, 3.9, 7.4, 10.0)
 LIT_SECONDS = 0.5  # more than the distance of two pictures of a clip: one at least is lit

@@ -17,11 +17,12 @@ from tests.training.test_ablations import small
 from training import checkpoint
 from training.__main__ import main
 from training.checkpoint import CheckpointError
-from training.config import PRESETS, AudioConfig, TrainingConfig
+from training.config import AudioConfig, TrainingConfig
 from training.evaluate import evaluate
 from training.loop import train
 from training.metrics.judges import JudgeWeights
 from training.networks.audio_encoder import ResNet18
+from training.presets import PRESETS
 from training.pretrained import load_published
 
 STAGE_BLOCKS = {"selavi": 1, "wav2clip": 2}

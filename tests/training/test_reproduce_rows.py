@@ -8,7 +8,7 @@ import pytest
 
 from tests.support.words import write_words
 from tests.training.test_reproduce import SMOKE, TRAINED
-from training.config import PRESETS
+from training.presets import PRESETS
 from training.reproduce.measure import Figure
 from training.reproduce.orderings import Verdict, judge, table_orderings
 from training.reproduce.rows import ROWS

@@ -9,8 +9,9 @@ import torch
 
 from tests.training.test_step import random_batch, shrunken
 from training.average import Average
-from training.config import PRESETS, TrainingConfig
+from training.config import TrainingConfig
 from training.networks.running_norm import running_norms
+from training.presets import PRESETS
 from training.slices import among_all
 from training.step import Networks, make_optimizers, train_step
 

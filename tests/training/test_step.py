@@ -8,7 +8,8 @@ import pytest
 import torch
 
 from training.average import Average
-from training.config import PRESETS, TrainingConfig
+from training.config import TrainingConfig
+from training.presets import PRESETS
 from training.step import Networks, make_optimizers, train_step
 from training.update import DivergedError
 

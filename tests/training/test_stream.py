@@ -21,9 +21,9 @@ from tests.support.media import make_noise, make_photo, write_jpeg, write_wav
 from tests.support.object_store import ACCESS_KEY, SECRET_KEY, running_store
 from training import checkpoint
 from training.__main__ import main
-from training.config import PRESETS
 from training.excerpt import is_streamed, shard_addresses
 from training.index import read_index
+from training.presets import PRESETS
 from training.shards import ShardError
 from training.stream import Stream, read_moments, streamed_batches
 

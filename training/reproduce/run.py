@@ -22,10 +22,11 @@ from tqdm import tqdm
 
 from training import checkpoint
 from training.conditions import SOURCES, with_sources
-from training.config import PRESETS, TrainingConfig
+from training.config import TrainingConfig
 from training.files import written_whole
 from training.loop import train
 from training.prepare.tagger import TaggerError
+from training.presets import PRESETS
 from training.reproduce.rows import Row
 from training.reproduce.scale import Scale, scaled
 from training.update import DivergedError
