@@ -16,9 +16,8 @@ from onnx import ModelProto
 
 from export.graphs import Graphs
 from export.onnx import opset_of
-from service.model.bundle import DECODER, GRAPHS, MANIFEST, Bundle, FallingField, KnownSound, Manifest, load_bundle
+from service.model.bundle import DECODER, GRAPHS, MANIFEST, Bundle, KnownSound, Manifest, load_bundle
 from training.checkpoint import save
-from training.networks.streaks import SLANT_DEGREES
 
 CHECKPOINT = "checkpoint.pt"
 SIZE_MULTIPLE = 8  # 4 x 4 pixels make a content cell, and reflection at its edges needs two of them
@@ -50,9 +49,6 @@ def make_manifest(
         native_size=config.data.crops[-1][1],
         sha256={file: hashlib.sha256(models[file].SerializeToString()).hexdigest() for file in GRAPHS},
         opset=opset_of(models[DECODER]),
-        falling=FallingField(channels=graphs.falling_channels, slant_degrees=SLANT_DEGREES)
-        if graphs.falling_channels
-        else None,
         training={"preset": config.preset, "images_seen": graphs.images_seen, **training},
         license=license,
         sounds=tuple(sounds),

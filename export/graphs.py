@@ -30,21 +30,15 @@ class ContentGraph(nn.Module):
 
 
 class DecoderGraph(nn.Module):
-    """Gdec: content [B, C, H/4, W/4] and embedding [B, E] -> stylized [B, 3, H, W] in 0..1.
-
-    Where the content carries streaks, also reach [B, 3, H, W]: how much brighter a full streak makes each pixel.
-    """
+    """Gdec: content [B, C, H/4, W/4] and embedding [B, E] -> stylized [B, 3, H, W] in 0..1."""
 
     def __init__(self, decoder: Decoder) -> None:
         super().__init__()
         self.decoder = decoder
 
-    def forward(self, content: Tensor, embedding: Tensor) -> Tensor | tuple[Tensor, Tensor]:
-        if not self.decoder.masked:
-            stylized: Tensor = self.decoder(content, embedding)
-            return (stylized / 2 + 0.5).clamp(0, 1)
-        stylized, reach = self.decoder.with_reach(content, embedding)
-        return (stylized / 2 + 0.5).clamp(0, 1), reach / 2
+    def forward(self, content: Tensor, embedding: Tensor) -> Tensor:
+        stylized: Tensor = self.decoder(content, embedding)
+        return (stylized / 2 + 0.5).clamp(0, 1)
 
 
 class AudioGraph(nn.Module):
@@ -75,12 +69,6 @@ class Graphs:
         encoder = self.content_encoder.encoder
         folded = encoder.streaks.shape[0] + 3 * 4 * 4 if encoder.masked else 0
         return 4 * self.config.generator.width + folded
-
-    @property
-    def falling_channels(self) -> int:
-        """The last channels of `content` that hold the field of streaks; 0 without one."""
-        encoder = self.content_encoder.encoder
-        return int(encoder.streaks.shape[0]) if encoder.masked else 0
 
     def folded(self) -> Graphs:
         """The same functions with the last layer rewritten for speed: what is written into the bundle."""

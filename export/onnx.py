@@ -35,7 +35,7 @@ def to_onnx(graphs: Graphs) -> dict[str, ModelProto]:
         DECODER: _export(
             graphs.decoder,
             {"content": content, "embedding": embedding},
-            ["stylized", "reach"] if graphs.falling_channels else ["stylized"],
+            ["stylized"],
             [{0: batch, 2: height, 3: width}, {0: batch}],
         ),
     }

@@ -25,7 +25,6 @@ class Difference:
     """Largest absolute difference between PyTorch and the engine for inputs of one shape.
 
     embedding, content, stylized: of each graph on the same input. picture: from picture and sound to the end.
-    reach: of the decoder's second output, 0 where it has none.
     """
 
     batch: int
@@ -35,16 +34,15 @@ class Difference:
     content: float
     stylized: float
     picture: float
-    reach: float = 0.0
 
     @property
     def largest(self) -> float:
-        return max(self.embedding, self.content, self.stylized, self.picture, self.reach)
+        return max(self.embedding, self.content, self.stylized, self.picture)
 
     def __str__(self) -> str:
         return (
             f"{self.batch} x {self.width}x{self.height}: embedding {self.embedding:.1e}, content {self.content:.1e}, "
-            f"stylized {self.stylized:.1e}, whole way {self.picture:.1e}, reach {self.reach:.1e}"
+            f"stylized {self.stylized:.1e}, whole way {self.picture:.1e}"
         )
 
 
@@ -58,8 +56,7 @@ def compare(graphs: Graphs, engine: Engine, sizes: Sequence[tuple[int, int, int]
         with torch.no_grad():
             embedding = graphs.audio_encoder(torch.from_numpy(sounds))
             content = graphs.content_encoder(torch.from_numpy(images))
-            given = graphs.decoder(content, embedding)
-        stylized, reach = (one.numpy() for one in given) if isinstance(given, tuple) else (given.numpy(), None)
+            stylized = graphs.decoder(content, embedding).numpy()
         served_embedding, served_content = engine.embed(sounds), engine.encode(images)
         found.append(
             Difference(
@@ -70,9 +67,6 @@ def compare(graphs: Graphs, engine: Engine, sizes: Sequence[tuple[int, int, int]
                 content=_largest(served_content, content.numpy()),
                 stylized=_largest(engine.decode(content.numpy(), embedding.numpy()), stylized),
                 picture=_largest(engine.decode(served_content, served_embedding), stylized),
-                reach=0.0
-                if reach is None
-                else _largest(engine.decode_with_reach(content.numpy(), embedding.numpy())[1], reach),
             )
         )
     return found

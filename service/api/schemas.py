@@ -1,7 +1,7 @@
 """The documents that the API gives, as its OpenAPI description shows them."""
 
 from datetime import UTC, datetime
-from typing import Any, Literal
+from typing import Any, Final, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -33,6 +33,11 @@ class Warning(BaseModel):
 
     code: str
     detail: str
+
+
+_FALLING_IGNORED: Final = Warning(
+    code="field-ignored", detail="`falling` does nothing any more, and is refused from the next version on"
+)
 
 
 class Result(BaseModel):
@@ -122,6 +127,9 @@ def job_document(record: JobRecord, root_path: str, estimated_seconds: float | N
         Result(url=f"{url}/results/{index}", **stored.model_dump()) for index, stored in enumerate(record.results)
     ]
     warnings = {warning.code: warning for result in results for warning in result.heard.warnings}
+    found = [Warning(code=code, detail=warning.detail) for code, warning in warnings.items()]
+    if record.parameters.get("falling") is not None:
+        found.append(_FALLING_IGNORED)
     waited = {} if record.started is None else {"queued": round(record.started - record.created, 6)}
     return Job(
         id=record.id,
@@ -132,7 +140,7 @@ def job_document(record: JobRecord, root_path: str, estimated_seconds: float | N
         started_at=None if record.started is None else _time(record.started),
         finished_at=None if record.finished is None else _time(record.finished),
         expires_at=None if record.expires is None else _time(record.expires),
-        warnings=[Warning(code=code, detail=warning.detail) for code, warning in warnings.items()],
+        warnings=found,
         results=results,
         error=None if record.error is None else Problem(**record.error),
         receipt=results[0].receipt if len(results) == 1 else None,

@@ -66,7 +66,6 @@ def _video_parser() -> argparse.ArgumentParser:
     parser.add_argument("--audio", type=Path, help="a second sound to mix in; a silent video needs one")
     parser.add_argument("--audio-gain-db", type=float, help="of the second sound (default: 0)")
     parser.add_argument("--smoothing-seconds", type=float, help="over which the effect is averaged (default: 0.5)")
-    parser.add_argument("--no-falling", action="store_true", help="let no rain fall through the frames")
     parser.add_argument("--allow-partial", action="store_true", help="take a damaged file as far as it goes")
     return parser
 
@@ -115,8 +114,6 @@ def _video_job(parser: argparse.ArgumentParser, options: argparse.Namespace) -> 
     fields = _fields(options, "gain_db", "audio_gain_db", "smoothing_seconds", "strength", "max_side", "model")
     if options.automation:
         fields["automation"] = json.dumps(options.automation)
-    if options.no_falling:
-        fields["falling"] = "false"
     if options.allow_partial:
         fields["allow_partial"] = "true"
     files = [("video", options.video)] + ([("audio", options.audio)] if options.audio else [])

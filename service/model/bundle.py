@@ -32,18 +32,6 @@ class KnownSound(BaseModel):
     embedding: Annotated[tuple[float, ...], Field(min_length=1)]  # [E], the mean over its recordings
 
 
-class FallingField(BaseModel):
-    """A field of streaks in the last `channels` of `content`, which videos move. slant_degrees: from the vertical.
-
-    The decoder then has a second output, `reach` [B, 3, H, W]: how much brighter a full streak makes each pixel.
-    """
-
-    model_config = ConfigDict(frozen=True)
-
-    channels: int = Field(ge=1, le=256)
-    slant_degrees: float = Field(ge=-60, le=60)
-
-
 class Manifest(BaseModel):
     """`manifest.json`: the whole contract between training and serving, beside the three graphs themselves."""
 
@@ -59,7 +47,6 @@ class Manifest(BaseModel):
     native_size: int = Field(ge=16, le=8192)  # side in pixels of the pictures that the model was trained on
     sha256: dict[str, Sha256]
     opset: int = Field(ge=1)
-    falling: FallingField | None = None
     training: dict[str, Any] = Field(default_factory=dict)
     license: str = Field(min_length=1)
     sounds: tuple[KnownSound, ...] = ()

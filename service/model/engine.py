@@ -92,22 +92,12 @@ class Engine:
 
     def decode(self, content: FloatArray, embedding: FloatArray) -> FloatArray:
         """content: [B, C, H/4, W/4] from `encode`; embedding: [B, E] -> stylized [B, 3, H, W] in 0..1."""
-        return self._decode(content, embedding, ["stylized"])[0]
-
-    def decode_with_reach(self, content: FloatArray, embedding: FloatArray) -> tuple[FloatArray, FloatArray]:
-        """As `decode`, and how much brighter a full streak would make each pixel: [B, 3, H, W] both.
-
-        Only for a bundle whose manifest has `falling`.
-        """
-        stylized, reach = self._decode(content, embedding, ["stylized", "reach"])
-        return stylized, reach
-
-    def _decode(self, content: FloatArray, embedding: FloatArray, outputs: list[str]) -> list[FloatArray]:
         if embedding.shape != (content.shape[0], self.manifest.embedding_dim):
             raise ValueError(f"embedding is {embedding.shape}, not [{content.shape[0]}, {self.manifest.embedding_dim}]")
         pixels = content[:, 0].size * _CONTENT_CELL
         with stage("decoder", batch=len(content)):
-            return self._run(self._decoder, {"content": content, "embedding": embedding}, pixels, outputs)
+            feeds = {"content": content, "embedding": embedding}
+            return self._run(self._decoder, feeds, pixels, outputs=["stylized"])[0]
 
     @cached_property
     def by_core(self) -> "Engine":
@@ -201,14 +191,13 @@ def _check_signature(bundle: Bundle, name: str, session: ort.InferenceSession) -
     inputs = {tensor.name: tensor for tensor in session.get_inputs()}
     outputs = {tensor.name: tensor for tensor in session.get_outputs()}
     expected = _SIGNATURES[name]
-    if name == DECODER and bundle.manifest.falling is not None:
-        expected = (expected[0], (*expected[1], "reach"))
-    if (set(inputs), set(outputs)) != (set(expected[0]), set(expected[1])):
+    # outputs beyond the contract's are neither asked for nor computed
+    if set(inputs) != set(expected[0]) or not set(expected[1]) <= set(outputs):
         raise BundleError(
             f"{bundle.directory / name} maps {', '.join(inputs)} to {', '.join(outputs)}; "
             f"a bundle of format 1 maps {', '.join(expected[0])} to {', '.join(expected[1])}"
         )
-    tensors = inputs | outputs
+    tensors = inputs | {output: outputs[output] for output in expected[1]}
     if wrong := [tensor.name for tensor in tensors.values() if tensor.type != "tensor(float)"]:
         raise BundleError(f"{bundle.directory / name}: {', '.join(wrong)} must be float32")
     fixed = {"embedding": bundle.manifest.embedding_dim, "waveform": bundle.manifest.clip_samples}

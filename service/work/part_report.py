@@ -11,7 +11,7 @@ class PartReport:
     """Of the frames of one part: their mean change in 0..255, and the warping errors of `FlickerMeter`."""
 
     effect: list[float] = field(default_factory=list)
-    warping_errors: list[tuple[float, float, float]] = field(default_factory=list)
+    warping_errors: list[tuple[float, float]] = field(default_factory=list)
 
 
 def write_report(part: Path, report: PartReport) -> Path:

@@ -62,10 +62,9 @@ class VideoRequest(BaseModel):
     gain_db: dB relative to the soundtrack as given. automation: [[seconds, dB], ...] instead, linear between the
     points, held before the first and after the last. audio_gain_db: of the second sound, if one is mixed in.
     strength: 0 leaves the pictures unchanged, 1 is the whole effect. smoothing_seconds: over how long the sound's
-    effect is averaged around each moment. falling: let the model's rain fall through the frames; without it streaks
-    stand still, and are worn down where the camera moves. max_side: pixels of the longest side of the result; None
-    keeps the video's.
+    effect is averaged around each moment. max_side: pixels of the longest side of the result; None keeps the video's.
     allow_partial: take a file that breaks off, up to where it does. model: name of a bundle; None takes the default.
+    falling: ignored; accepted for one version, with a warning in the job.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -76,9 +75,9 @@ class VideoRequest(BaseModel):
     strength: float = Field(default=1.0, ge=0.0, le=1.0, allow_inf_nan=False)
     smoothing_seconds: float = Field(default=0.5, ge=0.0, le=30.0, allow_inf_nan=False)
     max_side: int | None = Field(default=None, ge=64, le=4096)
-    falling: bool = True
     allow_partial: bool = False
     model: str | None = Field(default=None, pattern=MODEL_NAME)
+    falling: bool | None = Field(default=None, deprecated="it is ignored, and refused from the next version on")
 
     @field_validator("automation")
     @classmethod

@@ -89,21 +89,21 @@ class Steadier:
 class FlickerMeter:
     """Warping errors along the video's flow, on every eighth pair of frames.
 
-    errors: of the input, of the result without what falls over it, and of the whole result, in levels of 255.
+    errors: of the input and of the result, in levels of 255.
     """
 
     def __init__(self) -> None:
         self._flow = Flow()
         self._before: tuple[FloatArray, NDArray[np.uint8]] | None = None
         self._frames = 0
-        self.errors: list[tuple[float, float, float]] = []
+        self.errors: list[tuple[float, float]] = []
 
-    def push(self, small: FloatArray, still: FloatArray, shown: FloatArray) -> None:
-        """A frame, its result without what falls, and its whole result: [h, w, 3] in 0..1 each; frames in order."""
+    def push(self, small: FloatArray, shown: FloatArray) -> None:
+        """A frame and its result, [h, w, 3] in 0..1 each; frames in order."""
         number = self._frames % _MEASURE_EVERY
         self._frames += 1
         if number == 0:
-            self._before = (np.concatenate([small, still, shown], axis=2), grey(small))
+            self._before = (np.concatenate([small, shown], axis=2), grey(small))
         elif number == 1 and self._before is not None:
             all_before, shade_before = self._before
             shade = grey(small)
@@ -113,6 +113,5 @@ class FlickerMeter:
             clear = np.square(returned).sum(axis=2) < 0.01 * length + 0.5
             if clear.mean() > 0.1:
                 moved = warp(all_before, flow)
-                differences = np.abs(moved - np.concatenate([small, still, shown], axis=2))[clear] * 255  # [n, 9]
-                given, under, whole = (float(differences[:, k : k + 3].mean()) for k in (0, 3, 6))
-                self.errors.append((given, under, whole))
+                differences = np.abs(moved - np.concatenate([small, shown], axis=2))[clear] * 255  # [n, 6]
+                self.errors.append((float(differences[:, :3].mean()), float(differences[:, 3:].mean())))

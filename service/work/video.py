@@ -26,7 +26,6 @@ from service.observe.stages import each, stage
 from service.work.ahead import ahead, in_lanes
 from service.work.detail import transfer_detail
 from service.work.driving import DrivingTrack
-from service.work.falling import Falling
 from service.work.part_report import PartReport
 from service.work.picture import padded_for
 from service.work.steadiness import FlickerMeter, Steadier
@@ -57,22 +56,17 @@ class VideoPlan:
     strength: float
     smoothing_seconds: float
     comfortable_side: int
-    falling: bool = True
     steady: bool = True
 
 
 @dataclass(frozen=True)
 class _Batch:
-    """Frames as stored, as the model saw them (upright, in 0..1), and how the model changed these.
-
-    drops: what falls over each, to be added to the steadied change; None where nothing does.
-    """
+    """Frames as stored, as the model saw them (upright, in 0..1), and how the model changed these."""
 
     numbers: list[int]
     frames: list[Pixels]
     small: list[FloatArray]
     change: list[FloatArray]
-    drops: list[FloatArray | None]
 
 
 def cut(timeline: Timeline, directory: Path, suffix: str) -> list[Part]:
@@ -103,18 +97,15 @@ def render(engine: Engine, plan: VideoPlan, part: Part, progress: Callable[[int]
     try:
         with ahead(batches, _BATCHES_AHEAD) as read, closing(_restyle(engine, plan, read)) as restyled:
             for batch in restyled:
-                for number, frame, small, raw, drops in zip(
-                    batch.numbers, batch.frames, batch.small, batch.change, batch.drops, strict=True
+                for number, frame, small, raw in zip(
+                    batch.numbers, batch.frames, batch.small, batch.change, strict=True
                 ):
                     change = steadier.steady(plan.timeline.seconds(number), small, raw) if plan.steady else raw
                     if number < part.first:
                         continue
-                    still = shown = np.clip(small + np.float32(plan.strength) * change, 0, 1)
-                    if drops is not None:
-                        change = change + drops
-                        shown = np.clip(small + np.float32(plan.strength) * change, 0, 1)
+                    shown = np.clip(small + np.float32(plan.strength) * change, 0, 1)
                     report.effect.append(float(np.abs(shown - small).mean() * 255))
-                    meter.push(small, still, shown)
+                    meter.push(small, shown)
                     shown_frame = _apply(plan, frame, small, change)
                     with stage("encode"):
                         writer.write(number, shown_frame)
@@ -143,7 +134,7 @@ def _read(plan: VideoPlan, first: int, stop: int) -> Iterator[_Batch]:
     scale = min(1.0, plan.comfortable_side / max(plan.size))
     small_size = (max(_LEAST_SIDE, round(plan.size[0] * scale)), max(_LEAST_SIDE, round(plan.size[1] * scale)))
     most = max(1, min(_MOST_FRAMES, _BATCH_PIXELS // (small_size[0] * small_size[1])))
-    batch = _Batch([], [], [], [], [])
+    batch = _Batch([], [], [], [])
     frames = plan.sandbox.read_frames(plan.source, plan.timeline, plan.look, first, stop, plan.size)
     for number, frame in each(frames, "decode"):
         reduced = frame if scale == 1 else cv2.resize(frame, small_size, interpolation=cv2.INTER_AREA)
@@ -153,7 +144,7 @@ def _read(plan: VideoPlan, first: int, stop: int) -> Iterator[_Batch]:
         batch.small.append(np.ascontiguousarray(upright, np.float32) / np.float32(255))
         if len(batch.numbers) == most:
             yield batch
-            batch = _Batch([], [], [], [], [])
+            batch = _Batch([], [], [], [])
     if batch.numbers:
         yield batch
 
@@ -161,8 +152,6 @@ def _read(plan: VideoPlan, first: int, stop: int) -> Iterator[_Batch]:
 def _restyle(engine: Engine, plan: VideoPlan, batches: Iterator[_Batch]) -> Generator[_Batch]:
     """The same batches with the model's changes; several are made at once, each on a core of its own."""
     one = engine.by_core
-    field = Falling(one) if plan.falling else None
-    falling = field if field is not None and field.is_there else None
 
     def restyle(batch: _Batch) -> _Batch:
         seconds = np.array([plan.timeline.seconds(number) for number in batch.numbers])
@@ -170,17 +159,9 @@ def _restyle(engine: Engine, plan: VideoPlan, batches: Iterator[_Batch]) -> Gene
         height, width = batch.small[0].shape[:2]
         padding = padded_for(one, height, width)
         images = np.stack([np.pad(small, padding, mode="reflect").transpose(2, 0, 1) for small in batch.small])
-        content, reach = one.encode(images), None
-        if falling is None:
-            stylized = one.decode(content, embeddings)  # [B, 3, h, w], padded
-        else:
-            stylized, reach = one.decode_with_reach(falling.without(content), embeddings)
+        stylized = one.decode(one.encode(images), embeddings)  # [B, 3, h, w], padded
         for index, small in enumerate(batch.small):
             batch.change.append(_upright(stylized[index], height, width) - small)
-            drops = None
-            if falling is not None and reach is not None:
-                drops = _upright(reach[index], height, width) * falling.at(seconds[index], height, width)
-            batch.drops.append(drops)
         return batch
 
     return in_lanes(restyle, batches, engine.lanes, _BATCHES_AHEAD)

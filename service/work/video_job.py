@@ -142,7 +142,6 @@ def _plan(desk: Desk, record: JobRecord, track: DrivingTrack) -> tuple[VideoPlan
         model=request.model,
         strength=request.strength,
         smoothing_seconds=request.smoothing_seconds,
-        falling=request.falling,
         comfortable_side=desk.settings.video_side,
     )
     return plan, cut(plan.timeline, desk.storage.work_dir(record.id), plan.container)
@@ -219,15 +218,14 @@ def _video_report(plan: VideoPlan, drift: float | None) -> dict[str, Any]:
 
 def _steadiness_report(plan: VideoPlan, report: PartReport) -> dict[str, Any]:
     """Warping errors in levels of 255, and how well the effect follows the loudness."""
-    given, still, whole = (np.mean([errors[k] for errors in report.warping_errors] or [0.0]) for k in (0, 1, 2))
+    given, made = (np.mean([errors[k] for errors in report.warping_errors] or [0.0]) for k in (0, 1))
     seconds = np.array([plan.timeline.seconds(index) for index in range(len(plan.timeline.pts))])
     loudness = plan.track.loudness_at(seconds)
     follows = correlation(loudness.tolist(), report.effect) if np.ptp(loudness) > _VARIED_DB else None
     return {
         "warping_error_input": round(float(given), 4),
-        "warping_error_output": round(float(still), 4),
-        "warping_error_ratio": round(float(still / given), 4) if given > 0 else None,
-        "warping_error_with_falling": round(float(whole), 4),
+        "warping_error_output": round(float(made), 4),
+        "warping_error_ratio": round(float(made / given), 4) if given > 0 else None,
         "effect_mean": round(float(np.mean(report.effect)), 3),
         "effect_follows_loudness": None if follows is None else round(follows, 4),
         "flow": "DIS fast on the frames the model sees; mask: flow there and back agrees",

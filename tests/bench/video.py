@@ -59,14 +59,13 @@ def measure_flicker(engine: Engine, source: Path, work: Path, side: int) -> dict
     part = Part(work / "part.mp4", 0, len(plan.timeline.pts))
     naive = render(engine, replace(plan, steady=False, smoothing_seconds=0.0), part, lambda _: None)
     steady = render(engine, plan, part, lambda _: None)
-    given, one_by_one, _ = np.mean(naive.warping_errors, axis=0)
-    shown, with_falling = (float(np.mean([errors[k] for errors in steady.warping_errors])) for k in (1, 2))
+    given, one_by_one = np.mean(naive.warping_errors, axis=0)
+    shown = float(np.mean([steadied for _, steadied in steady.warping_errors]))
     seconds = np.array([plan.timeline.seconds(index) for index in range(len(plan.timeline.pts))])
     return {
         "input": float(given),
         "one_by_one": float(one_by_one),
         "steadied": shown,
-        "steadied_with_falling": with_falling,
         "ratio_to_input": shown / float(given),
         "added_share_of_one_by_one": (shown - float(given)) / max(1e-9, float(one_by_one) - float(given)),
         "effect_follows_loudness": correlation(plan.track.loudness_at(seconds).tolist(), steady.effect),

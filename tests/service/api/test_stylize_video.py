@@ -95,6 +95,12 @@ def test_a_silent_video_is_refused_unless_a_sound_comes_with_it(http: TestClient
     assert post(http, silent, SOUND).status_code == 202
 
 
+def test_falling_is_ignored_with_a_warning(http: TestClient, clip: bytes) -> None:
+    (warning,) = post(http, clip, falling="false").json()["warnings"]
+    assert (warning["code"], "falling" in warning["detail"]) == ("field-ignored", True)
+    assert post(http, clip).json()["warnings"] == []
+
+
 def test_what_is_no_video_is_refused(http: TestClient) -> None:
     for content in (
         b"hello " * 50,

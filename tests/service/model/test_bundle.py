@@ -127,5 +127,5 @@ def test_the_list_leaves_damaged_bundles_out_and_says_why(bundle_dir: Path, capl
 def test_the_schema_names_exactly_the_contracts_fields() -> None:
     assert set(Manifest.model_fields) == {
         *("format_version", "name", "version", "clip_seconds", "sample_rate_hz", "embedding_dim", "size_multiple"),
-        *("native_size", "sha256", "falling", "opset", "training", "license", "sounds"),
+        *("native_size", "sha256", "opset", "training", "license", "sounds"),
     }

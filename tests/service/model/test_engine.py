@@ -87,6 +87,15 @@ def test_an_embedding_for_another_batch_is_refused(engine: Engine) -> None:
         engine.decode(content, np.zeros((2, EMBEDDING_DIM), np.float32))
 
 
+def test_an_output_beyond_the_contracts_is_ignored(bundle: Bundle, engine: Engine, tmp_path: Path) -> None:
+    decoder = onnx.load(bundle.directory / DECODER)
+    decoder.graph.node.append(helper.make_node("Neg", ["stylized"], ["reach"]))
+    decoder.graph.output.append(helper.make_tensor_value_info("reach", onnx.TensorProto.FLOAT, ["B", 3, "H", "W"]))
+    more = Engine(load_bundle(write_tiny_bundle(tmp_path / "more", decoder=decoder)))
+    content, embedding = np.full((1, CONTENT_CHANNELS, 4, 6), 0.5, np.float32), engine.embed(make_tone(3)[None])
+    assert np.array_equal(more.decode(content, embedding), engine.decode(content, embedding))
+
+
 def test_threads_may_share_an_engine(engine: Engine) -> None:
     waveforms = [make_noise(3, seed=seed)[None] for seed in range(8)]
     with ThreadPoolExecutor(4) as pool:
