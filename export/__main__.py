@@ -20,8 +20,8 @@ def main(arguments: list[str] | None = None) -> int:
     from export.bundle import ExportError
     from service.errors import BundleError
     from training.checkpoint import CheckpointError
-    from training.index import PairingError
-    from training.media import MediaError
+    from training.data.index import PairingError
+    from training.data.media import MediaError
 
     try:
         export(options)

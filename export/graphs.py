@@ -13,8 +13,8 @@ from torch import Tensor, nn
 from export.folding import FoldedConvolution
 from training import checkpoint
 from training.config import TrainingConfig
-from training.networks.audio_encoder import AudioEncoder
-from training.networks.generator import ContentEncoder, Decoder, Generator
+from training.models.own.audio_encoder import AudioEncoder
+from training.models.own.generator import ContentEncoder, Decoder, Generator
 
 
 class ContentGraph(nn.Module):

@@ -12,9 +12,9 @@ from tqdm import tqdm
 
 from export.graphs import AudioGraph
 from service.model.bundle import KnownSound
-from training import media
 from training.config import AudioConfig
-from training.index import Pair, read_index
+from training.data import media
+from training.data.index import Pair, read_index
 
 LEVEL_DBFS = -20.0  # every window at one level: what counts here is what sounds, not how loud
 QUIET_DBFS = -60.0  # pauses are left out

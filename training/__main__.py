@@ -104,9 +104,9 @@ def main(arguments: list[str] | None = None) -> int:
     options = parser.parse_args(arguments)
     # Imported here, so that --help answers at once.
     from training.checkpoint import CheckpointError
-    from training.index import PairingError, build_scene_index
-    from training.media import MediaError
-    from training.update import DivergedError
+    from training.data.index import PairingError, build_scene_index
+    from training.data.media import MediaError
+    from training.stages.update import DivergedError
 
     try:
         if options.command == "index":
@@ -115,12 +115,12 @@ def main(arguments: list[str] | None = None) -> int:
         elif options.command == "prepare":
             run_prepare(options)
         elif options.command == "train":
-            from training.conditions import with_sources
-            from training.excerpt import held_out_addresses, is_streamed, keep_excerpt, shard_addresses
-            from training.loop import changed
-            from training.loop import train as run_training
-            from training.shards import local_index
-            from training.stream import require_streamable
+            from training.data.conditions import with_sources
+            from training.data.excerpt import held_out_addresses, is_streamed, keep_excerpt, shard_addresses
+            from training.data.shards import local_index
+            from training.data.stream import require_streamable
+            from training.trainer import changed
+            from training.trainer import train as run_training
 
             names = ("images", "batch", "accumulate", "compile", "seed")
             config = changed(PRESETS[options.preset], **{name: getattr(options, name) for name in names})
@@ -135,14 +135,14 @@ def main(arguments: list[str] | None = None) -> int:
             begin = (options.start_from, options.audio_weights)
             print(f"checkpoint: {run_training(config, index_path, options.run, *begin, stream)}")
         elif options.command == "even-mixes":
-            from training.mixing import even_mixes
+            from training.stages.distill_interpolation import even_mixes
 
             said = even_mixes(options.checkpoint, options.output, options.index, options.steps)
             print(", ".join(f"{name} {value:.3f}" for name, value in said.items()))
             print(f"checkpoint: {options.output}")
         elif options.command == "evaluate":
-            from training.evaluate import evaluate as run_evaluation
-            from training.metrics.judges import JudgeWeights
+            from training.evaluation.evaluate import evaluate as run_evaluation
+            from training.evaluation.metrics.judges import JudgeWeights
 
             weights = JudgeWeights(
                 options.openl3_audio, options.openl3_image, options.inception, options.clip, options.correspondence
@@ -163,7 +163,7 @@ def main(arguments: list[str] | None = None) -> int:
 
             print(report_study(options.key, options.rankings, options.output).table())
         elif options.command == "import-avstyle":
-            from training.avstyle import import_avstyle
+            from training.imports.avstyle import import_avstyle
 
             print(f"checkpoint: {import_avstyle(options.generator, options.audio, options.output)}")
     except DivergedError as exc:

@@ -54,7 +54,7 @@ class GeneratorConfig:
     conditioning: Literal["concat", "modulated"] = "modulated"
     norm: Literal["instance", "running"] = "running"  # by the picture's own statistics, or by those of many
     output: Literal["direct", "masked"] = "masked"
-    guided: bool = True  # what a masked output draws follows the source's edges (training/networks/guided_filter.py)
+    guided: bool = True  # what a masked output draws follows the source's edges (training/models/own/guided_filter.py)
     wide_up_path: bool = False  # the authors' code keeps the concatenated width in the first up-sampling
     zero_padded_sampling: bool = False  # theirs pads there with zeros: that ring is all of the sound that a norm leaves
 

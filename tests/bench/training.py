@@ -19,13 +19,14 @@ from torch.utils.flop_counter import FlopCounterMode
 from tests.bench.plain_step import PlainTrainer
 from tests.support.media import make_noise, make_photo, write_jpeg, write_wav
 from tests.support.running_service import ROOT
-from training.compiled import compile_networks
 from training.config import TrainingConfig
-from training.index import build_scene_index
-from training.loop import train
-from training.networks.running_norm import running_norms, settle
+from training.data.index import build_scene_index
+from training.models.compiled import compile_networks
+from training.models.own.networks import Networks
+from training.models.own.running_norm import running_norms, settle
 from training.presets import PRESETS
-from training.step import Networks, make_optimizers, train_step
+from training.stages.own.step import make_optimizers, train_step
+from training.trainer import train
 
 RECIPE = """
 test_share = 0.2

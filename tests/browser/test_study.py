@@ -8,7 +8,7 @@ from playwright.sync_api import Browser, Page, expect
 
 from tests.browser.test_page import PATIENCE_MS, browser  # noqa: F401  # fixture
 from tests.support.media import make_noise, make_photo, write_png, write_wav
-from training.index import Pair, write_index
+from training.data.index import Pair, write_index
 from training.study.page import write_study
 from training.study.report import report_study
 

@@ -13,10 +13,10 @@ from torch import nn
 from export.__main__ import main
 from service.model.bundle import GRAPHS
 from training import checkpoint
-from training.average import Average
 from training.config import TrainingConfig
+from training.models.average import Average
+from training.models.own.networks import Networks
 from training.presets import PRESETS
-from training.step import Networks
 
 
 def small(preset: str) -> TrainingConfig:

@@ -22,7 +22,7 @@ from service.model.engine import Engine
 from tests.export.conftest import small
 from tests.support.media import make_noise, make_photo, make_tone, write_png, write_wav
 from training import checkpoint
-from training.index import Pair, write_index
+from training.data.index import Pair, write_index
 
 
 @pytest.fixture(scope="module")

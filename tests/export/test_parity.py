@@ -17,8 +17,8 @@ from export.verify import TOLERANCE_FP32, compare
 from service.model.bundle import GRAPHS, load_bundle
 from service.model.engine import Engine
 from tests.export.conftest import small, write_checkpoint
-from training.networks.audio_encoder import AudioEncoder
-from training.networks.generator import Generator, JoinedConvolution
+from training.models.own.audio_encoder import AudioEncoder
+from training.models.own.generator import Generator, JoinedConvolution
 
 SIZES = ((1, 8, 8), (3, 8, 48), (2, 200, 328), (1, 504, 640), (5, 64, 64))  # batch, height, width
 

@@ -14,9 +14,9 @@ from PIL import Image
 
 from tests.support.media import make_noise, make_photo, make_tone, write_ogg, write_png, write_wav
 from training.config import TrainingConfig
-from training.index import build_scene_index
-from training.loop import train
+from training.data.index import build_scene_index
 from training.presets import PRESETS
+from training.trainer import train
 
 TINTS = {"snow": (240, 242, 248), "rain": (110, 112, 120), "summer": (60, 150, 40)}
 PHOTOGRAPHS = 6  # a scene

@@ -10,12 +10,12 @@ import torch
 
 from training import checkpoint
 from training.config import DiscriminatorConfig, TrainingConfig
-from training.cycle import cycle_losses
-from training.dataset import CoOccurrences
-from training.loop import train
-from training.networks.generator import Generator
-from training.networks.late_fusion import LateFusionDiscriminator
+from training.data.dataset import CoOccurrences
+from training.losses.cycle import cycle_losses
+from training.models.late_fusion import LateFusionDiscriminator
+from training.models.own.generator import Generator
 from training.presets import PRESETS
+from training.trainer import train
 
 ABLATIONS = ("no-identity", "late-fusion", "cycle")
 

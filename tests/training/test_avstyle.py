@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from training import checkpoint
 from training.__main__ import main
-from training.stylizer import Stylizer
+from training.evaluation.inference import Stylizer
 
 Weights = OrderedDict[str, Tensor]
 

@@ -18,14 +18,14 @@ from tests.training.test_loop import constant, same
 from training import checkpoint
 from training.__main__ import main
 from training.checkpoint import CheckpointError
-from training.conditions import Cue, with_sources
 from training.config import TrainingConfig
-from training.evaluate import evaluate
-from training.index import read_index
-from training.loop import train
-from training.metrics.probe import train_probe
+from training.data.conditions import Cue, with_sources
+from training.data.index import read_index
+from training.evaluation.evaluate import evaluate
+from training.evaluation.inference import Stylizer
+from training.evaluation.metrics.probe import train_probe
 from training.presets import PRESETS
-from training.stylizer import Stylizer
+from training.trainer import train
 
 BASELINES = ("keyword", "class-pred", "adain")
 BIRD = "tests.support.taggers:tone_is_bird"

@@ -10,10 +10,11 @@ import pytest
 import torch
 
 from tests.training.test_step import random_batch, shrunken
-from training.compiled import compile_networks
-from training.networks.running_norm import running_norms
+from training.models.compiled import compile_networks
+from training.models.own.networks import Networks
+from training.models.own.running_norm import running_norms
 from training.presets import PRESETS
-from training.step import Networks, make_optimizers, train_step
+from training.stages.own.step import make_optimizers, train_step
 
 has_compiler = pytest.mark.skipif(shutil.which(os.environ.get("CXX", "g++")) is None, reason="no C++ compiler")
 

@@ -15,14 +15,14 @@ from numpy.typing import NDArray
 from tests.support.media import make_noise, make_tone
 from tests.support.taggers import tone_is_bird
 from tests.support.words import write_words
-from training.conditions import STYLE_SIDE, Cue, Cues, load_conditions, with_sources
 from training.config import TrainingConfig
-from training.dataset import CoOccurrences
-from training.index import read_index
-from training.labels import label_sounds
+from training.data.conditions import STYLE_SIDE, Cue, Cues, load_conditions, with_sources
+from training.data.dataset import CoOccurrences
+from training.data.index import read_index
+from training.data.labels import label_sounds
+from training.data.word_vectors import WordsError, WordVectors
 from training.prepare.tagger import TaggerError
 from training.presets import PRESETS
-from training.words import WordsError, WordVectors
 
 BIRD = "tests.support.taggers:tone_is_bird"
 HEARD: list[int] = []

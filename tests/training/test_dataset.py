@@ -9,10 +9,10 @@ import numpy as np
 import pytest
 import torch
 
-from training import media
 from training.config import AudioConfig, DataConfig, TrainingConfig
-from training.dataset import CoOccurrences, batches, crop_at
-from training.index import PairingError, read_index, write_index
+from training.data import media
+from training.data.dataset import CoOccurrences, batches, crop_at
+from training.data.index import PairingError, read_index, write_index
 from training.presets import PRESETS
 
 AUDIO = AudioConfig(clip_seconds=1.0)

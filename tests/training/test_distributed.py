@@ -18,10 +18,10 @@ from torch.distributed.run import parse_args
 
 from training import checkpoint
 from training.config import TrainingConfig
-from training.loop import train
-from training.networks.generator import Generator
+from training.models.own.generator import Generator
+from training.models.own.networks import Networks
 from training.presets import PRESETS
-from training.step import Networks
+from training.trainer import train
 
 ROOT = Path(__file__).parents[2]
 PATIENCE_SECONDS = 280
@@ -46,7 +46,7 @@ def comparable() -> TrainingConfig:
 
 def run_rank(index: Path, run: Path) -> None:
     """What torchrun starts twice: a run that also keeps each process's own networks."""
-    from training import loop
+    from training import trainer as loop
 
     built: list[torch.nn.Module] = []
     make, warm_up = loop.Networks, loop.train_correspondence
@@ -108,7 +108,7 @@ def test_processes_that_find_other_checkpoints_do_not_begin(index: Path, finishe
 import dataclasses, os
 from pathlib import Path
 from training.presets import PRESETS
-from training.loop import train
+from training.trainer import train
 config = dataclasses.replace(PRESETS["smoke"], bf16=False)
 train(config, Path({str(index)!r}), Path({str(tmp_path)!r}) / os.environ["RANK"])
 """

@@ -14,10 +14,10 @@ from tests.training.test_metrics_frechet import StandIn
 from tests.training.test_metrics_openl3 import random_layers, write_keras
 from training import checkpoint
 from training.__main__ import main
-from training.evaluate import evaluate
-from training.index import read_index
-from training.metrics.probe import train_probe
-from training.metrics.torchscript import torchscript_allowed
+from training.data.index import read_index
+from training.evaluation.evaluate import evaluate
+from training.evaluation.metrics.probe import train_probe
+from training.evaluation.metrics.torchscript import torchscript_allowed
 
 MEASURES = {
     "right scene",
@@ -124,7 +124,7 @@ def test_one_tower_of_openl3_is_not_enough(
 def test_given_weights_add_their_columns(
     finished_run: Path, index: Path, report: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("training.metrics.openl3.HOP_SAMPLES", 48_000)  # fewer windows, sooner done
+    monkeypatch.setattr("training.evaluation.metrics.openl3.HOP_SAMPLES", 48_000)  # fewer windows, sooner done
     audio = write_keras(tmp_path / "audio.h5", random_layers(1, seed=2))
     image = write_keras(tmp_path / "image.h5", random_layers(3, seed=3))
     inception = tmp_path / "inception.pt"

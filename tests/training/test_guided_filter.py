@@ -8,8 +8,8 @@ import pytest
 import torch
 
 from training.config import GeneratorConfig
-from training.networks.generator import Generator
-from training.networks.guided_filter import guided_filter
+from training.models.own.generator import Generator
+from training.models.own.guided_filter import guided_filter
 
 
 def step_picture(size: int = 64) -> torch.Tensor:

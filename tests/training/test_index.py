@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from training.index import Pair, PairingError, build_scene_index, read_index, write_index
+from training.data.index import Pair, PairingError, build_scene_index, read_index, write_index
 
 
 def both_splits(index: Path) -> tuple[list[Pair], list[Pair]]:

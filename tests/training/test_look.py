@@ -13,15 +13,15 @@ from torch import Tensor
 
 from tests.training.test_networks import noise
 from training.config import GeneratorConfig
-from training.dataset import CoOccurrences
-from training.losses import excess_saturation, tone_loss
-from training.networks import look as bounds
-from training.networks.generator import SPIKE, ConvNorm, Decoder, Generator
-from training.networks.look import GradeHead, draw_look, streak_strength
-from training.networks.streaks import SLANT_DEGREES, streak_field
+from training.data.dataset import CoOccurrences
+from training.losses.terms import excess_saturation, tone_loss
+from training.models.own import appearance as bounds
+from training.models.own.appearance import GradeHead, draw_look, streak_strength
+from training.models.own.generator import SPIKE, ConvNorm, Decoder, Generator
+from training.models.own.networks import Networks
+from training.models.own.streaks import SLANT_DEGREES, streak_field
 from training.presets import PRESETS
-from training.step import Networks
-from training.warmup import warm_up_discriminators
+from training.stages.discriminator_warmup import warm_up_discriminators
 
 TOLERANCE = 2e-3
 

@@ -19,8 +19,8 @@ from PIL import Image
 
 from training import checkpoint
 from training.config import TrainingConfig
-from training.loop import train
 from training.presets import PRESETS
+from training.trainer import train
 
 ROOT = Path(__file__).parents[2]
 PATIENCE_SECONDS = 240
@@ -60,7 +60,7 @@ RUN_AND_SAVE_ALWAYS = """
 import dataclasses, sys, torch
 from pathlib import Path
 from training.presets import PRESETS
-from training.loop import train
+from training.trainer import train
 torch.set_num_threads(1)
 index, run = map(Path, sys.argv[1:])
 train(dataclasses.replace(PRESETS["smoke"], images=32, checkpoint_seconds=0.0, sample_images=10**6), index, run)
@@ -145,8 +145,9 @@ def test_a_batch_that_does_not_divide_into_slices_is_refused(
 
 
 def test_the_rate_is_constant_and_then_falls_to_zero() -> None:
-    from training.loop import _set_rate
-    from training.step import Networks, make_optimizers
+    from training.models.own.networks import Networks
+    from training.stages.own.step import make_optimizers
+    from training.trainer import _set_rate
 
     config = dataclasses.replace(PRESETS["smoke"], learning_rate=1.0, discriminator_learning_rate=2.0)
     optimizers = make_optimizers(Networks(config), config)

@@ -8,8 +8,8 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from training.losses import lsgan, multiscale_patch_nce, patch_nce
-from training.networks.correspondence import contrast, mixed_targets
+from training.losses.terms import lsgan, multiscale_patch_nce, patch_nce
+from training.models.image_tower import contrast, mixed_targets
 
 
 def unit(*shape: int) -> torch.Tensor:

@@ -7,10 +7,10 @@ from pathlib import Path
 import pytest
 import torch
 
-from training.index import read_index
-from training.metrics.pictures import distance_255, gradient_correlation, tint_255
-from training.metrics.probe import probe_accuracy, train_probe
-from training.metrics.statistics import bootstrap, rises_with
+from training.data.index import read_index
+from training.evaluation.metrics.pictures import distance_255, gradient_correlation, tint_255
+from training.evaluation.metrics.probe import probe_accuracy, train_probe
+from training.evaluation.metrics.statistics import bootstrap, rises_with
 
 
 def picture(seed: int = 0) -> torch.Tensor:
@@ -86,7 +86,7 @@ def test_rising_is_told_by_rank(values: list[float], rises: bool) -> None:
 
 
 def test_probe_learns_scenes_that_differ_in_colour(index: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("training.metrics.probe.SIZE", 32)
+    monkeypatch.setattr("training.evaluation.metrics.probe.SIZE", 32)
     scenes = ["rain", "snow", "summer"]
     probe = train_probe(read_index(index, "train"), scenes, epochs=40)
     assert probe_accuracy(probe, read_index(index, "test"), scenes) > 0.9

@@ -11,9 +11,9 @@ import torch
 from PIL import Image
 
 from training.checkpoint import CheckpointError
-from training.media import to_pixels
-from training.metrics.clip import Clip
-from training.metrics.torchscript import torchscript_allowed
+from training.data.media import to_pixels
+from training.evaluation.metrics.clip import Clip
+from training.evaluation.metrics.torchscript import torchscript_allowed
 
 open_clip = pytest.importorskip("open_clip", reason="needs the extra `metrics`")
 

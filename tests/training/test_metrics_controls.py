@@ -7,9 +7,9 @@ import pytest
 import torch
 from torch import Tensor
 
-from training.metrics.controls import colour_transfer, from_lab, to_lab
-from training.metrics.findings import Findings, table
-from training.metrics.frechet import Gaussian
+from training.evaluation.metrics.controls import colour_transfer, from_lab, to_lab
+from training.evaluation.metrics.findings import Findings, table
+from training.evaluation.metrics.frechet import Gaussian
 
 
 def picture(low: float, high: float, seed: int) -> Tensor:

@@ -12,7 +12,7 @@ from scipy.linalg import sqrtm
 from torch import Tensor, nn
 
 from training.checkpoint import CheckpointError
-from training.metrics.frechet import (
+from training.evaluation.metrics.frechet import (
     EfficientNetFeatures,
     Gaussian,
     InceptionFeatures,
@@ -21,8 +21,8 @@ from training.metrics.frechet import (
     frechet_estimate,
     sample_warning,
 )
-from training.metrics.torchscript import torchscript_allowed
-from training.networks.backbone import Backbone
+from training.evaluation.metrics.torchscript import torchscript_allowed
+from training.models.backbone import Backbone
 
 COVARIANCE = np.array([[2.0, 0.9, 0.1], [0.9, 1.0, -0.3], [0.1, -0.3, 0.5]])
 

@@ -15,9 +15,9 @@ from numpy.typing import NDArray
 
 from tests.support.media import write_wav
 from training.checkpoint import CheckpointError
-from training.metrics import openl3
-from training.metrics.avc import OpenL3Correspondence
-from training.metrics.windows import Window
+from training.evaluation.metrics import openl3
+from training.evaluation.metrics.avc import OpenL3Correspondence
+from training.evaluation.metrics.windows import Window
 
 Array = NDArray[np.float32]
 

@@ -11,16 +11,17 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from training import checkpoint, media
+from training import checkpoint
 from training.__main__ import main
 from training.config import TrainingConfig
-from training.correspond import at_one_level, augmented, even_out_mixes
-from training.dataset import CoOccurrences
-from training.mixing import even_out_pictures, mix_losses
-from training.networks.audio_encoder import AudioEncoder
-from training.networks.correspondence import between
+from training.data import media
+from training.data.dataset import CoOccurrences
+from training.evaluation.inference import Stylizer
+from training.models.image_tower import between
+from training.models.own.audio_encoder import AudioEncoder
 from training.presets import PRESETS
-from training.stylizer import Stylizer
+from training.stages.audio_visual_pretraining import at_one_level, augmented, even_out_mixes
+from training.stages.distill_interpolation import even_out_pictures, mix_losses
 
 
 def test_a_direction_between_two_turns_evenly_with_the_weight() -> None:

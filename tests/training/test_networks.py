@@ -12,14 +12,14 @@ from torch import Tensor, nn
 
 from tests.bench.plain_step import PlainNetworks
 from training.config import AudioConfig, DiscriminatorConfig, GeneratorConfig, LossConfig
-from training.networks.audio_encoder import AudioEncoder
-from training.networks.discriminator import PatchDiscriminator
-from training.networks.feature_discriminator import shifted
-from training.networks.generator import Decoder, Generator
-from training.networks.patch_projector import PatchProjector, draw_places
-from training.networks.spectrogram import Spectrogram, align_to_picture, peak_normalized
+from training.models.discriminator import PatchDiscriminator
+from training.models.feature_discriminator import shifted
+from training.models.own.audio_encoder import AudioEncoder
+from training.models.own.generator import Decoder, Generator
+from training.models.own.networks import Networks
+from training.models.patch_projector import PatchProjector, draw_places
+from training.models.spectrogram import Spectrogram, align_to_picture, peak_normalized
 from training.presets import PRESETS
-from training.step import Networks
 
 PAPER = PRESETS["paper"]
 SMALL_AUDIO = AudioConfig(clip_seconds=1.0, encoder_width=4, embedding_dim=8)

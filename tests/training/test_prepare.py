@@ -25,10 +25,10 @@ from PIL import Image
 from tests.support.flashes import RATE_HZ, flash_and_click, write_light
 from tests.support.media import make_photo, make_tone, make_voice, write_silent_video
 from tests.support.video import Clip, noise_track, write_video
-from training import media
 from training.__main__ import main
-from training.dataset import CoOccurrences
-from training.index import read_index
+from training.data import media
+from training.data.dataset import CoOccurrences
+from training.data.index import read_index
 from training.prepare.clips import FRAMES_PER_CLIP, frame_times
 from training.prepare.videos import CLIP_SECONDS
 from training.presets import PRESETS

@@ -11,7 +11,7 @@ import pytest
 
 from tests.support.flashes import flash_and_click
 from tests.support.video import Clip, write_video
-from training.media import MediaError
+from training.data.media import MediaError
 from training.prepare.clips import frame_times, frames_at, sound_between
 
 

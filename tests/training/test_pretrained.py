@@ -18,12 +18,12 @@ from training import checkpoint
 from training.__main__ import main
 from training.checkpoint import CheckpointError
 from training.config import AudioConfig, TrainingConfig
-from training.evaluate import evaluate
-from training.loop import train
-from training.metrics.judges import JudgeWeights
-from training.networks.audio_encoder import ResNet18
+from training.evaluation.evaluate import evaluate
+from training.evaluation.metrics.judges import JudgeWeights
+from training.imports.published_audio import load_published
+from training.models.own.audio_encoder import ResNet18
 from training.presets import PRESETS
-from training.pretrained import load_published
+from training.trainer import train
 
 STAGE_BLOCKS = {"selavi": 1, "wav2clip": 2}
 

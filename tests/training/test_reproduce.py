@@ -19,8 +19,8 @@ from tests.support.media import make_voice, write_wav
 from tests.support.words import write_words
 from training import checkpoint
 from training.__main__ import main
-from training.index import read_index
-from training.metrics.probe import train_probe
+from training.data.index import read_index
+from training.evaluation.metrics.probe import train_probe
 from training.presets import PRESETS
 from training.reproduce.orderings import Verdict
 from training.reproduce.run import Job, train_row

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from tests.training.test_networks import noise
-from training.networks.running_norm import EPSILON, MOMENTUM, RunningNorm, running_norms, settle, take_statistics
+from training.models.own.running_norm import EPSILON, MOMENTUM, RunningNorm, running_norms, settle, take_statistics
 
 
 def taught(*maps: Tensor) -> RunningNorm:

@@ -14,9 +14,9 @@ import numpy as np
 import pytest
 
 from tests.support.media import make_noise, make_photo, write_png, write_wav
-from training import media
-from training.index import Pair, read_index, write_index
-from training.shards import ShardError, local_index
+from training.data import media
+from training.data.index import Pair, read_index, write_index
+from training.data.shards import ShardError, local_index
 
 
 @pytest.fixture

@@ -8,12 +8,13 @@ import pytest
 import torch
 
 from tests.training.test_step import random_batch, shrunken
-from training.average import Average
 from training.config import TrainingConfig
-from training.networks.running_norm import running_norms
+from training.models.average import Average
+from training.models.own.networks import Networks
+from training.models.own.running_norm import running_norms
 from training.presets import PRESETS
-from training.slices import among_all
-from training.step import Networks, make_optimizers, train_step
+from training.stages.own.slices import among_all
+from training.stages.own.step import make_optimizers, train_step
 
 BATCH = 4
 STEPS = 4  # the step in which every term is there: NCE, identity and mix need not be in every one

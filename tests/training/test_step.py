@@ -7,11 +7,12 @@ import dataclasses
 import pytest
 import torch
 
-from training.average import Average
 from training.config import TrainingConfig
+from training.models.average import Average
+from training.models.own.networks import Networks
 from training.presets import PRESETS
-from training.step import Networks, make_optimizers, train_step
-from training.update import DivergedError
+from training.stages.own.step import make_optimizers, train_step
+from training.stages.update import DivergedError
 
 CROP = 32
 

@@ -21,11 +21,11 @@ from tests.support.media import make_noise, make_photo, write_jpeg, write_wav
 from tests.support.object_store import ACCESS_KEY, SECRET_KEY, running_store
 from training import checkpoint
 from training.__main__ import main
-from training.excerpt import is_streamed, shard_addresses
-from training.index import read_index
+from training.data.excerpt import is_streamed, shard_addresses
+from training.data.index import read_index
+from training.data.shards import ShardError
+from training.data.stream import Stream, read_moments, streamed_batches
 from training.presets import PRESETS
-from training.shards import ShardError
-from training.stream import Stream, read_moments, streamed_batches
 
 SHARDS = {"train": ["a.tar", "b.tar", "c.tar", "d.tar"], "test": ["t.tar"]}
 

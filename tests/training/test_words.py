@@ -11,7 +11,7 @@ import torch
 import torch.nn.functional as F
 
 from tests.support.words import WORDS, write_binary_words, write_words
-from training.words import MINILM_DIM, WordsError, WordVectors
+from training.data.word_vectors import MINILM_DIM, WordsError, WordVectors
 
 
 def without_ends(path: Path) -> Path:
@@ -77,6 +77,6 @@ def test_minilm_puts_related_words_nearer(monkeypatch: pytest.MonkeyPatch) -> No
 
 def test_without_minilm_the_way_out_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     find = importlib.util.find_spec
-    monkeypatch.setattr("training.words.find_spec", lambda name: None if "minilm" in name else find(name))
+    monkeypatch.setattr("training.data.word_vectors.find_spec", lambda name: None if "minilm" in name else find(name))
     with pytest.raises(WordsError, match="--word-vectors"):
         WordVectors("minilm")

@@ -16,8 +16,8 @@ from typing import Any
 
 from tqdm import tqdm
 
-from training.files import written_whole
-from training.index import Pair, write_index
+from training.data.files import written_whole
+from training.data.index import Pair, write_index
 from training.prepare.clips import FRAMES_PER_CLIP
 from training.prepare.pool import Crashed, Pool
 from training.prepare.recipe import Recipe

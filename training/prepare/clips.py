@@ -15,7 +15,7 @@ import torch
 import torchaudio.functional as AF
 from numpy.typing import NDArray
 
-from training.media import MediaError
+from training.data.media import MediaError
 from training.prepare.videos import CLIP_SECONDS
 
 FRAMES_PER_CLIP = 8

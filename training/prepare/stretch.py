@@ -22,8 +22,8 @@ from numpy.typing import NDArray
 from PIL import Image
 from scipy.io import wavfile
 
-from training.files import written_whole
-from training.media import MediaError, rms_dbfs
+from training.data.files import written_whole
+from training.data.media import MediaError, rms_dbfs
 from training.prepare.clips import FRAMES_PER_CLIP, frame_times, frames_at, sound_between
 from training.prepare.recipe import Recipe
 from training.prepare.speech import detector_found, speech_shares

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from training.reproduce.scale import SCALES
 
 if TYPE_CHECKING:
-    from training.metrics.judges import JudgeWeights
+    from training.evaluation.metrics.judges import JudgeWeights
     from training.reproduce.results import Results
 
 REPORT, RESULTS = "report.html", "results.json"
@@ -58,7 +58,7 @@ def run_reproduce(options: argparse.Namespace) -> Path:
     """Returns the report's path. Raises ReproduceError, PairingError, MediaError and CheckpointError."""
     import torch
 
-    from training.metrics.judges import JudgeWeights
+    from training.evaluation.metrics.judges import JudgeWeights
     from training.reproduce.run import ReproduceError
 
     if options.processes < 1 or options.threads < 1:
@@ -100,6 +100,7 @@ def reproduce(
     weights: JudgeWeights,
 ) -> Path:
     """Everything that is not there yet, and the report; returns its path."""
+    from training.evaluation.inference import Stylizer
     from training.reproduce import panels
     from training.reproduce.measure import measure_all, set_up
     from training.reproduce.report import write_report
@@ -107,7 +108,6 @@ def reproduce(
     from training.reproduce.rows import ROWS
     from training.reproduce.run import JUDGE, judge_job, plan, train_all
     from training.reproduce.sweeps import sweep
-    from training.stylizer import Stylizer
 
     scale = SCALES[scale_name]
     jobs, left_out = plan(ROWS, scale, index, output, seed, audio_weights, word_vectors, tagger)

@@ -9,7 +9,7 @@ from html import escape
 
 from PIL import Image
 
-from training.metrics.judges import SHUFFLED
+from training.evaluation.metrics.judges import SHUFFLED
 from training.reproduce import rows as paper
 from training.reproduce.measure import COPY_NAME, TARGET_NAME, TRANSFER_NAME, Figure, Figures, short
 from training.reproduce.orderings import Ordering, Verdict, measure_key, scene_key

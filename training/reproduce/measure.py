@@ -12,16 +12,25 @@ from typing import Any
 import numpy as np
 from tqdm import tqdm
 
-from training import checkpoint, media
-from training.evaluate import Case, cached_probe, copy_input, draw_cases, measure, measure_control, transfer_from
-from training.index import Pair, read_index
-from training.metrics.findings import Findings
-from training.metrics.judges import Judges, JudgeWeights
-from training.metrics.probe import probe_accuracy
-from training.metrics.windows import draw_windows
+from training import checkpoint
+from training.data import media
+from training.data.index import Pair, read_index
+from training.evaluation.evaluate import (
+    Case,
+    cached_probe,
+    copy_input,
+    draw_cases,
+    measure,
+    measure_control,
+    transfer_from,
+)
+from training.evaluation.inference import Stylizer
+from training.evaluation.metrics.findings import Findings
+from training.evaluation.metrics.judges import Judges, JudgeWeights
+from training.evaluation.metrics.probe import probe_accuracy
+from training.evaluation.metrics.windows import draw_windows
 from training.reproduce.run import Job, write_json
 from training.reproduce.scale import Scale
-from training.stylizer import Stylizer
 
 TARGET_NAME, COPY_NAME, TRANSFER_NAME = "Target", "Copy of the input", "Colour transfer"
 

@@ -7,10 +7,10 @@ from dataclasses import dataclass
 from enum import Enum
 from itertools import combinations
 
-from training.metrics.avc import OpenL3Correspondence, OwnCorrespondence
-from training.metrics.clip import Clip
-from training.metrics.judges import FID as CLEAN_FID
-from training.metrics.judges import FRECHET, SHUFFLED
+from training.evaluation.metrics.avc import OpenL3Correspondence, OwnCorrespondence
+from training.evaluation.metrics.clip import Clip
+from training.evaluation.metrics.judges import FID as CLEAN_FID
+from training.evaluation.metrics.judges import FRECHET, SHUFFLED
 from training.reproduce import rows
 from training.reproduce.measure import COPY_NAME, TARGET_NAME, TRANSFER_NAME, Figure, Figures
 from training.reproduce.rows import TARGET, Row

@@ -12,13 +12,13 @@ from numpy.typing import NDArray
 from PIL import Image
 from torch import Tensor
 
-from training import media
-from training.conditions import Cue
-from training.evaluate import Case
-from training.index import photo_statistics
+from training.data import media
+from training.data.conditions import Cue
+from training.data.index import photo_statistics
+from training.evaluation.evaluate import Case
+from training.evaluation.inference import Stylizer
 from training.reproduce.measure import Bench
 from training.reproduce.sweeps import loudest, mixture, over, rain_of
-from training.stylizer import Stylizer
 
 Pixels = NDArray[np.uint8]
 VOLUMES_DB = (-30.0, -20.0, -10.0, 0.0, 10.0)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from html import escape
 from pathlib import Path
 
-from training.files import written_whole
+from training.data.files import written_whole
 from training.reproduce import html
 from training.reproduce.charts import chart
 from training.reproduce.orderings import Ordering, control_orderings, table_orderings

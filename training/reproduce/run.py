@@ -21,16 +21,16 @@ import torch
 from tqdm import tqdm
 
 from training import checkpoint
-from training.conditions import SOURCES, with_sources
 from training.config import TrainingConfig
-from training.files import written_whole
-from training.loop import train
+from training.data.conditions import SOURCES, with_sources
+from training.data.files import written_whole
+from training.data.word_vectors import WordsError
 from training.prepare.tagger import TaggerError
 from training.presets import PRESETS
 from training.reproduce.rows import Row
 from training.reproduce.scale import Scale, scaled
-from training.update import DivergedError
-from training.words import WordsError
+from training.stages.update import DivergedError
+from training.trainer import train
 
 JUDGE = "judge"  # the correspondence net that measures every row and drives none
 JUDGE_SEED = 1_000  # further on than a run's own

@@ -10,13 +10,13 @@ import torch
 from torch import Tensor
 from tqdm import tqdm
 
-from training import media
-from training.metrics.findings import Findings
-from training.metrics.pictures import distance_255
+from training.data import media
+from training.evaluation.inference import Stylizer
+from training.evaluation.metrics.findings import Findings
+from training.evaluation.metrics.pictures import distance_255
 from training.reproduce.measure import Bench, Figure
 from training.reproduce.orderings import SCENE_NAMES
 from training.reproduce.rows import RAINY
-from training.stylizer import Stylizer
 
 GAINS_DB = (-40.0, -30.0, -20.0, -10.0, 0.0, 10.0)
 MIX_WEIGHTS = (0.0, 0.25, 0.5, 0.75, 1.0)

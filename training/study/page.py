@@ -14,7 +14,7 @@ import numpy as np
 from PIL import Image
 from torch import Tensor
 
-from training import media
+from training.data import media
 from training.study.samples import SAMPLE_RATE_HZ, StudyError, draw_samples, make_results, write_sample_list
 
 _TEMPLATE = Path(__file__).with_name("page.html")

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from training.metrics.statistics import Estimate
+from training.evaluation.metrics.statistics import Estimate
 from training.study.samples import StudyError
 
 _ROUNDS = 2000

@@ -12,10 +12,10 @@ from PIL import Image
 from torch import Tensor
 from tqdm import tqdm
 
-from training import media
-from training.conditions import Cue, Cues
-from training.index import Pair, read_index
-from training.stylizer import Stylizer
+from training.data import media
+from training.data.conditions import Cue, Cues
+from training.data.index import Pair, read_index
+from training.evaluation.inference import Stylizer
 
 SAMPLE_RATE_HZ = 16_000
 CLIP_SECONDS = 3.0

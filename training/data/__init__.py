@@ -1,0 +1,1 @@
+"""What is learned from: the index, images and audio clips, conditions, shards."""

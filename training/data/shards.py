@@ -1,0 +1,138 @@
+"""Pictures and sounds inside tar shards, named as if a shard were a folder (`shards/walk-000.tar/walk-000001.0.jpg`).
+
+An index may lie elsewhere (https, s3, or a command of one's own): its shards are then fetched, whole, when they are
+first needed, and kept beside the copy of the index. (`training.data.stream` reads shards that are not kept.)
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import shlex
+import tarfile
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from functools import lru_cache
+from pathlib import Path
+from typing import IO
+
+_SOURCE = "source.txt"  # beside a fetched index: where it and its shards come from
+_PLACE = "{}"  # in a command: the name of the file that is wanted
+_CURL = {6: "no such host", 7: "nobody answers there", 18: "it broke off", 22: "the server refuses it", 28: "no answer"}
+
+
+class ShardError(OSError):
+    """A shard, or an index of shards, that cannot be had; the message says what to do."""
+
+
+def shard_of(path: Path) -> Path | None:
+    """The tar that the path leads into, if it does."""
+    return next((parent for parent in path.parents if parent.suffix == ".tar"), None)
+
+
+def read_member(path: Path, shard: Path) -> bytes:
+    """The bytes of one file in a shard, which is fetched if need be. Raises ShardError."""
+    try:
+        offset, size = _members(shard)[path.relative_to(shard).as_posix()]
+        with shard.open("rb") as file:
+            file.seek(offset)
+            return file.read(size)
+    except KeyError as exc:
+        raise ShardError(f"{shard} holds no {path.name}") from exc
+
+
+def member_names(shard: Path) -> list[str]:
+    """The files in a shard, in its order. Raises ShardError."""
+    return list(_members(shard))
+
+
+def local_index(where: str, cache: Path) -> Path:
+    """A path as it is; the index at `https://…/index.jsonl`, or `pipe:COMMAND` with {} for the name, copied to `cache`.
+
+    Raises ShardError.
+    """
+    if not where.startswith("pipe:") and "://" not in where:
+        return Path(where)
+    base, index = (where, "index.jsonl") if where.startswith("pipe:") else where.rsplit("/", 1)
+    if where.startswith("pipe:") and _PLACE not in where:
+        raise ShardError(f"{where} has no {_PLACE} in the place of the file's name, such as `pipe:cat /data/{_PLACE}`")
+    cache.mkdir(parents=True, exist_ok=True)
+    _fetch(base, index, cache / index)
+    (cache / _SOURCE).write_text(base)
+    return cache / index
+
+
+@lru_cache(maxsize=4096)
+def _members(shard: Path) -> dict[str, tuple[int, int]]:
+    """Where the files of a shard lie in it: offset and size in bytes."""
+    if not shard.exists():
+        _fetch_from_source(shard)
+    try:
+        with tarfile.open(shard, "r:") as tar:
+            return {entry.name: (entry.offset_data, entry.size) for entry in tar if entry.isfile()}
+    except (tarfile.TarError, OSError) as exc:
+        raise ShardError(f"{shard} is not a readable shard: {exc}") from exc
+
+
+def _fetch_from_source(shard: Path) -> None:
+    whole = Path(os.path.normpath(shard))  # an index from elsewhere must not lead out of its folder
+    for folder in whole.parents:
+        if (folder / _SOURCE).exists():
+            _fetch((folder / _SOURCE).read_text(), whole.relative_to(folder).as_posix(), whole)
+            return
+    raise ShardError(f"{shard} is missing: copy the shards beside their index, or name the index by its address")
+
+
+def _fetch(base: str, name: str, target: Path) -> None:
+    url = base.replace(_PLACE, shlex.quote(name)) if base.startswith("pipe:") else f"{base}/{name}"
+    try:
+        copy_from(url, target)
+    except ShardError as exc:
+        raise ShardError(f"{name} could not be fetched from {base}: {exc}") from exc
+
+
+def copy_from(address: str, target: Path) -> None:
+    """Atomically. Raises ShardError."""
+    target.parent.mkdir(parents=True, exist_ok=True)
+    partial = target.with_name(f"{target.name}.{os.getpid()}.partial")
+    try:
+        with opened(address) as source, partial.open("wb") as file:
+            while block := source.read(1 << 20):
+                file.write(block)
+        partial.replace(target)
+    finally:
+        partial.unlink(missing_ok=True)
+
+
+@contextmanager
+def opened(address: str) -> Iterator[IO[bytes]]:
+    """The bytes at a path, `https://…`, `s3://…` or `pipe:COMMAND`, as they come. What goes wrong is a ShardError."""
+    try:
+        if address.startswith("s3://"):
+            with _opened_object(address) as body:
+                yield body
+        else:
+            from webdataset.gopen import gopen  # imported for those who fetch: it takes its time
+
+            with gopen(address) as stream:
+                yield stream
+    except (OSError, ValueError, tarfile.TarError) as exc:
+        code = re.search(r": exit (\d+) ", str(exc)) if address.startswith("http") else None
+        reason = _CURL.get(int(code[1]), f"curl ends with {code[1]}") if code else str(exc)
+        raise ShardError(f"{address} cannot be read: {reason}") from exc
+
+
+@contextmanager
+def _opened_object(address: str) -> Iterator[IO[bytes]]:
+    """By boto3, which finds keys, region and endpoint as every AWS tool does (AWS_ENDPOINT_URL for other makes)."""
+    try:
+        import boto3
+        from botocore.exceptions import BotoCoreError, ClientError
+    except ImportError as exc:
+        raise ShardError("boto3 is not installed: pip install '.[training,s3]'") from exc
+    bucket, _, key = address.removeprefix("s3://").partition("/")
+    try:
+        with closing(boto3.Session().client("s3").get_object(Bucket=bucket, Key=key)["Body"]) as body:
+            yield body
+    except (BotoCoreError, ClientError) as exc:
+        raise OSError(str(exc)) from exc

@@ -1,0 +1,1 @@
+"""What a checkpoint does on the held-out split, measured."""

@@ -1,0 +1,1 @@
+"""Published weights of others as checkpoints of ours."""

@@ -1,0 +1,1 @@
+"""The networks: the paper's, our own, and what they share."""

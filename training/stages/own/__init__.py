@@ -1,0 +1,1 @@
+"""The adversarial stage of our own model."""
