@@ -1,4 +1,4 @@
-"""The command `python -m service`: everything at once, one part alone, or the settings."""
+"""The command `adis`, or `python -m service`: everything at once, one part alone, or the settings."""
 
 import argparse
 import asyncio
@@ -11,7 +11,7 @@ from collections.abc import Sequence
 
 from pydantic import ValidationError
 
-from service import __version__
+from service.build import build_version, command_name, shipped_versions
 from service.jobs.open_storage import StoreNotInstalled, check_store
 from service.observe.logs import set_up_logging
 from service.observe.tracing import TracingNotInstalled, check_installed
@@ -41,14 +41,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return _run_keys(given[1:])
     parts = [f"  {name:13} {text}" for name, text in (_PARTS | _KEYS | _CLIENTS).items()]
     parser = argparse.ArgumentParser(
-        prog="python -m service",
+        prog=command_name(),
         usage="%(prog)s [PART] [options]",
         description=_DESCRIPTION,
         epilog="\n".join([*parts, "", "Each of the last three has a --help of its own.", "", _EPILOG]),
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("part", nargs="?", default="all", choices=_PARTS, help="what to run, see below")
-    parser.add_argument("--version", action="version", version=__version__)
+    parser.add_argument("--version", action="version", version=_describe_version())
     parser.add_argument("--queues", help="what a worker takes: pictures,videos (ADIS_WORKER_QUEUES)")
     parser.add_argument("--fd", type=int, help=argparse.SUPPRESS)  # a listening socket, from the supervisor
     options = parser.parse_args(given)
@@ -71,6 +71,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except StoreNotInstalled as exc:
         return _refuse(str(exc), 2)
     return _run(options.part, settings, options.fd)
+
+
+def _describe_version() -> str:
+    models = ", ".join(shipped_versions()) or "no model"
+    return f"adis {build_version()} with {models}"
 
 
 def _read_settings() -> Settings | None:

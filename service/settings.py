@@ -9,6 +9,7 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, IPvAnyNetwork, SecretStr, StringConstraints, field_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
+from service.build import SHIPPED_MODELS
 from service.jobs.record import Kind
 from service.media.limits import MEBIBYTE, MediaLimits
 from service.observe.logs import LogFormat
@@ -69,7 +70,10 @@ class Settings(BaseSettings):
     )
 
     # model
-    models_dir: Path = Field(default=Path("models"), description="folder whose sub-folders are model bundles")
+    models_dir: Path = Field(
+        default=SHIPPED_MODELS,
+        description="folder whose sub-folders are model bundles; the shipped ones if it is not set",
+    )
     default_model: str = Field(default="demo", description="bundle that is used when a request names none")
     providers: Annotated[list[Provider], NoDecode] = Field(
         default=["cpu"],

@@ -10,6 +10,7 @@ from redis.exceptions import RedisError
 
 from service.access.keys import MAX_NAME_LENGTH, Key, KeyRing
 from service.access.reach import reached_redis
+from service.build import command_name
 from service.jobs.connection import connect_async
 from service.settings import Settings
 from service.supervisor import StartFailed
@@ -88,7 +89,7 @@ def _day(seconds: float | None) -> str:
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
-        prog="python -m service keys",
+        prog=f"{command_name()} keys",
         description="API keys of this service. As soon as there is one, every job and the list of models need a key.",
     )
     actions = parser.add_subparsers(dest="action", required=True, metavar="create | list | revoke")

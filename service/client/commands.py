@@ -11,6 +11,7 @@ from typing import Any, Final
 
 import httpx2 as httpx
 
+from service.build import command_name
 from service.client.local import LocalFailed, local_service
 from service.client.remote import Failed, Job, run_job
 
@@ -71,7 +72,7 @@ def _video_parser() -> argparse.ArgumentParser:
 
 
 def _parser(name: str, description: str) -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog=f"python -m service {name}", description=description)
+    parser = argparse.ArgumentParser(prog=f"{command_name()} {name}", description=description)
     parser.add_argument("-o", "--output", type=Path, help="result (default: beside the input, named NAME-stylized)")
     parser.add_argument("-f", "--force", action="store_true", help="overwrite results that exist")
     parser.add_argument("--strength", type=float, help="0 leaves it unchanged, 1 is the whole effect (default: 1)")

@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict
 
-from service import __version__
+from service.build import build_version
 from service.model.engine import Engine
 from service.model.sound import Heard, Waveform, Window, apply_gain_db, heard, mix, pick_window
 from service.model.speech import speech_share
@@ -204,7 +204,7 @@ def _receipt(
         model_sha256=engine.bundle.sha256,
         provider=engine.provider,
         runtime=engine.runtime,
-        service_version=__version__,
+        service_version=build_version(),
         gain_db=gain_db,
         strength=request.strength,
         weights=request.weights,

@@ -6,7 +6,7 @@ from functools import cache
 from importlib.metadata import version
 from typing import Any, Final
 
-from service import __version__
+from service.build import build_version
 from service.jobs.record import StoredInput
 from service.model.engine import Engine
 from service.model.sound import Heard
@@ -39,7 +39,7 @@ def video_receipt(
         "model_sha256": engine.bundle.sha256,
         "provider": engine.provider,
         "runtime": engine.runtime,
-        "service_version": __version__,
+        "service_version": build_version(),
     }
     return made | _common(heard, request, inputs, sha256) | reports
 
