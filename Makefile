@@ -49,6 +49,10 @@ format: $(VENV)/.everything ## format the code and mend what lint can mend
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
 
+lock: $(VENV)/bin/python ## resolve the dependencies of pyproject.toml into requirements/; UPGRADE=1 takes the newest
+	$(PIP) 'uv>=0.9'
+	PATH="$(CURDIR)/$(BIN):$$PATH" sh requirements/lock.sh $(if $(UPGRADE),--upgrade)
+
 clean: ## remove the environment and the caches (not data/ and runs/)
 	rm -rf $(VENV) .mypy_cache .pytest_cache .ruff_cache .hypothesis *.egg-info
 
@@ -57,12 +61,15 @@ $(VENV)/bin/python:
 		{ echo "Python 3.11 or newer is needed: make PYTHON=/path/to/python3.11 …" >&2; exit 1; }
 	$(PYTHON) -m venv $(VENV)
 
-$(VENV)/.service: pyproject.toml | $(VENV)/bin/python
-	$(PIP) --editable '.[service]'
+# Exactly what the lock files name, whose hashes pip compares; then this package, which is read where it lies.
+$(VENV)/.service: requirements/service.txt pyproject.toml setup.py | $(VENV)/bin/python
+	$(PIP) --no-deps --require-hashes --requirement $<
+	$(PIP) --no-deps --editable .
 	@touch $@
 
-$(VENV)/.everything: pyproject.toml | $(VENV)/bin/python
-	$(PIP) --editable '.[service,training,prepare,metrics,words,dev]'
+$(VENV)/.everything: requirements/dev.txt pyproject.toml setup.py | $(VENV)/bin/python
+	$(PIP) --no-deps --require-hashes --requirement $<
+	$(PIP) --no-deps --editable .
 	@touch $@ $(VENV)/.service
 
 $(VENV)/.packages: | $(VENV)/bin/python
