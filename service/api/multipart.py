@@ -208,7 +208,7 @@ class _FilePart:
             self._file = (self._folder() / self._partial).open("xb", buffering=0)
         self._hash.update(self._pending)
         view = memoryview(self._pending)
-        while len(view):
+        while view.nbytes:
             view = view[self._file.write(view) :]
         view.release()
         self._pending = bytearray()

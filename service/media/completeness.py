@@ -20,7 +20,7 @@ def missing_end(file: BinaryIO, container: str, stated_seconds: float | None, fo
     container: libav's name of the demuxer. stated_seconds: what it read from the header, None if nothing.
     found_seconds: up to where packets were found.
     """
-    family = container.split(",")[0]
+    family = container.split(",", maxsplit=1)[0]
     if family == "wav":
         return _wav_end(file)
     if family == "ogg":

@@ -65,7 +65,7 @@ def read_request(pipe: IO[bytes]) -> Request | None:
         return None
     (count,) = _REQUEST_HEAD.unpack(head)
     content = pipe.read(count)
-    request: Request | None = pickle.loads(content) if len(content) == count else None
+    request: Request | None = pickle.loads(content) if len(content) == count else None  # noqa: S301 (from our own process)
     return request
 
 

@@ -38,7 +38,7 @@ def check_installed() -> None:
 
 def start_tracing(endpoint: str | None, part: Part, version: str) -> None:
     """Send this process's spans to `endpoint`; None: send none. Not before a fork, which threads do not survive."""
-    global _provider
+    global _provider  # noqa: PLW0603 (one for each process)
     if endpoint is None:
         return
     from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
@@ -56,7 +56,7 @@ def start_tracing(endpoint: str | None, part: Part, version: str) -> None:
 
 def stop_tracing() -> None:
     """Send what is left, for a few seconds at most."""
-    global _provider
+    global _provider  # noqa: PLW0603 (one for each process)
     if _provider is not None:
         _provider.force_flush(_LAST_SEND_MS)
         _provider.shutdown()

@@ -112,7 +112,7 @@ def test_ctrl_c_cancels_the_job(service: RunningService, http: httpx.Client, tmp
         command,
         cwd=tmp_path,
         env=os.environ | {"PYTHONPATH": str(ROOT)},
-        preexec_fn=partial(signal.signal, signal.SIGINT, signal.SIG_DFL),  # a shell's background jobs ignore it
+        preexec_fn=partial(signal.signal, signal.SIGINT, signal.SIG_DFL),  # noqa: PLW1509 a shell's background jobs ignore it
     ) as process:
         (folder,) = until(lambda: set(jobs.iterdir()) - before or None)
         until(lambda: True if http.get(f"/jobs/{folder.name}").json().get("state") == "running" else None)
