@@ -37,9 +37,8 @@ def test_the_service_imports_neither_torch_nor_training_nor_export() -> None:
     assert done.returncode == 0, done.stderr
 
 
-def test_only_the_speech_detector_which_is_optional_needs_onnx() -> None:
-    modules = [name for name in MODULES if name != "service.model.speech_graph"]
-    done = imports_without({"onnx"}, modules)
+def test_the_service_needs_no_onnx_beside_its_runtime() -> None:
+    done = imports_without({"onnx"}, MODULES)
     assert done.returncode == 0, done.stderr
 
 
