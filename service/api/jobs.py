@@ -26,6 +26,7 @@ from service.jobs.record import JobRecord, JobState
 router = APIRouter(tags=["jobs"], responses=PROBLEMS)
 
 _JOB_ID: Final = re.compile(r"[0-9a-f]{32}")
+_INDEX: Final = re.compile(r"[0-9]{1,9}")
 _EVENT_ID: Final = re.compile(r"\d{1,18}(-\d{1,18})?")
 _RETRY_AFTER_SECONDS: Final = 1
 
@@ -176,7 +177,7 @@ async def read_result(
 ) -> Response:
     """The bytes of one result, or, where results lie in an object store, a link to them that is good for a while."""
     record = await _read(context, caller, job_id)
-    return await send_result(request, context.storage, record, int(index) if index.isdecimal() else -1, redirect)
+    return await send_result(request, context.storage, record, int(index) if _INDEX.fullmatch(index) else -1, redirect)
 
 
 @router.delete("/jobs/{job_id}", status_code=204)

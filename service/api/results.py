@@ -13,7 +13,7 @@ from service.jobs.record import JobRecord, StoredResult
 from service.jobs.storage import Storage
 
 _AT_ONCE_BYTES: Final = 1024 * 1024  # a small result is read in one go; a large one is streamed
-_RANGE: Final = re.compile(r"bytes=(\d*)-(\d*)")
+_RANGE: Final = re.compile(r"bytes=(\d{0,18})-(\d{0,18})", re.ASCII)  # beyond, int() takes no number of any length
 
 
 async def send_result(

@@ -141,12 +141,17 @@ def test_a_known_result_is_not_sent_again(http: TestClient, done: str, tags: str
         ("bytes=0-1,5-6", 200, RESULT, None),
         ("pages=1-2", 200, RESULT, None),
         ("nonsense", 200, RESULT, None),
+        ("bytes=\u00b2-", 200, RESULT, None),
+        (f"bytes={'9' * 5000}-", 200, RESULT, None),
+        (f"bytes=1-{'9' * 5000}", 200, RESULT, None),
+        (f"bytes=-{'9' * 5000}", 200, RESULT, None),
+        ("bytes=0-" + ",0-" * 10_000, 200, RESULT, None),
     ],
 )
 def test_a_range_of_a_result_is_sent(
     http: TestClient, done: str, range_header: str, status: int, content: bytes, content_range: str | None
 ) -> None:
-    answer = http.get(f"/jobs/{done}/results/0", headers={"Range": range_header})
+    answer = http.get(f"/jobs/{done}/results/0", headers={"Range": range_header.encode("latin-1")})
     assert (answer.status_code, answer.content) == (status, content)
     assert answer.headers.get("Content-Range") == content_range
 
@@ -164,7 +169,7 @@ def test_a_range_of_another_version_is_the_whole(http: TestClient, done: str) ->
     assert http.get(f"/jobs/{done}/results/0", headers=headers | {"If-Range": '"old"'}).status_code == 200
 
 
-@pytest.mark.parametrize("index", ["1", "-1", "99999999999999999999", "first", "%C2%B2"])
+@pytest.mark.parametrize("index", ["1", "-1", "99999999999999999999", "9" * 5000, "first", "%C2%B2"])
 def test_a_result_that_is_not_there_is_a_problem(http: TestClient, done: str, index: str) -> None:
     answer = http.get(f"/jobs/{done}/results/{index}")
     assert (answer.status_code, answer.json()["type"]) == (404, "/problems/result-not-found")
