@@ -8,8 +8,9 @@ from fastapi_offline import FastAPIOffline
 from prometheus_client import CollectorRegistry, ProcessCollector
 
 from service import __version__
-from service.api import jobs, metrics, page, status
+from service.api import events, jobs, metrics, page, status
 from service.api.context import open_context
+from service.api.head import answer_head
 from service.api.headers import install_headers
 from service.api.problems import install_problems
 from service.observe.http import HttpMetrics, Observed
@@ -40,6 +41,7 @@ def create_app(settings: Settings, redis_url: str) -> FastAPI:
     app.state.registry = CollectorRegistry()
     ProcessCollector(registry=app.state.registry)
     app.add_middleware(Observed, metrics=HttpMetrics(app.state.registry))
-    for router in (jobs.router, status.router, metrics.router, page.router):
-        app.include_router(router)
+    for router in (jobs.router, events.router, status.router, metrics.router, page.router):
+        app.include_router(answer_head(router))
+    answer_head(app.router)  # /docs
     return app

@@ -1,15 +1,15 @@
 """Routes of the jobs: hand one in, look at it, follow it, fetch its results, delete it."""
 
 import re
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import Mapping
 from typing import Annotated, Any, Final
 
-from fastapi import APIRouter, Header, Path, Query, Request, Response
-from fastapi.responses import JSONResponse, StreamingResponse
+from fastapi import APIRouter, Path, Query, Request, Response
+from fastapi.responses import JSONResponse
 from starlette.concurrency import run_in_threadpool
 
 from service.api.context import Context, Using
-from service.api.descriptions import EVENTS, PROBLEMS, RESULT, STYLIZE, STYLIZE_VIDEO
+from service.api.descriptions import PROBLEMS, RESULT, STYLIZE, STYLIZE_VIDEO
 from service.api.guard import Admitted, Caller, Known
 from service.api.preferences import read_preferences
 from service.api.problems import stored_problem_response
@@ -17,7 +17,6 @@ from service.api.results import send_result
 from service.api.schemas import Job, Jobs, job_document
 from service.api.submission import PICTURE, PREVIEW, VIDEO, Form, submit
 from service.errors import Conflict
-from service.jobs.events import JobEvent
 from service.jobs.holdings import list_jobs
 from service.jobs.intake import job_not_found
 from service.jobs.pace import whole_seconds
@@ -27,7 +26,6 @@ router = APIRouter(tags=["jobs"], responses=PROBLEMS)
 
 _JOB_ID: Final = re.compile(r"[0-9a-f]{32}")
 _INDEX: Final = re.compile(r"[0-9]{1,9}")
-_EVENT_ID: Final = re.compile(r"\d{1,18}(-\d{1,18})?")
 _RETRY_AFTER_SECONDS: Final = 1
 
 JobId = Annotated[str, Path(description="the id that POST /stylize or /stylize/video gave", max_length=64)]
@@ -133,39 +131,10 @@ async def list_own_jobs(
 @router.get("/jobs/{job_id}", response_model=Job)
 async def read_job(job_id: JobId, request: Request, context: Using, caller: Known) -> Response:
     """The state of a job, its progress, and what came of it."""
-    record = await _read(context, caller, job_id)
+    record = await read_own_job(context, caller, job_id)
     return _job_response(request, record, estimated_seconds=await context.estimate(record))
 
 
-@router.get("/jobs/{job_id}/events", response_class=StreamingResponse, **EVENTS)
-async def follow_job(
-    job_id: JobId,
-    context: Using,
-    caller: Known,
-    last_event_id: Annotated[str | None, Header(description="where to go on; without it from the start")] = None,
-) -> Response:
-    """Follow a job by server-sent events; they are kept, so that a reader who was cut off misses nothing."""
-    record = await _read(context, caller, job_id)
-    after = last_event_id if last_event_id and _EVENT_ID.fullmatch(last_event_id) else "0"
-    if record.state.ended and not await context.newsroom.has_events(job_id, after):
-        return Response(status_code=204)  # tells a browser to reconnect no more
-    headers = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
-    lines = _lines(context.newsroom.follow(job_id, after))
-    return StreamingResponse(lines, media_type="text/event-stream", headers=headers)
-
-
-async def _lines(events: AsyncIterator[JobEvent | None]) -> AsyncIterator[str]:
-    """Events in the wire's form; a comment keeps a silent connection open."""
-    yield f"retry: {1000 * _RETRY_AFTER_SECONDS}\n\n"
-    async for event in events:
-        yield _line(event)
-
-
-def _line(event: JobEvent | None) -> str:
-    return ": alive\n\n" if event is None else f"id: {event.id}\nevent: {event.name}\ndata: {event.data}\n\n"
-
-
-@router.head("/jobs/{job_id}/results/{index}", include_in_schema=False)
 @router.get("/jobs/{job_id}/results/{index}", response_class=Response, **RESULT)
 async def read_result(
     job_id: JobId,
@@ -176,14 +145,14 @@ async def read_result(
     redirect: Annotated[bool, Query(description="whether a link to the storage may be the answer")] = True,
 ) -> Response:
     """The bytes of one result, or, where results lie in an object store, a link to them that is good for a while."""
-    record = await _read(context, caller, job_id)
+    record = await read_own_job(context, caller, job_id)
     return await send_result(request, context.storage, record, int(index) if _INDEX.fullmatch(index) else -1, redirect)
 
 
 @router.delete("/jobs/{job_id}", status_code=204)
 async def delete_job(job_id: JobId, context: Using, caller: Known) -> Response:
     """Cancel a job that waits or runs, or forget one that has ended; in both cases erase its files."""
-    record = await _read(context, caller, job_id)
+    record = await read_own_job(context, caller, job_id)
     if not record.state.ended:  # then its record tells of it until it expires, and is there for another try
         await context.intake.delete(job_id)
     await run_in_threadpool(context.storage.erase, job_id)
@@ -192,8 +161,8 @@ async def delete_job(job_id: JobId, context: Using, caller: Known) -> Response:
     return Response(status_code=204)
 
 
-async def _read(context: Context, caller: Caller, job_id: str) -> JobRecord:
-    """Raises JobNotFound, for what cannot be an id and for another's job as well."""
+async def read_own_job(context: Context, caller: Caller, job_id: str) -> JobRecord:
+    """The job's record; raises JobNotFound, for what cannot be an id and for another's job as well."""
     if not _JOB_ID.fullmatch(job_id):
         raise job_not_found(job_id)
     record = await context.intake.read(job_id)

@@ -61,6 +61,8 @@ async def _foreseen(request: Request, error: Exception) -> Response:
 async def _of_http(request: Request, error: Exception) -> Response:
     """What Starlette raises itself: 404 and 405, for the most part."""
     assert isinstance(error, HTTPException)
+    if error.status_code in (204, 304):  # an answer without a body, and no problem
+        return Response(status_code=error.status_code, headers=error.headers)
     detail = {
         404: f"there is nothing at {request.url.path}; /docs describes the API",
         405: f"{request.method} is not possible here; the Allow header says what is",
@@ -82,7 +84,7 @@ def _allowed(request: Request, first: str) -> str:
     methods = {method.strip() for method in first.split(",")} - {""}
     for template, operations in request.app.openapi()["paths"].items():
         if compile_path(template)[0].match(request.url.path):
-            methods |= {method.upper() for method in operations}
+            methods |= {method.upper() for method in operations} | ({"HEAD"} if "get" in operations else set())
     return ", ".join(sorted(methods))
 
 

@@ -119,6 +119,13 @@ def test_a_part_of_a_result_can_be_fetched(http: httpx.Client, photo: bytes, rai
     assert (part.status_code, part.content) == (206, whole[100:200])
 
 
+def test_head_has_the_headers_and_no_body(http: httpx.Client) -> None:
+    for path in ("/healthz", "/models", "/openapi.json", "/"):
+        get, head = http.get(path), http.head(path)
+        assert (head.status_code, head.content) == (200, b"")
+        assert head.headers["Content-Length"] == get.headers["Content-Length"]
+
+
 def test_a_deleted_job_is_gone(http: httpx.Client, photo: bytes, rain: bytes) -> None:
     job = finished(http, submitted(http, {"image": photo, "audio": rain}))
     assert http.delete(job["url"]).status_code == 204

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import threading
 from pathlib import Path
 from typing import Any
 
@@ -210,6 +211,28 @@ def test_a_reader_who_has_seen_the_end_is_told_not_to_come_back(http: TestClient
 def test_an_event_id_that_makes_no_sense_means_from_the_start(http: TestClient, done: str, nonsense: str) -> None:
     answer = http.get(f"/jobs/{done}/events", headers={"Last-Event-ID": nonsense})
     assert len(events_of(answer.text)) == 4
+
+
+def test_a_silent_stream_is_kept_alive(http: TestClient, job_id: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("fastapi.routing._PING_INTERVAL", 0.01)
+    deletion = threading.Timer(0.5, lambda: http.delete(f"/jobs/{job_id}"))
+    deletion.start()
+    text = http.get(f"/jobs/{job_id}/events").text
+    deletion.join()
+    assert ": ping\n\n" in text
+    assert [event["data"]["state"] for event in events_of(text)] == ["queued", "cancelled"]
+
+
+def test_head_is_answered_wherever_get_is(http: TestClient, done: str) -> None:
+    described = http.get("/openapi.json").json()["paths"]
+    paths = [path.format(job_id=done, index=0) for path, operations in described.items() if "get" in operations]
+    for path in [*paths, "/", "/video", "/static/app.js", "/docs", "/openapi.json"]:
+        head = http.head(path)
+        assert (head.status_code, path) == (200, path)
+        if not path.endswith("/events"):
+            assert head.headers["Content-Type"] == http.get(path).headers["Content-Type"]
+    assert http.head("/stylize").status_code == 405
+    assert http.head(f"/jobs/{'0' * 32}").status_code == 404
 
 
 # ---- deletion

@@ -80,7 +80,7 @@ def test_what_is_not_there_is_a_problem(http: TestClient, method: str, path: str
 
 def test_every_method_of_a_path_is_allowed_where_another_is_not(http: TestClient) -> None:
     answer = http.put(f"/jobs/{'0' * 32}")
-    assert (answer.status_code, answer.headers["Allow"]) == (405, "DELETE, GET")
+    assert (answer.status_code, answer.headers["Allow"]) == (405, "DELETE, GET, HEAD")
 
 
 def test_a_bad_value_in_a_list_is_named_by_its_parameter(http: TestClient) -> None:
