@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 _FLUSH_BYTES: Final = 1024 * 1024
 _MAX_TEXT_BYTES: Final = 16 * 1024
 _MAX_TEXT_PARTS: Final = 64
+_MAX_LENGTH_DIGITS: Final = 18
 _FRAMING_BYTES: Final = 256 * 1024  # boundaries, headers and text of a whole form
 
 
@@ -103,7 +104,7 @@ async def receive_form(request: Request, folder: Callable[[], Path], rules: Form
 async def _chunks(request: Request, rules: FormRules) -> AsyncIterator[bytes]:
     """The body as it arrives, counted; raises TooLarge and UploadStalled."""
     announced = request.headers.get("Content-Length", "0")
-    if announced.isdecimal() and int(announced) > rules.max_bytes:
+    if announced.isdecimal() and (len(announced) > _MAX_LENGTH_DIGITS or int(announced) > rules.max_bytes):
         raise _too_large(rules)
     received, stream = 0, request.stream()
     while True:

@@ -56,8 +56,15 @@ def chunk(content: bytes) -> dict[str, Any]:
 
 
 def test_an_announced_size_is_refused_before_anything_is_read(redis_url: str, data_dir: Path) -> None:
-    headers = FORM | {"Content-Length": str(10**12)}
-    assert raw_request(redis_url, data_dir, headers, []) == (413, 0)
+    for announced in (str(10**12), "9" * 5000):
+        headers = FORM | {"Content-Length": announced}
+        assert raw_request(redis_url, data_dir, headers, []) == (413, 0)
+
+
+def test_a_parts_header_of_any_length_is_refused_as_soon_as_it_is_too_much(redis_url: str, data_dir: Path) -> None:
+    body = [chunk(PART.rstrip()), *[chunk(b"; a=b" * 1000)] * 100]
+    assert raw_request(redis_url, data_dir, FORM, body) == (422, 2)
+    assert stored_files(data_dir) == set()
 
 
 def test_an_unannounced_size_is_refused_as_soon_as_it_is_too_much(redis_url: str, data_dir: Path) -> None:
