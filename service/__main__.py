@@ -90,7 +90,7 @@ def _read_settings() -> Settings | None:
 
 
 def _run_keys(arguments: Sequence[str]) -> int:
-    from service.access.command import main as run
+    from service.auth.command import main as run
 
     settings = _read_settings()
     return 2 if settings is None else run(settings, arguments)
@@ -105,15 +105,15 @@ def _run_client(command: str, arguments: Sequence[str]) -> int:
 
 
 def _run(part: str, settings: Settings, fd: int | None) -> int:
-    from service.access.exposure import Exposed, check_exposure
     from service.api.server import PortTaken, bind, serve
-    from service.supervisor import StartFailed, run_service
+    from service.auth.bind_policy import UnsafeBindAddress, check_bind_address
+    from service.standalone.supervisor import StartFailed, run_service
 
     if part != "all" and settings.redis_url is None:
         return _refuse(f"{part} alone needs the queue's address: set ADIS_REDIS_URL (redis://host:6379/0)", 2)
     try:
         if part != "worker":
-            asyncio.run(check_exposure(settings))
+            asyncio.run(check_bind_address(settings))
         if part == "all":
             return asyncio.run(run_service(settings))
         assert settings.redis_url is not None
@@ -124,7 +124,7 @@ def _run(part: str, settings: Settings, fd: int | None) -> int:
         with socket.socket(fileno=fd) if fd is not None else bind(settings.host, settings.port) as listener:
             serve(settings, settings.redis_url, listener)
         return 0
-    except (PortTaken, Exposed) as exc:
+    except (PortTaken, UnsafeBindAddress) as exc:
         return _refuse(str(exc), 2)
     except StartFailed as exc:
         return _refuse(str(exc), exc.exit_code)

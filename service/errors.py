@@ -6,7 +6,7 @@ StylizationError
 ├── ModelNotFound          422  no bundle of that name is installed
 ├── MediaError             422  the right kind of file, but damaged, too short or not finite
 ├── IdempotencyMismatch    422  the same key came with another request
-├── UnsupportedMedia       415  not a picture or sound of a kind that is taken
+├── UnsupportedMedia       415  not an image or sound of a kind that is taken
 ├── TooLarge               413  too many bytes, pixels or seconds
 ├── UploadStalled          408  the request's body stopped arriving
 ├── RangeNotSatisfiable    416  the result has no such bytes
@@ -80,7 +80,7 @@ class ModelNotFound(StylizationError):
 class MediaError(StylizationError):
     status = 422
     type = "damaged-media"
-    title = "The picture or sound cannot be used"
+    title = "The image or sound cannot be used"
 
 
 class IdempotencyMismatch(StylizationError):

@@ -1,13 +1,21 @@
 """Every setting of the service: read once from ADIS_* environment variables or a .env file."""
 
+import warnings
 from base64 import b64decode
 from functools import lru_cache
 from ipaddress import ip_address
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Final, Literal
 
 from pydantic import Field, IPvAnyNetwork, SecretStr, StringConstraints, field_validator
-from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+from pydantic_settings import (
+    BaseSettings,
+    EnvSettingsSource,
+    InitSettingsSource,
+    NoDecode,
+    PydanticBaseSettingsSource,
+    SettingsConfigDict,
+)
 
 from service.build import SHIPPED_MODELS
 from service.jobs.record import Kind
@@ -17,6 +25,9 @@ from service.observe.logs import LogFormat
 Provider = Literal["tensorrt", "cuda", "openvino", "cpu"]
 HttpAddress = Annotated[str, StringConstraints(pattern=r"^https?://[^\s/?#@]+/?$")]
 Origin = Annotated[str, StringConstraints(pattern=r"^(\*|https?://[^\s/?#@]+)$")]
+
+# old name -> new name: taken with a warning until the next version
+RENAMED: Final = {"comfortable_side": "max_inference_side"}
 
 
 class Settings(BaseSettings):
@@ -86,15 +97,15 @@ class Settings(BaseSettings):
     threads: int = Field(default=0, ge=0, description="CPU threads of one graph run (0: all cores)")
     gpu_memory_bytes: int = Field(default=0, ge=0, description="most GPU memory that the model takes (0: no bound)")
 
-    # pictures
-    max_image_bytes: int = Field(default=50 * MEBIBYTE, gt=0, description="largest picture file taken")
+    # images
+    max_image_bytes: int = Field(default=50 * MEBIBYTE, gt=0, description="largest image file taken")
     max_image_pixels: int = Field(
-        default=100_000_000, gt=0, description="most pixels that a picture's header may announce"
+        default=100_000_000, gt=0, description="most pixels that an image's header may announce"
     )
     max_side: int = Field(
-        default=4096, ge=64, le=16384, description="longest side of a result; larger pictures are reduced"
+        default=4096, ge=64, le=16384, description="longest side of a result; larger images are reduced"
     )
-    comfortable_side: int = Field(
+    max_inference_side: int = Field(
         default=768,
         ge=64,
         le=8192,
@@ -166,6 +177,19 @@ class Settings(BaseSettings):
         default=30.0, gt=0, description="longest that an upload may pause before it is given up"
     )
 
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """The usual sources, then the same under their old names."""
+        old = [_by_old_names(settings_cls, source) for source in (env_settings, dotenv_settings)]
+        return init_settings, env_settings, dotenv_settings, file_secret_settings, *old
+
     @field_validator("storage", "s3_endpoint", "s3_public_endpoint", mode="before")
     @classmethod
     def _empty_is_none(cls, value: Any) -> Any:
@@ -229,6 +253,17 @@ class Settings(BaseSettings):
             max_video_frames=self.max_video_frames,
             max_video_fps=self.max_video_fps,
         )
+
+
+def _by_old_names(settings_cls: type[BaseSettings], source: PydanticBaseSettingsSource) -> InitSettingsSource:
+    assert isinstance(source, EnvSettingsSource)
+    values: dict[str, Any] = {}
+    for old, new in RENAMED.items():
+        if (value := source.env_vars.get(f"adis_{old}")) is not None:
+            message = f"ADIS_{old.upper()} is called ADIS_{new.upper()} now; the old name goes with the next version"
+            warnings.warn(message, FutureWarning, stacklevel=2)
+            values[new] = value
+    return InitSettingsSource(settings_cls, init_kwargs=values)
 
 
 @lru_cache(maxsize=1)

@@ -13,7 +13,7 @@ from service.api.context import open_context
 from service.api.head import answer_head
 from service.api.headers import install_headers
 from service.api.problems import install_problems
-from service.observe.http import HttpMetrics, Observed
+from service.observe.http import HttpMetrics, RequestTelemetryMiddleware
 from service.settings import Settings
 
 _DESCRIPTION = """A photograph and a sound go in; the photograph comes back looking like the place where the sound is
@@ -40,7 +40,7 @@ def create_app(settings: Settings, redis_url: str) -> FastAPI:
     install_headers(app, settings.cors_origins)
     app.state.registry = CollectorRegistry()
     ProcessCollector(registry=app.state.registry)
-    app.add_middleware(Observed, metrics=HttpMetrics(app.state.registry))
+    app.add_middleware(RequestTelemetryMiddleware, metrics=HttpMetrics(app.state.registry))
     for router in (jobs.router, events.router, status.router, metrics.router, page.router):
         app.include_router(answer_head(router))
     answer_head(app.router)  # /docs

@@ -11,17 +11,17 @@ import anyio
 from fastapi import Depends, Request
 from starlette.concurrency import run_in_threadpool
 
-from service.access.keys import KeyRing
+from service.auth.keys import ApiKeyRepository
 from service.errors import Unavailable
 from service.jobs.connection import AsyncClient, connect_async
-from service.jobs.events import Newsroom
-from service.jobs.intake import Intake
+from service.jobs.events import JobEventBus
 from service.jobs.open_storage import open_storage
-from service.jobs.presence import Roster, WorkerReport
 from service.jobs.queue import QUEUES, MessageWriter
 from service.jobs.record import JobRecord, JobState, Kind
 from service.jobs.storage import Storage
-from service.media.sandbox import Sandbox
+from service.jobs.submission_repository import SubmissionRepository
+from service.jobs.worker_registry import WorkerRegistry, WorkerReport
+from service.media.decoder_pool import DecoderPool
 from service.settings import Settings
 from service.webhooks.deliverer import make_deliverer
 
@@ -36,19 +36,19 @@ _RETRY_AFTER_SECONDS: Final = 5
 class Context:
     """What the routes share.
 
-    sandbox: where uploads are looked at, out of this process. probes: bounds how many are looked at at a time, so that
-    slow ones do not take every thread.
+    decoder_pool: probes uploads in processes of their own. probes: bounds how many are probed at a time, so that slow
+    ones do not take every thread.
     """
 
     settings: Settings
     client: AsyncClient
-    keys: KeyRing
-    intake: Intake
-    newsroom: Newsroom
-    roster: Roster
+    keys: ApiKeyRepository
+    submissions: SubmissionRepository
+    event_bus: JobEventBus
+    worker_registry: WorkerRegistry
     storage: Storage
     messages: MessageWriter
-    sandbox: Sandbox
+    decoder_pool: DecoderPool
     probes: anyio.CapacityLimiter
 
     async def ready_workers(self, kind: Kind | None, kept_seconds: float = 0.0) -> list[WorkerReport]:
@@ -60,9 +60,9 @@ class Context:
         def takes(worker: WorkerReport) -> bool:
             return worker.runtime is not None and (kind is None or QUEUES[kind] in worker.queues)
 
-        ready = list(filter(takes, await self.roster.live(kept_seconds)))
+        ready = list(filter(takes, await self.worker_registry.live(kept_seconds)))
         if kept_seconds and not ready:  # one may have come since
-            ready = list(filter(takes, await self.roster.live()))
+            ready = list(filter(takes, await self.worker_registry.live()))
         if not ready:
             wanted = f"no worker for {QUEUES[kind]}" if kind else "no worker"
             raise Unavailable(
@@ -79,7 +79,7 @@ class Context:
             workers = await self.ready_workers(record.kind)
         except Unavailable:
             return None
-        return await self.intake.seconds_until_done(record, slots(workers))
+        return await self.submissions.seconds_until_done(record, slots(workers))
 
 
 def slots(workers: Sequence[WorkerReport]) -> int:
@@ -105,30 +105,32 @@ async def open_context(settings: Settings, redis_url: str) -> AsyncIterator[Cont
     context = Context(
         settings=settings,
         client=client,
-        keys=KeyRing(client),
-        intake=Intake(client, settings.max_queue_length, settings.result_ttl_seconds, settings.max_queue_bytes),
-        newsroom=Newsroom(client),
-        roster=Roster(client),
+        keys=ApiKeyRepository(client),
+        submissions=SubmissionRepository(
+            client, settings.max_queue_length, settings.result_ttl_seconds, settings.max_queue_bytes
+        ),
+        event_bus=JobEventBus(client),
+        worker_registry=WorkerRegistry(client),
         storage=storage,
         messages=MessageWriter(),
-        sandbox=Sandbox(settings.media_limits, kept=_PROBES_AT_ONCE),
+        decoder_pool=DecoderPool(settings.media_limits, kept=_PROBES_AT_ONCE),
         probes=anyio.CapacityLimiter(_PROBES_AT_ONCE),
     )
-    tasks = [asyncio.create_task(context.newsroom.run()), asyncio.create_task(_sweep_for_ever(context))]
-    if (deliverer := make_deliverer(client, context.intake, settings)) is not None:
+    tasks = [asyncio.create_task(context.event_bus.run()), asyncio.create_task(_sweep_for_ever(context))]
+    if (deliverer := make_deliverer(client, context.submissions, settings)) is not None:
         tasks.append(asyncio.create_task(deliverer.run()))
     try:
-        await run_in_threadpool(context.sandbox.warm_up)
+        await run_in_threadpool(context.decoder_pool.warm_up)
         yield context
     finally:
-        context.newsroom.close()
+        context.event_bus.close()
         for task in tasks:
             task.cancel()
         with suppress(asyncio.CancelledError):
             await asyncio.gather(*tasks)
         await client.aclose()
         await run_in_threadpool(storage.close)
-        await run_in_threadpool(context.sandbox.close)
+        await run_in_threadpool(context.decoder_pool.close)
 
 
 async def _sweep_for_ever(context: Context) -> None:
@@ -146,7 +148,7 @@ async def sweep(context: Context) -> None:
     await run_in_threadpool(context.storage.empty_trash)
     lifetime = context.settings.result_ttl_seconds
     stale = await run_in_threadpool(lambda: list(context.storage.stale_jobs(lifetime)))
-    known = await context.intake.exists(stale) if stale else []
+    known = await context.submissions.exists(stale) if stale else []
     for job_id, exists in zip(stale, known, strict=True):
         if not exists:
             await run_in_threadpool(context.storage.erase, job_id)

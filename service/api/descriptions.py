@@ -5,7 +5,7 @@ from typing import Any, Final
 from service.api.problems import MEDIA_TYPE
 from service.api.schemas import Job, Problem
 from service.webhooks.request import FIELDS as WEBHOOK_FIELDS
-from service.work.requests import PictureRequest, VideoRequest
+from service.work.requests import ImageRequest, VideoRequest
 
 MAX_IDEMPOTENCY_KEY_LENGTH: Final = 255
 
@@ -13,7 +13,7 @@ _PROBLEM_CONTENT: Final = {MEDIA_TYPE: {"schema": Problem.model_json_schema()}}
 _BYTES: Final = {"schema": {"type": "string", "format": "binary"}}
 _FILE: Final = {"type": "string", "format": "binary"}
 _SOUND: Final = "WAV, MP3, OGG, FLAC, M4A, WebM"
-_PICTURE_CONTENT: Final = dict.fromkeys(("image/png", "image/jpeg", "image/webp"), _BYTES)
+_IMAGE_CONTENT: Final = dict.fromkeys(("image/png", "image/jpeg", "image/webp"), _BYTES)
 _VIDEO_CONTENT: Final = dict.fromkeys(("video/mp4", "video/webm"), _BYTES)
 
 _STATUSES: Final = {
@@ -22,7 +22,7 @@ _STATUSES: Final = {
     408: "The upload stopped arriving",
     409: "The job's state does not allow it",
     413: "Too many bytes, pixels or seconds",
-    415: "Not a picture, sound or video of a kind that is taken",
+    415: "Not an image, sound or video of a kind that is taken",
     422: "A value or file cannot be used; `field` names it",
     429: "The key asks too often or has too many jobs; Retry-After says when to come back",
     503: "The queue is full, or no worker is there; Retry-After says when to come back",
@@ -33,9 +33,7 @@ PROBLEMS: Final[dict[int | str, dict[str, Any]]] = {
 }
 
 
-def _form(
-    required: list[str], files: dict[str, Any], model: type[PictureRequest] | type[VideoRequest]
-) -> dict[str, Any]:
+def _form(required: list[str], files: dict[str, Any], model: type[ImageRequest] | type[VideoRequest]) -> dict[str, Any]:
     """A multipart form: files, and the fields of the request's model."""
     schema = {
         "type": "object",
@@ -66,19 +64,19 @@ STYLIZE: Final[dict[str, Any]] = {
                 "image": _FILE | {"description": "JPEG, PNG or WebP"},
                 "audio": {"type": "array", "items": _FILE, "minItems": 1, "description": _SOUND},
             },
-            PictureRequest,
+            ImageRequest,
         ),
         "parameters": [
             _header("Prefer", "`wait=N`: hold the answer until the job ends, or N seconds (60 at most) have passed"),
-            _header("Accept", "`image/*`: the answer is the picture itself; waits 30 s if Prefer says nothing else"),
+            _header("Accept", "`image/*`: the answer is the image itself; waits 30 s if Prefer says nothing else"),
             _KEY,
         ],
     },
     "responses": {
         200: {
-            "description": "The job has ended: the picture, or the job",
+            "description": "The job has ended: the image, or the job",
             "model": Job,
-            "content": _PICTURE_CONTENT,
+            "content": _IMAGE_CONTENT,
         },
         202: {"description": "The job is queued; Location says where to look"},
     },
@@ -127,7 +125,7 @@ EVENTS: Final[dict[str, Any]] = {
 
 RESULT: Final[dict[str, Any]] = {
     "responses": {
-        200: {"description": "The whole result", "content": _PICTURE_CONTENT | _VIDEO_CONTENT},
+        200: {"description": "The whole result", "content": _IMAGE_CONTENT | _VIDEO_CONTENT},
         206: {"description": "The range that was asked for"},
         307: {"description": "Location is a link to the result in the bucket, good for 15 minutes"},
         304: {"description": "The copy that If-None-Match names is still good"},

@@ -9,9 +9,9 @@ from fastapi import APIRouter, Depends, Header, Response
 from fastapi.sse import EventSourceResponse, ServerSentEvent
 from starlette.exceptions import HTTPException
 
+from service.api.auth import Known
 from service.api.context import Using
 from service.api.descriptions import EVENTS, PROBLEMS
-from service.api.guard import Known
 from service.api.jobs import JobId, read_own_job
 
 router = APIRouter(tags=["jobs"], responses=PROBLEMS)
@@ -37,7 +37,7 @@ async def _find_position(
     """Raises JobNotFound, and the answer 204, which tells a browser to reconnect no more, where all has been read."""
     record = await read_own_job(context, caller, job_id)
     after = last_event_id if last_event_id and _EVENT_ID.fullmatch(last_event_id) else "0"
-    if record.state.ended and not await context.newsroom.has_events(job_id, after):
+    if record.state.ended and not await context.event_bus.has_events(job_id, after):
         raise HTTPException(204)
     return _Position(job_id, after)
 
@@ -49,7 +49,7 @@ Position = Annotated[_Position, Depends(_find_position)]
 async def follow_job(position: Position, context: Using, response: Response) -> AsyncIterator[ServerSentEvent]:
     """Follow a job by server-sent events; they are kept, so that a reader who was cut off misses nothing."""
     yield ServerSentEvent(retry=_RECONNECT_MS)
-    async for event in context.newsroom.follow(position.job_id, position.after):
+    async for event in context.event_bus.follow(position.job_id, position.after):
         if event is not None:
             yield ServerSentEvent(id=event.id, event=event.name, raw_data=event.data)
 

@@ -29,7 +29,7 @@ _SHOWN: Final = (
 )
 
 
-class Secured:
+class SecurityHeadersMiddleware:
     """The middleware that adds the headers which an answer does not have of its own."""
 
     def __init__(self, app: ASGIApp) -> None:
@@ -56,4 +56,4 @@ def install_headers(app: FastAPI, origins: Sequence[str]) -> None:
             allow_headers=_TAKEN,
             expose_headers=_SHOWN,
         )
-    app.add_middleware(Secured)
+    app.add_middleware(SecurityHeadersMiddleware)

@@ -8,19 +8,19 @@ from fastapi import APIRouter, Path, Query, Request, Response
 from fastapi.responses import JSONResponse
 from starlette.concurrency import run_in_threadpool
 
+from service.api.auth import Admitted, Caller, Known
 from service.api.context import Context, Using
 from service.api.descriptions import PROBLEMS, RESULT, STYLIZE, STYLIZE_VIDEO
-from service.api.guard import Admitted, Caller, Known
 from service.api.preferences import read_preferences
 from service.api.problems import stored_problem_response
 from service.api.results import send_result
 from service.api.schemas import Job, Jobs, job_document
-from service.api.submission import PICTURE, PREVIEW, VIDEO, Form, submit
+from service.api.submission import IMAGE, PREVIEW, VIDEO, Form, submit
 from service.errors import Conflict
-from service.jobs.holdings import list_jobs
-from service.jobs.intake import job_not_found
-from service.jobs.pace import whole_seconds
+from service.jobs.job_index import list_jobs
 from service.jobs.record import JobRecord, JobState
+from service.jobs.submission_repository import job_not_found
+from service.jobs.wait_estimator import whole_seconds
 
 router = APIRouter(tags=["jobs"], responses=PROBLEMS)
 
@@ -33,8 +33,8 @@ JobId = Annotated[str, Path(description="the id that POST /stylize or /stylize/v
 
 @router.post("/stylize", status_code=202, response_model=Job, **STYLIZE)
 async def stylize(request: Request, context: Using, caller: Admitted) -> Response:
-    """Hand in a photograph and a sound: the answer is a job, or (if asked for and ready in time) the picture itself."""
-    return await _hand_in(request, context, caller, PICTURE)
+    """Hand in a photograph and a sound: the answer is a job, or (if asked for and ready in time) the image itself."""
+    return await _hand_in(request, context, caller, IMAGE)
 
 
 @router.post("/stylize/video", status_code=202, response_model=Job, **STYLIZE_VIDEO)
@@ -47,7 +47,7 @@ async def stylize_video(
 ) -> Response:
     """Hand in a video whose soundtrack's volume is to be edited: the answer is a job, or (if ready in time) the video.
 
-    The soundtrack is made louder or softer, and the pictures follow what is then heard. A preview's results are a
+    The soundtrack is made louder or softer, and the images follow what is then heard. A preview's results are a
     contact sheet, then its five frames; each receipt estimates how long the whole video would take.
     """
     if not preview:
@@ -69,8 +69,8 @@ async def _hand_in(
         values["format"] = preferences.format
     job_id, is_new = await submit(request, context, caller, form, values)
     if preferences.patience_seconds > 0:
-        await context.newsroom.wait_until_ended(job_id, preferences.patience_seconds)
-    record = await context.intake.read(job_id)
+        await context.event_bus.wait_until_ended(job_id, preferences.patience_seconds)
+    record = await context.submissions.read(job_id)
     response = await _answer(request, context, record, preferences.result)
     response.headers["Vary"] = "Accept, Prefer"
     if preferences.wait_seconds is not None:
@@ -154,10 +154,10 @@ async def delete_job(job_id: JobId, context: Using, caller: Known) -> Response:
     """Cancel a job that waits or runs, or forget one that has ended; in both cases erase its files."""
     record = await read_own_job(context, caller, job_id)
     if not record.state.ended:  # then its record tells of it until it expires, and is there for another try
-        await context.intake.delete(job_id)
+        await context.submissions.delete(job_id)
     await run_in_threadpool(context.storage.erase, job_id)
     if record.state.ended:
-        await context.intake.delete(job_id)
+        await context.submissions.delete(job_id)
     return Response(status_code=204)
 
 
@@ -165,7 +165,7 @@ async def read_own_job(context: Context, caller: Caller, job_id: str) -> JobReco
     """The job's record; raises JobNotFound, for what cannot be an id and for another's job as well."""
     if not _JOB_ID.fullmatch(job_id):
         raise job_not_found(job_id)
-    record = await context.intake.read(job_id)
+    record = await context.submissions.read(job_id)
     if record.api_key != caller.key_id:
         raise job_not_found(job_id)
     return record

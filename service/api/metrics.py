@@ -6,7 +6,7 @@ from fastapi import APIRouter, Request, Response
 from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, generate_latest
 
 from service.api.context import Using
-from service.observe.scrape import look
+from service.observe.collector import collect_metrics
 
 router = APIRouter(tags=["service"])
 
@@ -17,6 +17,6 @@ _TEXT: Final = {200: {"content": {"text/plain": {"schema": {"type": "string"}}}}
 async def read_metrics(request: Request, context: Using) -> Response:
     """Everything that is counted, in Prometheus's text form: this process's requests, and the whole service's jobs."""
     whole = CollectorRegistry()
-    whole.register(await look(context.client))
+    whole.register(await collect_metrics(context.client))
     own: CollectorRegistry = request.app.state.registry
     return Response(generate_latest(own) + generate_latest(whole), headers={"Content-Type": CONTENT_TYPE_LATEST})

@@ -19,7 +19,7 @@ _WAIT: Final = re.compile(r"""wait\s*=\s*"?(\d{1,6})"?\s*(?:;.*)?""", re.IGNOREC
 class Preferences:
     """wait_seconds: how long to hold the answer, None if `Prefer` names no wait. result: the answer is to be one.
 
-    format: of the picture, as far as `Accept` says.
+    format: of the image, as far as `Accept` says.
     """
 
     wait_seconds: float | None
@@ -42,14 +42,14 @@ def read_preferences(
     kind: of the results that there will be.
     """
     ranges = _accepted(accept or "")
-    pictures = {name: quality for name, quality in ranges.items() if name.startswith(f"{kind}/") and quality > 0}
-    best = max(pictures.values(), default=0.0)
+    images = {name: quality for name, quality in ranges.items() if name.startswith(f"{kind}/") and quality > 0}
+    best = max(images.values(), default=0.0)
     other = max((ranges[name] for name in _JSON & ranges.keys()), default=0.0)
-    known = sorted((name for name in pictures if name in _FORMATS), key=lambda name: -pictures[name])
+    known = sorted((name for name in images if name in _FORMATS), key=lambda name: -images[name])
     return Preferences(
         wait_seconds=_wait(prefer or "", max_wait_seconds),
         result=best > other,
-        format=_FORMATS[known[0]] if known and pictures[known[0]] >= pictures.get("image/*", 0) else None,
+        format=_FORMATS[known[0]] if known and images[known[0]] >= images.get("image/*", 0) else None,
     )
 
 

@@ -15,7 +15,7 @@ from starlette.routing import compile_path
 
 from service.api.headers import SECURITY_HEADERS
 from service.errors import InvalidValue, StylizationError, Unavailable
-from service.observe.identity import HEADER
+from service.observe.correlation import HEADER
 
 logger = logging.getLogger(__name__)
 

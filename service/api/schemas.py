@@ -5,9 +5,9 @@ from typing import Any, Final, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from service.jobs.presence import ModelSummary
 from service.jobs.record import JobRecord, JobState
-from service.model.sound import Heard
+from service.jobs.worker_registry import ModelSummary
+from service.model.audio import Heard
 
 
 class Problem(BaseModel):

@@ -80,4 +80,4 @@ class _Server(uvicorn.Server):
         super().handle_exit(sig, frame)
         context = getattr(self._app.state, "context", None)
         if context is not None and self._loop is not None:
-            self._loop.call_soon_threadsafe(context.newsroom.close)
+            self._loop.call_soon_threadsafe(context.event_bus.close)

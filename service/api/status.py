@@ -8,9 +8,9 @@ from fastapi import APIRouter, Depends, Query, Response
 from redis.exceptions import RedisError
 from starlette.concurrency import run_in_threadpool
 
+from service.api.auth import identify
 from service.api.context import Context, Using
 from service.api.descriptions import PROBLEMS
-from service.api.guard import identify
 from service.api.problems import problem_response
 from service.api.schemas import Model, Models, Status
 from service.errors import Unavailable
@@ -49,7 +49,7 @@ async def is_alive() -> Status:
 
 @router.get("/readyz", response_model=Status, responses={422: PROBLEMS[422]})
 async def is_ready(
-    context: Using, kind: Annotated[list[Kind] | None, Query(description="of jobs; picture if none is named")] = None
+    context: Using, kind: Annotated[list[Kind] | None, Query(description="of jobs; image if none is named")] = None
 ) -> Status | Response:
     """Redis, the storage and a worker with its model answer; otherwise 503 with what does not.
 

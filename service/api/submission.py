@@ -1,4 +1,4 @@
-"""Turn a received form into a job: read its values, look at its files, and store, record and queue it."""
+"""Turn a received form into a job: read its values, probe its files, and store, record and queue it."""
 
 import asyncio
 import hashlib
@@ -16,27 +16,27 @@ from redis.exceptions import RedisError
 from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
 
+from service.api.auth import Caller
 from service.api.context import Context, logger, slots
 from service.api.descriptions import MAX_IDEMPOTENCY_KEY_LENGTH
-from service.api.guard import Caller
 from service.api.multipart import FileRule, FormRules, ReceivedForm, receive_form
 from service.errors import InvalidValue, MediaError, MissingField, ModelNotFound, StorageUnavailable, Unavailable
-from service.jobs.intake import NewJob
-from service.jobs.presence import WorkerReport
 from service.jobs.record import Kind, StoredInput
+from service.jobs.submission_repository import NewJob
+from service.jobs.worker_registry import WorkerReport
 from service.media.audio import AudioInfo
 from service.media.image import ImageInfo
 from service.media.video_file import VideoInfo
-from service.observe import identity, tracing
+from service.observe import correlation, tracing
 from service.settings import Settings
 from service.webhooks.request import FIELDS as WEBHOOK_FIELDS
 from service.webhooks.request import WebhookRequest, read_webhook
-from service.work.requests import PREVIEW_STEPS_DB, PictureRequest, PreviewRequest, VideoRequest
+from service.work.requests import PREVIEW_STEPS_DB, ImageRequest, PreviewRequest, VideoRequest
 
 _RETRY_AFTER_SECONDS: Final = 60
 _WORKERS_KEPT_SECONDS: Final = 1.0  # one that dies in it is missed no sooner than one that dies after it
 
-Look = ImageInfo | AudioInfo | VideoInfo
+ProbeResult = ImageInfo | AudioInfo | VideoInfo
 
 
 @dataclass(frozen=True)
@@ -44,7 +44,7 @@ class Form:
     """What one kind of job is handed in as. files: the fields of its files, and whether they are needed."""
 
     kind: Kind
-    model: type[PictureRequest] | type[VideoRequest]
+    model: type[ImageRequest] | type[VideoRequest]
     files: Mapping[str, bool]
     lists: frozenset[str]
 
@@ -62,7 +62,7 @@ class Form:
         )
 
 
-PICTURE: Final = Form("picture", PictureRequest, {"image": True, "audio": True}, frozenset({"gains_db", "weights"}))
+IMAGE: Final = Form("picture", ImageRequest, {"image": True, "audio": True}, frozenset({"gains_db", "weights"}))
 PREVIEW: Final = Form("preview", PreviewRequest, {"video": True, "audio": False}, frozenset({"automation"}))
 VIDEO: Final = Form("video", VideoRequest, {"video": True, "audio": False}, frozenset({"automation"}))
 
@@ -79,8 +79,8 @@ async def submit(
     job_id = uuid.uuid4().hex
     try:
         job = await _receive(request, context, caller, job_id, key, workers, form, defaults or {})
-        actual_id, is_new = await context.intake.submit(job, slots(workers))
-        identity.job_id.set(actual_id)
+        actual_id, is_new = await context.submissions.submit(job, slots(workers))
+        correlation.job_id.set(actual_id)
     except RedisError:
         raise  # the record may have been written all the same; then its files are needed, else they are swept up
     except OSError as exc:
@@ -100,7 +100,7 @@ async def _discard(context: Context, job_id: str) -> None:
     try:
         await run_in_threadpool(context.storage.erase, job_id)
     except StorageUnavailable:
-        await run_in_threadpool(context.storage.leave, job_id)
+        await run_in_threadpool(context.storage.release_scratch, job_id)
 
 
 async def _receive(
@@ -121,33 +121,35 @@ async def _receive(
     webhook = read_webhook(received.texts, context.settings)
     _check_counts(parameters, received, context.settings)
     _check_model(parameters.model, workers, context.settings)
-    looks = await _probe_and_keep(received.files, job_id, folder(), context)
-    await run_in_threadpool(context.storage.leave, job_id)
+    probe_results = await _probe_and_keep(received.files, job_id, folder(), context)
+    await run_in_threadpool(context.storage.release_scratch, job_id)
     return NewJob(
         id=job_id,
         parameters=parameters.model_dump(mode="json"),
         inputs=tuple(received.files),
         fingerprint=_fingerprint(parameters, received.files, webhook),
-        total=_total(parameters, looks, received),
+        total=_total(parameters, probe_results, received),
         key=key,
         kind=form.kind,
         api_key=caller.key_id,
         max_active=caller.max_active_jobs,
         message=context.messages.write(job_id, form.kind),
-        request_id=identity.request_id.get(),
+        request_id=correlation.request_id.get(),
         traceparent=tracing.traceparent(),
         more={} if webhook is None else {"root_path": request.scope.get("root_path", ""), **webhook.record_fields()},
     )
 
 
-def _total(parameters: PictureRequest | VideoRequest, looks: Sequence[Look], received: ReceivedForm) -> int:
-    """Results of a picture; frames of a video, as far as its header tells. Raises MediaError for a silent video."""
-    if isinstance(parameters, PictureRequest):
+def _total(
+    parameters: ImageRequest | VideoRequest, probe_results: Sequence[ProbeResult], received: ReceivedForm
+) -> int:
+    """Results of an image; frames of a video, as far as its header tells. Raises MediaError for a silent video."""
+    if isinstance(parameters, ImageRequest):
         return len(parameters.gains)
-    video = next(look for look in looks if isinstance(look, VideoInfo))
+    video = next(probe_result for probe_result in probe_results if isinstance(probe_result, VideoInfo))
     if not video.has_sound and not any(stored.field == "audio" for stored in received.files):
         raise MediaError(
-            "the video has no soundtrack, so nothing can drive its look; send a sound as `audio`", field="video"
+            "the video has no soundtrack, so nothing can drive its probe_result; send a sound as `audio`", field="video"
         )
     if isinstance(parameters, PreviewRequest):
         return 1 + len(PREVIEW_STEPS_DB)
@@ -160,7 +162,7 @@ def _check_files(received: ReceivedForm, form: Form) -> None:
             raise MissingField(f"the part {field!r} is missing; send a file with it", field=field)
 
 
-def _read_parameters(received: ReceivedForm, form: Form, defaults: Mapping[str, Any]) -> PictureRequest | VideoRequest:
+def _read_parameters(received: ReceivedForm, form: Form, defaults: Mapping[str, Any]) -> ImageRequest | VideoRequest:
     """The form's values, checked against each other; raises InvalidValue."""
     values: dict[str, Any] = dict(defaults)
     for name in {name for name, _ in received.texts} - WEBHOOK_FIELDS.keys():
@@ -177,8 +179,8 @@ def _read_parameters(received: ReceivedForm, form: Form, defaults: Mapping[str, 
         raise _invalid(exc) from exc
 
 
-def _check_counts(parameters: PictureRequest | VideoRequest, received: ReceivedForm, settings: Settings) -> None:
-    """What a picture's lists may hold, given its files and the settings; raises InvalidValue."""
+def _check_counts(parameters: ImageRequest | VideoRequest, received: ReceivedForm, settings: Settings) -> None:
+    """What an image's lists may hold, given its files and the settings; raises InvalidValue."""
     if isinstance(parameters, VideoRequest):
         return
     sounds = sum(stored.field == "audio" for stored in received.files)
@@ -226,22 +228,24 @@ def _check_model(name: str | None, workers: Sequence[WorkerReport], settings: Se
         )
 
 
-async def _probe_and_keep(files: Sequence[StoredInput], job_id: str, folder: Path, context: Context) -> list[Look]:
-    """Look at every file while it is put where it is kept; raises the first one's error, in the order of the form.
+async def _probe_and_keep(
+    files: Sequence[StoredInput], job_id: str, folder: Path, context: Context
+) -> list[ProbeResult]:
+    """Probe every file while it is stored; raises the first one's error, in the order of the form.
 
     All that keeps them goes on at the same time: the disk takes contents and names together, where one after the
     other waits for it five times (docs/log.md).
     """
-    probes: dict[str, Callable[[Path], Look]] = {
-        "image": context.sandbox.probe_image,
-        "audio": context.sandbox.probe_audio,
-        "video": context.sandbox.probe_video,
+    probes: dict[str, Callable[[Path], ProbeResult]] = {
+        "image": context.decoder_pool.probe_image,
+        "audio": context.decoder_pool.probe_audio,
+        "video": context.decoder_pool.probe_video,
     }
 
-    async def probe(stored: StoredInput) -> Look:
+    async def probe(stored: StoredInput) -> ProbeResult:
         return await anyio.to_thread.run_sync(probes[stored.field], folder / stored.sha256, limiter=context.probes)
 
-    keep = context.storage.keepers(job_id, {stored.sha256 for stored in files})
+    keep = context.storage.persist_tasks(job_id, {stored.sha256 for stored in files})
     outcomes = await asyncio.gather(*map(probe, files), *map(run_in_threadpool, keep), return_exceptions=True)
     for outcome in outcomes:
         if isinstance(outcome, BaseException):
@@ -250,7 +254,7 @@ async def _probe_and_keep(files: Sequence[StoredInput], job_id: str, folder: Pat
 
 
 def _fingerprint(
-    parameters: PictureRequest | VideoRequest, files: Sequence[StoredInput], webhook: WebhookRequest | None
+    parameters: ImageRequest | VideoRequest, files: Sequence[StoredInput], webhook: WebhookRequest | None
 ) -> str:
     """The same for the same request, whatever the order of its fields."""
     content: list[Any] = [

@@ -21,9 +21,9 @@ _EXIT_INTERRUPTED: Final = 130
 
 def main(command: str, arguments: Sequence[str]) -> int:
     """Run `stylize` or `stylize-video`: 0, 1 if the service refused or failed, 2 for bad arguments, 130 on Ctrl-C."""
-    parser = _picture_parser() if command == "stylize" else _video_parser()
+    parser = _image_parser() if command == "stylize" else _video_parser()
     options = parser.parse_args(arguments)
-    job = (_picture_job if command == "stylize" else _video_job)(parser, options)
+    job = (_image_job if command == "stylize" else _video_job)(parser, options)
     for path in (path for _, path in job.files):
         if not path.is_file():
             parser.error(f"{path} is no file")
@@ -46,7 +46,7 @@ def main(command: str, arguments: Sequence[str]) -> int:
     return 0
 
 
-def _picture_parser() -> argparse.ArgumentParser:
+def _image_parser() -> argparse.ArgumentParser:
     parser = _parser("stylize", "Restyle a photograph so that it looks like the place where the sounds are heard.")
     parser.add_argument("image", type=Path, help="JPEG, PNG or WebP")
     parser.add_argument("audio", type=Path, nargs="+", help="one to four sounds, mixed by --weights")
@@ -59,7 +59,7 @@ def _picture_parser() -> argparse.ArgumentParser:
 
 
 def _video_parser() -> argparse.ArgumentParser:
-    parser = _parser("stylize-video", "Edit the volume of a video's soundtrack; the pictures follow what is heard.")
+    parser = _parser("stylize-video", "Edit the volume of a video's soundtrack; the images follow what is heard.")
     parser.add_argument("video", type=Path, help="MP4, MOV, MKV or WebM")
     gain = parser.add_mutually_exclusive_group()
     gain.add_argument("--gain-db", type=float, help="dB relative to the soundtrack as given, -60 to 24 (default: 0)")
@@ -92,7 +92,7 @@ def _parser(name: str, description: str) -> argparse.ArgumentParser:
     return parser
 
 
-def _picture_job(parser: argparse.ArgumentParser, options: argparse.Namespace) -> Job:
+def _image_job(parser: argparse.ArgumentParser, options: argparse.Namespace) -> Job:
     if options.gain_db is not None and options.gains_db is not None:
         parser.error("--gain-db and --gains-db exclude each other")
     named = options.output.suffix[1:].lower().replace("jpg", "jpeg") if options.output else ""

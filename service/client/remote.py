@@ -60,7 +60,7 @@ def _submit(client: httpx.Client, job: Job, key: str) -> dict[str, Any]:
 
 
 def _follow(client: httpx.Client, document: dict[str, Any], quiet: bool) -> dict[str, Any]:
-    """Look again and again until the job has ended."""
+    """Poll until the job has ended."""
     progress, heard = document["progress"], time.monotonic()
     with tqdm(total=progress["total"], unit=f" {progress['unit']}", disable=quiet or None, delay=1) as bar:
         while document["state"] in ("queued", "running"):

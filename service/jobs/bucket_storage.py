@@ -60,7 +60,7 @@ class BucketStorage(Storage):
         super().check_writable()
         self._store.check()
 
-    def keepers(self, job_id: str, names: Collection[str]) -> list[Callable[[], None]]:
+    def persist_tasks(self, job_id: str, names: Collection[str]) -> list[Callable[[], None]]:
         folder = self._jobs / job_id / "inputs"
         return [partial(self._store.put_file, f"jobs/{job_id}/inputs/{name}", folder / name) for name in names]
 
@@ -84,7 +84,7 @@ class BucketStorage(Storage):
         self._store.put(f"jobs/{job_id}/results/{sha256}", content)
         return sha256
 
-    def adopt_result(self, job_id: str, path: Path) -> str:
+    def move_to_results(self, job_id: str, path: Path) -> str:
         with path.open("rb") as file:
             sha256 = hashlib.file_digest(file, "sha256").hexdigest()
         self._store.put_file(f"jobs/{job_id}/results/{sha256}", path)
@@ -113,12 +113,12 @@ class BucketStorage(Storage):
         except StorageUnavailable:
             logger.warning("parts of job %s stay until it is erased", job_id)
 
-    def leave(self, job_id: str) -> None:
+    def release_scratch(self, job_id: str) -> None:
         super().erase(job_id)
 
     def erase(self, job_id: str) -> None:
         """Remove everything of the job, here and in the store; raises StorageUnavailable."""
-        self.leave(job_id)
+        self.release_scratch(job_id)
         self._store.delete(f"jobs/{job_id}/")
 
     def stale_jobs(self, lifetime_seconds: float) -> Iterator[str]:

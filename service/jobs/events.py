@@ -29,7 +29,7 @@ class JobEvent:
     data: str
 
 
-class Newsroom:
+class JobEventBus:
     """Wakes those who wait for a job. Use `run` as a task; `close` lets everybody go, for a clean stop."""
 
     def __init__(self, client: AsyncClient) -> None:

@@ -40,7 +40,7 @@ class LeaseTerms:
     def problem(self) -> str:
         """The error of a job that was lost too often, as JSON."""
         detail = (
-            f"its worker stopped {self.max_attempts} times while it ran; a smaller picture or a shorter sound may help"
+            f"its worker stopped {self.max_attempts} times while it ran; a smaller image or a shorter sound may help"
         )
         return json.dumps(LostTooOften(detail).problem())
 
@@ -73,7 +73,7 @@ class Lease:
             done=self.record.total if done is None else done,
         )
 
-    def give_back(self) -> None:
+    def release(self) -> None:
         """Queue the job again, unharmed: what is in its way is no fault of it."""
         self._check(self._release(args=self._held_by()))
 

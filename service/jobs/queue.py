@@ -11,7 +11,7 @@ from service.jobs.record import Kind
 
 TASKS: Final[dict[Kind, str]] = {"picture": "stylize-picture", "video": "stylize-video", "preview": "preview-video"}
 HELP_WITH_VIDEO: Final = "help-with-video"
-# pictures and previews wait for no video
+# images and previews wait for no video
 QUEUES: Final[dict[Kind, str]] = {"picture": "pictures", "preview": "pictures", "video": "videos"}
 KEY_PREFIX: Final = "adis:celery:"
 

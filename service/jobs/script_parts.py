@@ -2,7 +2,7 @@
 
 from typing import Final
 
-from service.jobs.holdings import HOLDINGS
+from service.jobs.job_index import HOLDINGS
 
 COMMON: Final = (
     """

@@ -10,8 +10,8 @@ Kept in Redis, with the prefix `adis:`
   key:HASH        string   id of the job that an idempotency key belongs to
   uploads         hash     `kind|bytes` of the uploads of each job that has not ended, by id
   load            hash     their sums: `kind|jobs` that wait, `kind|bytes` of all
-  pace            hash     seconds that a unit of work took of late, by kind (service.jobs.pace)
-  mine:, active:           jobs of each API key (service.jobs.holdings)
+  pace            hash     seconds that a unit of work took of late, by kind (service.jobs.wait_estimator)
+  mine:, active:           jobs of each API key (service.jobs.job_index)
   webhooks        sorted   ids of jobs whose end is still to be told (service.webhooks.schedule)
   metrics         hash     what has been counted so far (service.observe.catalogue)
 
@@ -191,7 +191,7 @@ return 'erased'
 )
 
 # most ids, seconds of grace for a message, most losses, the error if there were more, lifetime, the broker's lists (of
-# pictures, of videos), then the owners that are known to be dead
+# images, of videos), then the owners that are known to be dead
 # -> ids and kinds, in turn, of the jobs that need a new message: lost with their worker, never sent, or taken by a
 # worker that died before it began (they wait, but the list of messages is empty, or the next of it is of a job whose
 # message was sent later)

@@ -53,7 +53,7 @@ class Storage:
             (folder / part).mkdir(parents=True, mode=0o700)
         return folder / "inputs"
 
-    def keepers(self, job_id: str, names: Collection[str]) -> list[Callable[[], None]]:
+    def persist_tasks(self, job_id: str, names: Collection[str]) -> list[Callable[[], None]]:
         """What makes received uploads survive a power cut, and be there for every worker.
 
         They may run side by side, and all must have returned before the job's record is written.
@@ -117,10 +117,10 @@ class Storage:
         """Remove what the job made on the way."""
         self._remove(self._jobs / job_id / "work")
 
-    def leave(self, job_id: str) -> None:
+    def release_scratch(self, job_id: str) -> None:
         """This process works on the job no more."""
 
-    def adopt_result(self, job_id: str, path: Path) -> str:
+    def move_to_results(self, job_id: str, path: Path) -> str:
         """Make a file of the job's own folder one of its results; returns its SHA-256."""
         with path.open("rb") as file:
             sha256 = hashlib.file_digest(file, "sha256").hexdigest()

@@ -1,1 +1,1 @@
-"""Open foreign bytes: pictures and sounds come in through here and nowhere else."""
+"""Open foreign bytes: images and sounds come in through here and nowhere else."""

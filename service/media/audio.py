@@ -9,8 +9,8 @@ import av
 import numpy as np
 
 from service.errors import MediaError, TooLarge
+from service.media.audio_file import AudioFile, Waveform, open_audio
 from service.media.limits import MediaLimits
-from service.media.sound_file import SoundFile, Waveform, open_sound
 
 _FLOAT_PCM: Final = {"pcm_f32le", "pcm_f32be", "pcm_f64le", "pcm_f64be"}
 _BAD_PACKETS_SHARE: Final = 0.01
@@ -32,7 +32,7 @@ def probe_audio(path: Path, limits: MediaLimits) -> AudioInfo:
     Raises UnsupportedMedia for another format or a file without sound, TooLarge above the limits, and MediaError if
     it is damaged, cut short, too short, or not finite. `decode_audio` trusts none of this and counts samples itself.
     """
-    with open_sound(path, limits) as sound:
+    with open_audio(path, limits) as sound:
         stream = sound.stream
         decodes = stream.codec_context.codec.name in _FLOAT_PCM
         for packet in sound.packets():
@@ -57,7 +57,7 @@ def decode_audio(path: Path, limits: MediaLimits, sample_rate_hz: int) -> Wavefo
 
     Raises what `probe_audio` raises; a file that breaks off is named with the second at which it does.
     """
-    with open_sound(path, limits) as sound:
+    with open_audio(path, limits) as sound:
         decoder = sound.stream.codec_context
         resampler = _Resampler(sound, sample_rate_hz)
         packets, bad_packets = 0, 0
@@ -89,7 +89,7 @@ class _Resampler:
     taken: samples of each channel so far, at the sound's own rate.
     """
 
-    def __init__(self, sound: SoundFile, to_hz: int) -> None:
+    def __init__(self, sound: AudioFile, to_hz: int) -> None:
         self._sound = sound
         self._to_hz = to_hz
         self._resampler: av.AudioResampler | None = None

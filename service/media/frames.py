@@ -1,7 +1,7 @@
-"""Frames of a foreign video as RGB arrays, and RGB arrays as the frames of a part of the result.
+"""Frames of a foreign video as RGB arrays, and RGB arrays as the frames of a segment of the result.
 
-Colours go through the video's own matrix and range both ways, so that an unchanged pixel comes back as it was. A part
-begins at 0 on its own clock and has no B-frames: parts of one video are joined by adding an offset (`join`).
+Colours go through the video's own matrix and range both ways, so that an unchanged pixel comes back as it was. A
+segment begins at 0 on its own clock and has no B-frames: segments of one video are muxed by adding an offset.
 """
 
 from bisect import bisect_left
@@ -35,7 +35,7 @@ _ENCODERS: Final = {"mp4": "libx264", "webm": "libvpx-vp9"}
 
 
 @dataclass(frozen=True)
-class Look:
+class VideoFormat:
     """How the stored frames are to be shown: kept from the video to its result.
 
     display_matrix: the nine numbers of MP4's rotation, None if upright. quarter_turns: anticlockwise turns that make a
@@ -66,17 +66,17 @@ class Look:
         return matrix, _FULL_RANGE if self.full_range else _LIMITED_RANGE
 
 
-def read_look(path: Path, limits: MediaLimits) -> Look:
+def read_video_format(path: Path, limits: MediaLimits) -> VideoFormat:
     """Decode the first frame for what only it tells; raises MediaError if there is none."""
     with open_video(path, limits) as (container, stream):
         frame = next(container.decode(stream), None)
         if frame is None:
-            raise MediaError("the video holds no picture that can be decoded; send it again", field="video")
+            raise MediaError("the video holds no image that can be decoded; send it again", field="video")
         check_size(frame.width, frame.height, limits)
         data = frame.side_data.get("DISPLAYMATRIX")
         display = tuple(int(n) for n in np.frombuffer(bytes(data), np.int32)) if data is not None else None
         aspect = stream.sample_aspect_ratio
-        return Look(
+        return VideoFormat(
             width=frame.width,
             height=frame.height,
             pixel_aspect=Fraction(aspect) if aspect else None,
@@ -92,13 +92,19 @@ def read_look(path: Path, limits: MediaLimits) -> Look:
 
 
 def read_frames(
-    path: Path, limits: MediaLimits, timeline: Timeline, look: Look, first: int, stop: int, size: tuple[int, int]
+    path: Path,
+    limits: MediaLimits,
+    timeline: Timeline,
+    video_format: VideoFormat,
+    first: int,
+    stop: int,
+    size: tuple[int, int],
 ) -> Iterator[tuple[int, Pixels]]:
     """Frames `first` to `stop` - 1 of the timeline, each with its number: [height, width, 3] at `size` (width, height).
 
     Raises MediaError with the second at which a frame is missing, damaged, or suddenly of another size.
     """
-    matrix, color_range = look.conversion
+    matrix, color_range = video_format.conversion
     with open_video(path, limits) as (container, stream):
         stream.thread_type = "AUTO"
         container.seek(timeline.pts[timeline.key_frame_before(first)], stream=stream, backward=True)
@@ -112,7 +118,7 @@ def read_frames(
                     break
                 if index != expected:
                     raise _broken(timeline, expected)
-                if (frame.width, frame.height) != (look.width, look.height):
+                if (frame.width, frame.height) != (video_format.width, video_format.height):
                     raise MediaError(
                         f"the video changes its size at {timeline.seconds(index):.2f} s; convert it to one size",
                         field="video",
@@ -125,7 +131,7 @@ def read_frames(
                     dst_colorspace=matrix,
                     src_color_range=color_range,
                     dst_color_range=_FULL_RANGE,
-                    interpolation=_SAME_SIZE if size == (look.width, look.height) else _OTHER_SIZE,
+                    interpolation=_SAME_SIZE if size == (video_format.width, video_format.height) else _OTHER_SIZE,
                     threads=1,
                 )
                 yield index, np.asarray(rgb.to_ndarray())
@@ -136,28 +142,38 @@ def read_frames(
             raise _broken(timeline, expected)
 
 
-class PartWriter:
-    """Encodes the frames of one part, [height, width, 3] each, into a file of its own."""
+class SegmentWriter:
+    """Encodes the frames of one segment, [height, width, 3] each, into a file of its own."""
 
     def __init__(
-        self, path: Path, container: Container, look: Look, timeline: Timeline, first: int, size: tuple[int, int]
+        self,
+        path: Path,
+        container: Container,
+        video_format: VideoFormat,
+        timeline: Timeline,
+        first: int,
+        size: tuple[int, int],
     ) -> None:
-        """first: number of the part's first frame, which is shown at 0 in the part. size: (width, height)."""
-        self._look, self._timeline, self._first = look, timeline, first
+        """first: number of the segment's first frame, which is shown at 0 in the segment. size: (width, height)."""
+        self._look, self._timeline, self._first = video_format, timeline, first
         self._output = av.open(
             str(path), "w", format=container, options={"video_track_timescale": str(timeline.time_base.denominator)}
         )
         options = {"mp4": {"crf": "18", "preset": "veryfast", "bf": "0"}, "webm": _VP9}[container]
-        stream: Any = self._output.add_stream(_ENCODERS[container], rate=look.fps, options=options)
+        stream: Any = self._output.add_stream(_ENCODERS[container], rate=video_format.fps, options=options)
         stream.width, stream.height = size
         stream.pix_fmt = "yuv420p" if size[0] % 2 == size[1] % 2 == 0 else "yuv444p"
         context = stream.codec_context
         context.time_base = timeline.time_base
         stream.time_base = timeline.time_base
-        if look.pixel_aspect is not None:
-            context.sample_aspect_ratio = look.pixel_aspect
-        context.color_range = _FULL_RANGE if look.full_range else _LIMITED_RANGE
-        context.colorspace, context.color_primaries, context.color_trc = look.matrix, look.primaries, look.transfer
+        if video_format.pixel_aspect is not None:
+            context.sample_aspect_ratio = video_format.pixel_aspect
+        context.color_range = _FULL_RANGE if video_format.full_range else _LIMITED_RANGE
+        context.colorspace, context.color_primaries, context.color_trc = (
+            video_format.matrix,
+            video_format.primaries,
+            video_format.transfer,
+        )
         self._stream = stream
 
     def write(self, index: int, pixels: Pixels) -> None:

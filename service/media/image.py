@@ -1,4 +1,4 @@
-"""The only door for foreign pictures: look at the header, and decode to plain RGB.
+"""The only door for foreign images: look at the header, and decode to plain RGB.
 
 What a client sends is a path under our own name and never trusted: three formats, one frame, bounded pixels.
 Metadata (EXIF, XMP, ICC) ends here: the orientation is applied, colours are converted to sRGB, the rest is dropped.
@@ -75,7 +75,7 @@ def probe_image(path: Path, limits: MediaLimits) -> ImageInfo:
 def decode_image(path: Path, limits: MediaLimits, max_side: int | None = None) -> NDArray[np.uint8]:
     """Decode to [H, W, 3] sRGB, upright; transparency is laid onto white.
 
-    max_side: a picture whose longer side exceeds it is reduced to it, its proportions kept.
+    max_side: an image whose longer side exceeds it is reduced to it, its proportions kept.
     Raises what `probe_image` raises, and MediaError if the pixels are damaged or incomplete.
     """
     with _open(path, limits) as image:
@@ -87,9 +87,9 @@ def decode_image(path: Path, limits: MediaLimits, max_side: int | None = None) -
             image.load()
             upright = _to_rgb(image)
         except MemoryError as exc:
-            raise TooLarge("the picture does not fit in memory; send a smaller one", field="image") from exc
+            raise TooLarge("the image does not fit in memory; send a smaller one", field="image") from exc
         except Exception as exc:  # a decoder fed with hostile bytes may raise anything
-            raise MediaError("the picture is damaged or incomplete; send it again", field="image") from exc
+            raise MediaError("the image is damaged or incomplete; send it again", field="image") from exc
     if size != upright.size:
         upright = upright.resize(size, Image.Resampling.LANCZOS, reducing_gap=3.0)
     if orientation in _TURNS:
@@ -101,15 +101,15 @@ def _open(path: Path, limits: MediaLimits) -> Image.Image:
     """Open lazily under every check that the header allows."""
     size = path.stat().st_size
     if size == 0:
-        raise MediaError("the picture is empty (0 bytes); send the file itself", field="image")
+        raise MediaError("the image is empty (0 bytes); send the file itself", field="image")
     if size > limits.max_image_bytes:
-        raise TooLarge(f"the picture has {size} bytes; at most {limits.max_image_bytes} are taken", field="image")
+        raise TooLarge(f"the image has {size} bytes; at most {limits.max_image_bytes} are taken", field="image")
     try:
         image = Image.open(path, formats=("JPEG", "PNG", "WEBP"))
     except UnidentifiedImageError as exc:
         raise _unidentified(path) from exc
     except Exception as exc:  # a decoder fed with hostile bytes may raise anything
-        raise MediaError("the picture is damaged or incomplete; send it again", field="image") from exc
+        raise MediaError("the image is damaged or incomplete; send it again", field="image") from exc
     try:
         _check(image, limits)
     except BaseException:
@@ -122,12 +122,12 @@ def _check(image: Image.Image, limits: MediaLimits) -> None:
     width, height = image.size
     if width * height > limits.max_image_pixels:
         raise TooLarge(
-            f"the picture has {width} x {height} pixels; at most {limits.max_image_pixels} are taken, in all",
+            f"the image has {width} x {height} pixels; at most {limits.max_image_pixels} are taken, in all",
             field="image",
         )
-    # MPO is how phones store a JPEG with an auxiliary second picture: the first one is the photograph.
+    # MPO is how phones store a JPEG with an auxiliary second image: the first one is the photograph.
     if image.format != "MPO" and getattr(image, "n_frames", 1) > 1:
-        raise UnsupportedMedia("animated pictures are not taken; send one frame of it", field="image")
+        raise UnsupportedMedia("animated images are not taken; send one frame of it", field="image")
 
 
 def _unidentified(path: Path) -> UnsupportedMedia | MediaError:
@@ -141,18 +141,18 @@ def _unidentified(path: Path) -> UnsupportedMedia | MediaError:
     elif start[4:12] in (b"ftypavif", b"ftypavis"):
         kind = "AVIF"
     if kind in _FORMATS:
-        return MediaError(f"the {kind} picture is damaged or incomplete; send it again", field="image")
-    known = f"the file is {kind}" if kind else "the file is no picture that is known here"
-    return UnsupportedMedia(f"{known}; send a JPEG, PNG or WebP picture", field="image")
+        return MediaError(f"the {kind} image is damaged or incomplete; send it again", field="image")
+    known = f"the file is {kind}" if kind else "the file is no image that is known here"
+    return UnsupportedMedia(f"{known}; send a JPEG, PNG or WebP image", field="image")
 
 
 def _orientation(image: Image.Image) -> int:
     """The EXIF orientation, 1..8; 1 (upright) where there is none or it is malformed."""
     if image.format == "PNG" and "exif" not in image.info:
-        return 1  # asking Pillow would decode the whole picture to look behind it
+        return 1  # asking Pillow would decode the whole image to look behind it
     try:
         value = image.getexif().get(_EXIF_ORIENTATION, 1)
-    except Exception as exc:  # EXIF is foreign bytes too, and the picture is whole without it
+    except Exception as exc:  # EXIF is foreign bytes too, and the image is whole without it
         logger.debug("EXIF is ignored: %s", exc)
         return 1
     return value if value in _TURNS else 1

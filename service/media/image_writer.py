@@ -1,4 +1,4 @@
-"""Encode results as picture files."""
+"""Encode results as image files."""
 
 import io
 from typing import Final

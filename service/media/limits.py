@@ -1,4 +1,4 @@
-"""The bounds inside which foreign pictures, sounds and videos are opened."""
+"""The bounds inside which foreign images, sounds and videos are opened."""
 
 from dataclasses import dataclass
 

@@ -16,8 +16,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from service.errors import MediaError, StylizationError
+from service.media.audio_file import AudioFile, Waveform, check_level, open_audio
 from service.media.limits import MediaLimits
-from service.media.sound_file import SoundFile, Waveform, check_level, open_sound
 
 Block = NDArray[np.float32]
 
@@ -86,11 +86,11 @@ class SoundtrackReader:
             max_decode_seconds=limits.max_video_seconds,
         )
         self._max_seconds = limits.max_video_seconds
-        self._opening = open_sound(path, sound_limits)
+        self._opening = open_audio(path, sound_limits)
 
     def __enter__(self) -> "SoundtrackReader":
         try:
-            self._sound: SoundFile = self._opening.__enter__()
+            self._sound: AudioFile = self._opening.__enter__()
             self.form = self._read_form()
         except StylizationError as exc:
             raise _of_video(exc) from exc

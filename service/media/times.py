@@ -1,4 +1,4 @@
-"""When pictures and sound begin and end in a video file, by its packets."""
+"""When images and sound begin and end in a video file, by its packets."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -8,18 +8,18 @@ from service.media.libav import open_known
 
 @dataclass(frozen=True)
 class Times:
-    """Seconds by the file's clock; None without a sound track. picture_end: when the last frame is first shown."""
+    """Seconds by the file's clock; None without a sound track. image_end: when the last frame is first shown."""
 
-    picture_start: float
-    picture_end: float
+    image_start: float
+    image_end: float
     sound_start: float | None
     sound_end: float | None
 
     def leads(self) -> tuple[float, float] | None:
-        """Seconds by which the sound begins, and ends, after the pictures."""
+        """Seconds by which the sound begins, and ends, after the images."""
         if self.sound_start is None or self.sound_end is None:
             return None
-        return self.sound_start - self.picture_start, self.sound_end - self.picture_end
+        return self.sound_start - self.image_start, self.sound_end - self.image_end
 
 
 def read_times(path: Path) -> Times:
@@ -42,7 +42,7 @@ def read_times(path: Path) -> Times:
 
 
 def drift_seconds(source: Times, result: Times) -> float | None:
-    """By how much the sound has moved against the pictures, at the worse of both ends; None without sound in both."""
+    """By how much the sound has moved against the images, at the worse of both ends; None without sound in both."""
     leads = [times.leads() for times in (source, result)]
     if leads[0] is None or leads[1] is None:
         return None

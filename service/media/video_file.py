@@ -15,9 +15,9 @@ from typing import Any, Final, Literal
 import av
 
 from service.errors import MediaError, StylizationError, TooLarge, UnsupportedMedia
+from service.media.audio_file import SOUND_DECODERS
 from service.media.libav import DEMUXERS, Nameless, refuse_other_files
 from service.media.limits import MediaLimits
-from service.media.sound_file import SOUND_DECODERS
 
 _VIDEO_DECODERS: Final = {
     *("h264", "hevc", "mpeg4", "vp8", "vp9", "libvpx", "libvpx-vp9", "av1", "libdav1d", "mjpeg", "prores"),
@@ -123,7 +123,7 @@ def open_video(path: Path, limits: MediaLimits) -> Iterator[tuple[Any, Any]]:
 def probe_video(path: Path, limits: MediaLimits) -> VideoInfo:
     """Read the header alone, to refuse early what it honestly announces.
 
-    Raises UnsupportedMedia for another format or a file without pictures, TooLarge above the limits, MediaError if it
+    Raises UnsupportedMedia for another format or a file without images, TooLarge above the limits, MediaError if it
     is damaged.
     """
     with open_video(path, limits) as (container, stream):
@@ -153,7 +153,7 @@ def probe_video(path: Path, limits: MediaLimits) -> VideoInfo:
 
 
 def read_timeline(path: Path, limits: MediaLimits, allow_partial: bool = False) -> Timeline:
-    """Read every packet of the pictures, decoding none.
+    """Read every packet of the images, decoding none.
 
     allow_partial: take a file that breaks off, up to where it does. Raises what `probe_video` raises, by what is found
     rather than announced, and MediaError with the second at which the file breaks off.
@@ -193,7 +193,7 @@ def _timeline(
 ) -> Timeline:
     pts = sorted(shown)
     if not pts or not any(is_key for is_key, _ in shown.values()):
-        raise MediaError("the video holds no picture that can be decoded; send it again", field="video")
+        raise MediaError("the video holds no image that can be decoded; send it again", field="video")
     first_key = next(index for index, tick in enumerate(pts) if shown[tick][0])
     pts = pts[first_key:]  # nothing before the first key frame can be shown
     last_ticks = shown[pts[-1]][1] or (pts[-1] - pts[-2] if len(pts) > 1 else 1)
@@ -228,10 +228,10 @@ def _breaks_off(container: Any, stream: Any, found: int, end_seconds: float) -> 
 
 
 def _choose_stream(container: Any, limits: MediaLimits) -> Any:
-    """The first video track that is no cover picture, if its codec and size are taken."""
+    """The first video track that is no cover image, if its codec and size are taken."""
     streams = [stream for stream in container.streams.video if "attached_pic" not in str(stream.disposition)]
     if not streams:
-        raise UnsupportedMedia(f"the file has no pictures; {_STREAM_TEXT}", field="video")
+        raise UnsupportedMedia(f"the file has no images; {_STREAM_TEXT}", field="video")
     stream = streams[0]
     context = stream.codec_context
     if context is None or context.codec.name not in _VIDEO_DECODERS:

@@ -44,7 +44,7 @@ class Manifest(BaseModel):
     sample_rate_hz: int = Field(ge=1000, le=192_000)
     embedding_dim: int = Field(ge=1)
     size_multiple: int = Field(ge=1, le=256)
-    native_size: int = Field(ge=16, le=8192)  # side in pixels of the pictures that the model was trained on
+    native_size: int = Field(ge=16, le=8192)  # side in pixels of the images that the model was trained on
     sha256: dict[str, Sha256]
     opset: int = Field(ge=1)
     training: dict[str, Any] = Field(default_factory=dict)

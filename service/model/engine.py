@@ -33,8 +33,8 @@ _SIGNATURES: Final[dict[str, tuple[tuple[str, ...], tuple[str, ...]]]] = {
     CONTENT_ENCODER: (("image",), ("content",)),
     DECODER: (("content", "embedding"), ("stylized",)),
 }
-_CONTENT_CELL: Final = 4 * 4  # pixels of the picture for each cell of `content`
-_LARGE_PICTURE_PIXELS: Final = 640 * 640
+_CONTENT_CELL: Final = 4 * 4  # pixels of the image for each cell of `content`
+_LARGE_IMAGE_PIXELS: Final = 640 * 640
 
 
 class Engine:
@@ -117,8 +117,8 @@ class Engine:
         self, session: ort.InferenceSession, inputs: dict[str, FloatArray], pixels: int, outputs: list[str]
     ) -> list[FloatArray]:
         feeds = {name: np.ascontiguousarray(array, dtype=np.float32) for name, array in inputs.items()}
-        # a large picture's activations go back to the system at once; a small one's are kept, which is faster
-        options = self._free_memory if pixels > _LARGE_PICTURE_PIXELS else self._keep_memory
+        # a large image's activations go back to the system at once; a small one's are kept, which is faster
+        options = self._free_memory if pixels > _LARGE_IMAGE_PIXELS else self._keep_memory
         results: list[FloatArray] = session.run(outputs, feeds, options)
         return results
 
@@ -161,7 +161,7 @@ def _open_session(
     options.intra_op_num_threads = threads
     options.inter_op_num_threads = 1
     options.log_severity_level = 3
-    options.enable_mem_pattern = False  # pictures come in every size
+    options.enable_mem_pattern = False  # images come in every size
     # Threads that spin for work after a run would take the cores from the next graph and from the encoder; and work is
     # dealt out in small blocks, so that nobody waits for a thread whose core is busy otherwise (docs/log.md).
     options.add_session_config_entry("session.force_spinning_stop", "1")

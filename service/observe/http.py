@@ -8,7 +8,7 @@ from prometheus_client import CollectorRegistry, Counter, Histogram
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from service.observe import identity, tracing
+from service.observe import correlation, tracing
 
 logger = logging.getLogger("service.access")
 
@@ -35,7 +35,7 @@ class HttpMetrics:
         )
 
 
-class Observed:
+class RequestTelemetryMiddleware:
     """The middleware, outside of all others."""
 
     def __init__(self, app: ASGIApp, metrics: HttpMetrics) -> None:
@@ -47,7 +47,7 @@ class Observed:
             await self._app(scope, receive, send)
             return
         headers = Headers(scope=scope)
-        request_id = identity.take_request_id(headers.get(identity.HEADER))
+        request_id = correlation.take_request_id(headers.get(correlation.HEADER))
         scope.setdefault("state", {})["request_id"] = request_id
         began, status = time.perf_counter(), _GONE
 
@@ -55,10 +55,10 @@ class Observed:
             nonlocal status
             if message["type"] == "http.response.start":
                 status = message["status"]
-                MutableHeaders(scope=message)[identity.HEADER] = request_id
+                MutableHeaders(scope=message)[correlation.HEADER] = request_id
             await send(message)
 
-        identity.request_id.set(request_id)  # not taken back: the server logs a fault after this, in the same task
+        correlation.request_id.set(request_id)  # not taken back: the server logs a fault after this, in the same task
         with tracing.span(scope["method"], parent=headers.get("traceparent"), kind="SERVER") as span:
             try:
                 await self._app(scope, receive, send_with_id)

@@ -7,7 +7,7 @@ from typing import Any, Final, Literal
 
 from pythonjsonlogger.json import JsonFormatter
 
-from service.observe import identity, tracing
+from service.observe import correlation, tracing
 
 LogFormat = Literal["text", "json"]
 
@@ -40,7 +40,7 @@ class _Text(logging.Formatter):
         super().__init__("%(asctime)s %(levelname)-7s %(name)s: %(message)s")
 
     def formatMessage(self, record: logging.LogRecord) -> str:
-        request = identity.request_id.get()
+        request = correlation.request_id.get()
         return super().formatMessage(record) + (f" [{request}]" if request else "")
 
 
@@ -61,8 +61,8 @@ class _Json(JsonFormatter):
         if log_data["exception"] is None:
             del log_data["exception"]
         about = {
-            "request_id": identity.request_id.get(),
-            "job_id": identity.job_id.get(),
+            "request_id": correlation.request_id.get(),
+            "job_id": correlation.job_id.get(),
             "trace_id": tracing.trace_id(),
         }
         log_data.update({name: value for name, value in about.items() if value is not None})

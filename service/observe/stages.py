@@ -1,7 +1,7 @@
 """Measure the stages of a job where they happen: `with stage("decode"):` on the way through the code.
 
 Outside a job it does nothing, so that the engine and the media code can be used alone. A stage's time is its own: what
-a stage inside it takes in the same thread is not counted twice, so that the stages of a picture add up to the whole.
+a stage inside it takes in the same thread is not counted twice, so that the stages of an image add up to the whole.
 """
 
 import threading

@@ -15,7 +15,7 @@ from service.settings import get_settings
 def beats(client: Client, host: str) -> bool:
     """Whether a worker of that host was heard of lately."""
     return any(
-        client.exists(f"adis:pulse:{worker}") and client.hget(f"adis:worker:{worker}", "host") == host
+        client.exists(f"adis:heartbeat:{worker}") and client.hget(f"adis:worker:{worker}", "host") == host
         for worker in client.smembers("adis:workers")
     )
 

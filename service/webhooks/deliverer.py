@@ -12,8 +12,8 @@ from redis.exceptions import RedisError
 from service.api.schemas import job_document
 from service.errors import JobNotFound
 from service.jobs.connection import AsyncClient
-from service.jobs.intake import Intake
 from service.jobs.record import JobRecord
+from service.jobs.submission_repository import SubmissionRepository
 from service.settings import Settings
 from service.webhooks.request import address_rules
 from service.webhooks.schedule import Delivery, DeliveryState, Schedule
@@ -49,10 +49,15 @@ class Deliverer:
     """Use `run` as a task, in as many processes as there are."""
 
     def __init__(
-        self, schedule: Schedule, intake: Intake, sender: Sender, rng: random.Random, backoff: Backoff | None = None
+        self,
+        schedule: Schedule,
+        submissions: SubmissionRepository,
+        sender: Sender,
+        rng: random.Random,
+        backoff: Backoff | None = None,
     ) -> None:
         self._schedule = schedule
-        self._intake = intake
+        self._submissions = submissions
         self._sender = sender
         self._rng = rng
         self._backoff = backoff or Backoff()
@@ -101,7 +106,7 @@ class Deliverer:
             logger.exception("the webhook of job %s is tried again later", delivery.job_id)
 
     async def _attempt(self, delivery: Delivery) -> None:
-        record = await self._intake.read(delivery.job_id)
+        record = await self._submissions.read(delivery.job_id)
         status: int | None = None
         try:
             status = await self._sender.post(record.webhook_url or "", f"msg_{record.id}", message(record))
@@ -122,13 +127,13 @@ class Deliverer:
         return DeliveryState.PENDING, self._backoff.seconds(attempt, self._rng)
 
 
-def make_deliverer(client: AsyncClient, intake: Intake, settings: Settings) -> Deliverer | None:
+def make_deliverer(client: AsyncClient, submissions: SubmissionRepository, settings: Settings) -> Deliverer | None:
     """The deliverer of one API process; None where nothing can be signed."""
     if settings.webhook_secret is None:
         return None
     schedule = Schedule(client, LEASE_SECONDS, MAX_ATTEMPTS)
     sender = Sender(settings.webhook_secret.get_secret_value(), address_rules(settings))
-    return Deliverer(schedule, intake, sender, random.Random())
+    return Deliverer(schedule, submissions, sender, random.Random())
 
 
 def message(record: JobRecord) -> str:

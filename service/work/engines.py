@@ -5,7 +5,7 @@ from collections import OrderedDict
 from service.model.bundle import find_bundle
 from service.model.engine import Engine
 from service.settings import Settings
-from service.work.picture import warm_up
+from service.work.image_stylization import warm_up
 
 
 class Engines:

@@ -13,21 +13,21 @@ from PIL import Image, ImageDraw, ImageFont
 from service.errors import InvalidValue
 from service.jobs.lease import Lease
 from service.jobs.record import StoredResult
+from service.media.decoder_pool import DecoderPool
 from service.media.image import MEDIA_TYPES
 from service.media.image_writer import encode_image
-from service.media.sandbox import Sandbox
 from service.media.soundtrack import GainCurve
 from service.media.video_file import Timeline
+from service.model.audio import Waveform, Window, apply_gain_db, heard
 from service.model.engine import Engine
-from service.model.sound import Waveform, Window, apply_gain_db, heard
 from service.model.speech import speech_share
 from service.observe.stages import stage
-from service.work.desk import Desk, Made, Stopwatch
-from service.work.detail import transfer_detail
-from service.work.picture import padded_for
+from service.work.detail_transfer import transfer_detail
+from service.work.image_stylization import padded_for
 from service.work.receipt import video_receipt
 from service.work.requests import PREVIEW_STEPS_DB, PreviewRequest
 from service.work.video import result_size
+from service.work.worker_context import JobOutput, Stopwatch, WorkerContext
 
 Pixels = NDArray[np.uint8]
 
@@ -37,29 +37,32 @@ _CAPTION_ROWS: Final = 26
 _COLUMNS: Final = 3
 
 
-def make_preview(desk: Desk, lease: Lease) -> Made:
-    """The contact sheet and the frames on it, in the order of their gains. Raises as `make_video` does."""
-    record, watch, settings = lease.record, Stopwatch(), desk.settings
-    request, sandbox = PreviewRequest.model_validate(record.parameters), desk.sandbox
-    source, second = desk.inputs(record, "video")[0], next(iter(desk.inputs(record, "audio")), None)
+def run_preview_job(context: WorkerContext, lease: Lease) -> JobOutput:
+    """The contact sheet and the frames on it, in the order of their gains. Raises as `run_video_job` does."""
+    record, watch, settings = lease.record, Stopwatch(), context.settings
+    request, decoder_pool = PreviewRequest.model_validate(record.parameters), context.decoder_pool
+    source, second = context.inputs(record, "video")[0], next(iter(context.inputs(record, "audio")), None)
     with watch.measure("model"):
-        engine = desk.engines.get(request.model)
+        engine = context.engines.get(request.model)
     with watch.measure("look"):
-        has_sound = sandbox.probe_video(source).has_sound
-        timeline, look = sandbox.read_timeline(source, request.allow_partial), sandbox.read_look(source)
+        has_sound = decoder_pool.probe_video(source).has_sound
+        timeline, look = (
+            decoder_pool.read_timeline(source, request.allow_partial),
+            decoder_pool.read_video_format(source),
+        )
         index = _frame_at(timeline, request.at_seconds)
         size = result_size(look, request.max_side)
-        ((_, frame),) = sandbox.read_frames(source, timeline, look, index, index + 1, size)
+        ((_, frame),) = decoder_pool.read_frames(source, timeline, look, index, index + 1, size)
     upright = np.ascontiguousarray(np.rot90(frame, look.quarter_turns))
     at = timeline.seconds(index)
     with watch.measure("sound"):
         rate, clip = engine.manifest.sample_rate_hz, engine.manifest.clip_samples
         window = np.zeros(clip, np.float32)
         if has_sound:
-            window = _window_around(sandbox, source, at, rate, clip)
+            window = _window_around(decoder_pool, source, at, rate, clip)
         extra = np.zeros(clip, np.float32)
         if second is not None:
-            sound = apply_gain_db(sandbox.decode_audio(second, rate), request.audio_gain_db)
+            sound = apply_gain_db(decoder_pool.decode_audio(second, rate), request.audio_gain_db)
             extra = np.take(sound, np.arange(clip) + max(0, round(at * rate) - clip // 2), mode="wrap")
         wanted = float(GainCurve(request.gain_points).gain_db(np.array([at]))[0])
         gains = preview_gains(wanted)
@@ -78,14 +81,14 @@ def make_preview(desk: Desk, lease: Lease) -> Made:
             "seconds_on_one_worker": round(per_frame * len(timeline.pts), 1),
         },
     }
-    pictures = [(_contact_sheet(upright, shown, gains, wanted), wanted, len(gains) // 2)]
-    pictures += [(picture, gain, number) for number, (picture, gain) in enumerate(zip(shown, gains, strict=True))]
+    images = [(_contact_sheet(upright, shown, gains, wanted), wanted, len(gains) // 2)]
+    images += [(image, gain, number) for number, (image, gain) in enumerate(zip(shown, gains, strict=True))]
     results: list[StoredResult] = []
-    for picture, gain, number in pictures:
+    for image, gain, number in images:
         with watch.measure("encode"):
-            content = encode_image(picture, "jpeg")
+            content = encode_image(image, "jpeg")
             with stage("store"):
-                sha256 = desk.storage.write_result(record.id, content)
+                sha256 = context.storage.write_result(record.id, content)
         said = heard(
             [Window(window, start, clip / rate)], waveforms[number], embeddings[number], engine.manifest.sounds, speech
         )
@@ -94,15 +97,15 @@ def make_preview(desk: Desk, lease: Lease) -> Made:
                 sha256=sha256,
                 bytes=len(content),
                 media_type=MEDIA_TYPES["jpeg"],
-                width=picture.shape[1],
-                height=picture.shape[0],
+                width=image.shape[1],
+                height=image.shape[0],
                 gain_db=gain,
                 heard=said.model_dump(mode="json"),
                 receipt=video_receipt(engine, said, request, record.inputs, sha256, report),
             )
         )
         lease.progress(len(results))
-    return Made(results, watch.seconds, done=len(results))
+    return JobOutput(results, watch.seconds, done=len(results))
 
 
 def preview_gains(wanted_db: float) -> list[float]:
@@ -122,10 +125,10 @@ def _frame_at(timeline: Timeline, seconds: float | None) -> int:
     return max(0, int(np.searchsorted(timeline.pts, seconds / float(timeline.time_base), side="right")) - 1)
 
 
-def _window_around(sandbox: Sandbox, source: Path, at: float, rate: int, clip: int) -> Waveform:
+def _window_around(decoder_pool: DecoderPool, source: Path, at: float, rate: int, clip: int) -> Waveform:
     """[clip] of the soundtrack, mono at `rate`, centred on `at`; mirrored where it does not reach."""
     half = clip / 2 / rate
-    with sandbox.read_soundtrack(source) as (form, blocks):
+    with decoder_pool.read_soundtrack(source) as (form, blocks):
         resampler = av.AudioResampler("flt", "mono", rate)
         first, stop = (round((at + side * half - form.start_seconds) * form.sample_rate_hz) for side in (-1, 1))
         kept, position = [], 0
@@ -165,7 +168,7 @@ def _stylize(
 def _contact_sheet(frame: Pixels, shown: list[Pixels], gains: list[float], wanted_db: float) -> Pixels:
     """The frame as given and at every gain, each with its caption, in rows of three."""
     captions = ["as given", *(f"{gain:+g} dB{' (asked for)' if gain == wanted_db else ''}" for gain in gains)]
-    tiles = [Image.fromarray(picture) for picture in (frame, *shown)]
+    tiles = [Image.fromarray(image) for image in (frame, *shown)]
     for tile in tiles:
         tile.thumbnail((_TILE_SIDE, _TILE_SIDE), Image.Resampling.LANCZOS)
     width, height = tiles[0].width + _MARGIN, tiles[0].height + _MARGIN + _CAPTION_ROWS

@@ -8,16 +8,16 @@ from typing import Any, Final
 
 from service.build import build_version
 from service.jobs.record import StoredInput
+from service.model.audio import Heard
 from service.model.engine import Engine
-from service.model.sound import Heard
-from service.work.picture import Stylization
-from service.work.requests import PictureRequest, VideoRequest
+from service.work.image_stylization import Stylization
+from service.work.requests import ImageRequest, VideoRequest
 
 _PACKAGES: Final = ("numpy", "pillow", "av", "opencv-python-headless")
 
 
-def picture_receipt(
-    stylization: Stylization, heard: Heard, request: PictureRequest, inputs: tuple[StoredInput, ...], sha256: str
+def image_receipt(
+    stylization: Stylization, heard: Heard, request: ImageRequest, inputs: tuple[StoredInput, ...], sha256: str
 ) -> dict[str, Any]:
     """The receipt as JSON values. sha256: of the result's bytes, which a repetition on the same runtime gives again."""
     made = stylization.receipt.model_dump(mode="json")
@@ -45,7 +45,7 @@ def video_receipt(
 
 
 def _common(
-    heard: Heard, request: PictureRequest | VideoRequest, inputs: tuple[StoredInput, ...], sha256: str
+    heard: Heard, request: ImageRequest | VideoRequest, inputs: tuple[StoredInput, ...], sha256: str
 ) -> dict[str, Any]:
     return {
         "windows": [window.model_dump(mode="json") for window in heard.windows],

@@ -15,14 +15,14 @@ PREVIEW_STEPS_DB: Final = (-12.0, -6.0, 0.0, 6.0, 12.0)  # around the gain that 
 Seconds = Annotated[float, Field(ge=0.0, allow_inf_nan=False)]
 
 
-class PictureRequest(BaseModel):
+class ImageRequest(BaseModel):
     """The parameters of `POST /stylize` beside its files.
 
     gain_db: dB relative to the sound as given. gains_db: one result for each, instead of gain_db.
-    strength: 0 returns the picture unchanged, 1 is the whole effect.
+    strength: 0 returns the image unchanged, 1 is the whole effect.
     start_seconds: where the window of the sound starts; None takes the loudest.
     weights: one for each sound, not negative, not all zero; None weighs them equally.
-    max_side: pixels of the longest side of the result; None keeps the picture's (up to the service's own limit).
+    max_side: pixels of the longest side of the result; None keeps the image's (up to the service's own limit).
     format: file format of the results. model: name of a bundle; None takes the service's default.
     """
 
@@ -45,7 +45,7 @@ class PictureRequest(BaseModel):
         return weights
 
     @model_validator(mode="after")
-    def _one_way_of_gain(self) -> "PictureRequest":
+    def _one_way_of_gain(self) -> "ImageRequest":
         if self.gains_db is not None and "gain_db" in self.model_fields_set and self.gain_db != 0.0:
             raise ValueError("send gain_db or gains_db, not both")
         return self
@@ -61,7 +61,7 @@ class VideoRequest(BaseModel):
 
     gain_db: dB relative to the soundtrack as given. automation: [[seconds, dB], ...] instead, linear between the
     points, held before the first and after the last. audio_gain_db: of the second sound, if one is mixed in.
-    strength: 0 leaves the pictures unchanged, 1 is the whole effect. smoothing_seconds: over how long the sound's
+    strength: 0 leaves the images unchanged, 1 is the whole effect. smoothing_seconds: over how long the sound's
     effect is averaged around each moment. max_side: pixels of the longest side of the result; None keeps the video's.
     allow_partial: take a file that breaks off, up to where it does. model: name of a bundle; None takes the default.
     falling: ignored; accepted for one version, with a warning in the job.

@@ -9,9 +9,9 @@ from typing import Any
 import numpy as np
 
 from service.errors import MediaError
-from service.media.join import can_copy
-from service.media.sandbox import Sandbox
-from service.media.sound_writer import SoundWriter
+from service.media.audio_writer import AudioWriter
+from service.media.decoder_pool import DecoderPool
+from service.media.mux import can_copy
 from service.media.soundtrack import (
     Block,
     GainCurve,
@@ -23,27 +23,27 @@ from service.media.soundtrack import (
 )
 from service.media.video_file import Container
 from service.model.engine import Engine
-from service.work.driving import DrivingTrack, Listener
+from service.work.audio_track import AudioTrack, AudioTrackEncoder
 
 _NEW_TRACK_RATE_HZ = 48_000  # of a video that had none
 
 
 @dataclass(frozen=True)
-class EditedSound:
-    """track: what drives the pictures. path: the file whose sound track goes into the result. report: for the receipt.
+class EditedSoundtrack:
+    """track: what drives the images. path: the file whose sound track goes into the result. report: for the receipt.
 
     report: `copied` (the packets are the original's), `gain_applied_db` (of the energy in all; None in silence),
     `limited_db` (what the limiter took of it), `true_peak_dbtp`, rate and channels.
     """
 
-    track: DrivingTrack
+    track: AudioTrack
     path: Path
     report: dict[str, Any]
 
 
 def edit_soundtrack(
     engine: Engine,
-    sandbox: Sandbox,
+    decoder_pool: DecoderPool,
     source: Path,
     second: Path | None,
     curve: GainCurve,
@@ -52,10 +52,10 @@ def edit_soundtrack(
     container: Container,
     has_sound: bool,
     seconds: float,
-) -> EditedSound:
+) -> EditedSoundtrack:
     """Write the edited soundtrack of `source` to `target`, unless the original's packets can stay as they are.
 
-    second: a sound to be mixed in, repeated as often as needed. seconds: when the pictures end.
+    second: a sound to be mixed in, repeated as often as needed. seconds: when the images end.
     Raises MediaError if there is neither a soundtrack nor a second sound.
     """
     if not has_sound and second is None:
@@ -64,27 +64,27 @@ def edit_soundtrack(
         )
     with ExitStack() as stack:
         if has_sound:
-            form, blocks = stack.enter_context(sandbox.read_soundtrack(source))
+            form, blocks = stack.enter_context(decoder_pool.read_soundtrack(source))
         else:
             form = TrackForm(_NEW_TRACK_RATE_HZ, 1, 0.0, "", 0)
             blocks = silent_blocks(form, seconds)
         edit = _Edit(engine, form, curve)
         if has_sound and second is None and curve.is_neutral and can_copy(form.codec, container):
-            return EditedSound(edit.hear(blocks), source, edit.report(copied=True))
+            return EditedSoundtrack(edit.hear(blocks), source, edit.report(copied=True))
         edited = edit.gained(blocks)
         if second is not None:
-            edited = mixed_in(edited, sandbox.decode_audio(second, form.sample_rate_hz), second_gain_db)
+            edited = mixed_in(edited, decoder_pool.decode_audio(second, form.sample_rate_hz), second_gain_db)
         edited = edit.measured(edited)
         if second is not None or curve.boosts:
             edited = Limiter(form).blocks(edited)
-        writer = SoundWriter(target, container, form)
+        writer = AudioWriter(target, container, form)
         try:
             track = edit.hear(_written(edited, writer))
             writer.close()
         except BaseException:
             writer.abandon()
             raise
-        return EditedSound(track, target, edit.report(copied=False) | {"sample_rate_hz": writer.sample_rate_hz})
+        return EditedSoundtrack(track, target, edit.report(copied=False) | {"sample_rate_hz": writer.sample_rate_hz})
 
 
 class _Edit:
@@ -92,7 +92,7 @@ class _Edit:
 
     def __init__(self, engine: Engine, form: TrackForm, curve: GainCurve) -> None:
         self._form, self._curve = form, curve
-        self._listener = Listener(engine, form)
+        self._listener = AudioTrackEncoder(engine, form)
         self._meter = PeakMeter(form)
         self._given = self._wanted = self._kept = 0.0
 
@@ -110,7 +110,7 @@ class _Edit:
             self._wanted += _energy(block)
             yield block
 
-    def hear(self, blocks: Iterator[Block]) -> DrivingTrack:
+    def hear(self, blocks: Iterator[Block]) -> AudioTrack:
         """What a listener gets."""
         for block in blocks:
             self._kept += _energy(block)
@@ -129,7 +129,7 @@ class _Edit:
         }
 
 
-def _written(blocks: Iterator[Block], writer: SoundWriter) -> Iterator[Block]:
+def _written(blocks: Iterator[Block], writer: AudioWriter) -> Iterator[Block]:
     for block in blocks:
         writer.write(block)
         yield block

@@ -17,15 +17,15 @@ from service import __version__
 from service.errors import StylizationError
 from service.jobs.connection import connect
 from service.jobs.open_storage import open_storage
-from service.jobs.presence import Presence, Runtime
 from service.jobs.queue import HELP_WITH_VIDEO, TASKS, hard_limit, send_help
+from service.jobs.worker_registry import Runtime, WorkerRegistration
 from service.observe.tracing import start_tracing, stop_tracing
 from service.settings import Settings
 
 if TYPE_CHECKING:
     from service.jobs.storage import Storage
-    from service.media.sandbox import Sandbox
-    from service.work.workshop import Workshop
+    from service.media.decoder_pool import DecoderPool
+    from service.work.job_runner import JobRunner
 
 logger = logging.getLogger(__name__)
 
@@ -42,40 +42,42 @@ class PoolProcess:
         self._settings = settings
         self._redis_url = redis_url
         self._worker = worker
-        self._workshop: Workshop | None = None
-        self._sandbox: Sandbox | None = None
+        self._workshop: JobRunner | None = None
+        self._decoder_pool: DecoderPool | None = None
         self._storage: Storage | None = None
 
     def open(self, **_: object) -> None:
         """Load the default model and tell the API what it runs on. Stops the whole worker if that is not possible."""
-        from service.media.sandbox import Sandbox
+        from service.media.decoder_pool import DecoderPool
         from service.work.engines import Engines
-        from service.work.workshop import Workshop
+        from service.work.job_runner import JobRunner
 
         start_tracing(self._settings.otlp_endpoint, "worker", __version__)
         client, engines = connect(self._redis_url), Engines(self._settings)
-        sandbox = Sandbox(self._settings.media_limits, cpu_seconds=_CPU_SECONDS, wall_seconds=_WALL_SECONDS)
-        sandbox.warm_up()
+        decoder_pool = DecoderPool(self._settings.media_limits, cpu_seconds=_CPU_SECONDS, wall_seconds=_WALL_SECONDS)
+        decoder_pool.warm_up()
         try:
             engine = engines.get()
         except StylizationError as problem:
             logger.critical("%s: %s", problem.title, problem.detail)
-            sandbox.close()
+            decoder_pool.close()
             os.kill(os.getppid(), signal.SIGTERM)
             return
-        Presence(client, self._worker).announce_runtime(Runtime(provider=engine.provider, runtime=engine.runtime))
+        WorkerRegistration(client, self._worker).announce_runtime(
+            Runtime(provider=engine.provider, runtime=engine.runtime)
+        )
         self._storage = open_storage(self._settings)
         self._storage.prepare()
-        self._workshop = Workshop(
-            client, self._storage, engines, sandbox, self._settings, self._worker, self._call_for_help
+        self._workshop = JobRunner(
+            client, self._storage, engines, decoder_pool, self._settings, self._worker, self._request_helpers
         )
-        self._sandbox = sandbox
+        self._decoder_pool = decoder_pool
 
     def close(self, **_: object) -> None:
         """The process ends."""
         stop_tracing()
-        if self._sandbox is not None:
-            self._sandbox.close()
+        if self._decoder_pool is not None:
+            self._decoder_pool.close()
         if self._storage is not None:
             self._storage.close()
 
@@ -87,12 +89,12 @@ class PoolProcess:
         """Work on the parts of a video that another worker holds."""
         self._opened().help(job_id)
 
-    def _opened(self) -> "Workshop":
+    def _opened(self) -> "JobRunner":
         if self._workshop is None:
             raise RuntimeError("this process has no model; its worker is stopping")
         return self._workshop
 
-    def _call_for_help(self, job_id: str, count: int) -> None:
+    def _request_helpers(self, job_id: str, count: int) -> None:
         """A broker that is away costs the help, and not the job."""
         try:
             for _ in range(min(count, _MOST_HELPERS)):

@@ -1,8 +1,8 @@
 """Restyle the frames of a video by its edited soundtrack: decoding, the graphs and encoding run beside each other.
 
-The model sees every frame reduced to `comfortable_side`; what it changes is steadied over time and carried over to the
-full frame (`service.work.detail`). A part of the video begins a few frames early, so that its first frame shown is as
-steady as the others: parts can be made by different workers, and no seam is seen.
+The model sees every frame reduced to `max_inference_side`; what it changes is smoothed over time and carried over to
+the full frame (`service.work.detail_transfer`). A segment of the video begins a few frames early, so that its first
+frame shown is as steady as the others: segments can be made by different workers, and no seam is seen.
 """
 
 import os
@@ -17,18 +17,18 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from service.media.frames import Look, PartWriter
-from service.media.join import Part
-from service.media.sandbox import Sandbox
+from service.media.decoder_pool import DecoderPool
+from service.media.frames import SegmentWriter, VideoFormat
+from service.media.mux import Segment
 from service.media.video_file import Container, Timeline
 from service.model.engine import Engine
 from service.observe.stages import each, stage
-from service.work.ahead import ahead, in_lanes
-from service.work.detail import transfer_detail
-from service.work.driving import DrivingTrack
-from service.work.part_report import PartReport
-from service.work.picture import padded_for
-from service.work.steadiness import FlickerMeter, Steadier
+from service.work.audio_track import AudioTrack
+from service.work.detail_transfer import transfer_detail
+from service.work.image_stylization import padded_for
+from service.work.prefetch import ahead, in_lanes
+from service.work.segment_report import SegmentReport
+from service.work.temporal_smoothing import FlickerMeter, TemporalSmoother
 
 FloatArray = NDArray[np.float32]
 Pixels = NDArray[np.uint8]
@@ -43,19 +43,19 @@ _PART_SECONDS: Final = 8.0
 
 @dataclass(frozen=True)
 class VideoPlan:
-    """All that a part needs. size: (width, height) of the result's stored frames."""
+    """All that a segment needs. size: (width, height) of the result's stored frames."""
 
-    sandbox: Sandbox
+    decoder_pool: DecoderPool
     source: Path
     container: Container
     timeline: Timeline
-    look: Look
+    video_format: VideoFormat
     size: tuple[int, int]
-    track: DrivingTrack
+    track: AudioTrack
     model: str | None
     strength: float
     smoothing_seconds: float
-    comfortable_side: int
+    max_inference_side: int
     steady: bool = True
 
 
@@ -69,31 +69,31 @@ class _Batch:
     change: list[FloatArray]
 
 
-def cut(timeline: Timeline, directory: Path, suffix: str) -> list[Part]:
-    """The video in equal parts of about _PART_SECONDS each.
+def plan_segments(timeline: Timeline, directory: Path, suffix: str) -> list[Segment]:
+    """The video in equal segments of about _PART_SECONDS each.
 
     Of more than one there is an even number, so that two workers end together. They need not begin at key frames: a
-    part is decoded from before its first frame anyway.
+    segment is decoded from before its first frame anyway.
     """
     last = len(timeline.pts)
     count = max(1, round((timeline.pts[-1] - timeline.pts[0]) * timeline.time_base / _PART_SECONDS))
     count = min(count + count % 2 if count > 1 else 1, last)
-    cuts = [last * part // count for part in range(count + 1)]
-    return [Part(directory / f"{first}.{suffix}", first, stop) for first, stop in pairwise(cuts)]
+    cuts = [last * segment // count for segment in range(count + 1)]
+    return [Segment(directory / f"{first}.{suffix}", first, stop) for first, stop in pairwise(cuts)]
 
 
-def render(engine: Engine, plan: VideoPlan, part: Part, progress: Callable[[int], None]) -> PartReport:
-    """Make the part's file. progress: called with the number of frames that were added; what it raises stops the work.
+def render(engine: Engine, plan: VideoPlan, segment: Segment, progress: Callable[[int], None]) -> SegmentReport:
+    """Make the segment's file. progress: called with the number of frames added; what it raises stops the work.
 
     Raises MediaError where the video is damaged.
     """
-    first = part.first
-    while first > 0 and plan.timeline.seconds(part.first) - plan.timeline.seconds(first) < _LEAD_SECONDS:
+    first = segment.first
+    while first > 0 and plan.timeline.seconds(segment.first) - plan.timeline.seconds(first) < _LEAD_SECONDS:
         first -= 1
-    steadier, meter, report = Steadier(), FlickerMeter(), PartReport()
-    batches = _read(plan, first, part.stop)
-    partial = part.path.with_name(f".{os.getpid()}.{part.path.name}")
-    writer = PartWriter(partial, plan.container, plan.look, plan.timeline, part.first, plan.size)
+    steadier, meter, report = TemporalSmoother(), FlickerMeter(), SegmentReport()
+    batches = _read(plan, first, segment.stop)
+    partial = segment.path.with_name(f".{os.getpid()}.{segment.path.name}")
+    writer = SegmentWriter(partial, plan.container, plan.video_format, plan.timeline, segment.first, plan.size)
     try:
         with ahead(batches, _BATCHES_AHEAD) as read, closing(_restyle(engine, plan, read)) as restyled:
             for batch in restyled:
@@ -101,7 +101,7 @@ def render(engine: Engine, plan: VideoPlan, part: Part, progress: Callable[[int]
                     batch.numbers, batch.frames, batch.small, batch.change, strict=True
                 ):
                     change = steadier.steady(plan.timeline.seconds(number), small, raw) if plan.steady else raw
-                    if number < part.first:
+                    if number < segment.first:
                         continue
                     shown = np.clip(small + np.float32(plan.strength) * change, 0, 1)
                     report.effect.append(float(np.abs(shown - small).mean() * 255))
@@ -109,9 +109,9 @@ def render(engine: Engine, plan: VideoPlan, part: Part, progress: Callable[[int]
                     shown_frame = _apply(plan, frame, small, change)
                     with stage("encode"):
                         writer.write(number, shown_frame)
-                progress(sum(number >= part.first for number in batch.numbers))
+                progress(sum(number >= segment.first for number in batch.numbers))
         writer.close()
-        partial.replace(part.path)
+        partial.replace(segment.path)
     except BaseException:
         writer.abandon()
         partial.unlink(missing_ok=True)
@@ -120,25 +120,27 @@ def render(engine: Engine, plan: VideoPlan, part: Part, progress: Callable[[int]
     return report
 
 
-def result_size(look: Look, max_side: int | None) -> tuple[int, int]:
+def result_size(video_format: VideoFormat, max_side: int | None) -> tuple[int, int]:
     """(width, height) of the result: the video's own, or reduced to `max_side`, both then even."""
-    longest = max(look.width, look.height)
+    longest = max(video_format.width, video_format.height)
     if max_side is None or longest <= max_side:
-        return look.width, look.height
-    width, height = (max(_LEAST_SIDE, round(side * max_side / longest / 2) * 2) for side in (look.width, look.height))
+        return video_format.width, video_format.height
+    width, height = (
+        max(_LEAST_SIDE, round(side * max_side / longest / 2) * 2) for side in (video_format.width, video_format.height)
+    )
     return width, height
 
 
 def _read(plan: VideoPlan, first: int, stop: int) -> Iterator[_Batch]:
     """Frames in batches, with what the model is to see of them."""
-    scale = min(1.0, plan.comfortable_side / max(plan.size))
+    scale = min(1.0, plan.max_inference_side / max(plan.size))
     small_size = (max(_LEAST_SIDE, round(plan.size[0] * scale)), max(_LEAST_SIDE, round(plan.size[1] * scale)))
     most = max(1, min(_MOST_FRAMES, _BATCH_PIXELS // (small_size[0] * small_size[1])))
     batch = _Batch([], [], [], [])
-    frames = plan.sandbox.read_frames(plan.source, plan.timeline, plan.look, first, stop, plan.size)
+    frames = plan.decoder_pool.read_frames(plan.source, plan.timeline, plan.video_format, first, stop, plan.size)
     for number, frame in each(frames, "decode"):
         reduced = frame if scale == 1 else cv2.resize(frame, small_size, interpolation=cv2.INTER_AREA)
-        upright = np.rot90(reduced, plan.look.quarter_turns)
+        upright = np.rot90(reduced, plan.video_format.quarter_turns)
         batch.numbers.append(number)
         batch.frames.append(frame)
         batch.small.append(np.ascontiguousarray(upright, np.float32) / np.float32(255))
@@ -174,8 +176,8 @@ def _upright(planes: FloatArray, height: int, width: int) -> FloatArray:
 
 def _apply(plan: VideoPlan, frame: Pixels, small: FloatArray, change: FloatArray) -> Pixels:
     """The frame as stored, [H, W, 3], with the change [h, w, 3] that the upright small frame had."""
-    turned = np.ascontiguousarray(np.rot90(small, -plan.look.quarter_turns))
-    change = np.ascontiguousarray(np.rot90(change, -plan.look.quarter_turns))
+    turned = np.ascontiguousarray(np.rot90(small, -plan.video_format.quarter_turns))
+    change = np.ascontiguousarray(np.rot90(change, -plan.video_format.quarter_turns))
     if turned.shape == frame.shape:
         shown = np.clip(turned + np.float32(plan.strength) * change, 0, 1)
         return np.asarray(np.rint(shown * 255), np.uint8)

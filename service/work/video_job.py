@@ -1,8 +1,8 @@
-"""Make the result of a video job: the edited soundtrack, the parts of the pictures, and both joined.
+"""Make the result of a video job: the edited soundtrack, the segments of the images, and both joined.
 
-The worker that holds the job prepares it, calls others for help, makes parts like them, and joins what all have made.
-Finished parts stay in the job's folder, and are shared where workers have no disk in common, so that no part is made
-twice, whoever was stopped on the way.
+The worker that holds the job prepares it, calls others for help, makes segments like them, and joins what all have
+made. Finished segments stay in the job's folder, and are shared where workers have no disk in common, so that no
+segment is made twice, whoever was stopped on the way.
 """
 
 import logging
@@ -14,20 +14,20 @@ import numpy as np
 
 from service.jobs.lease import Lease
 from service.jobs.record import JobRecord, StoredResult
-from service.jobs.shares import Shares
-from service.media.join import MEDIA_TYPES, Part
+from service.jobs.segment_leases import SegmentLeases
+from service.media.mux import MEDIA_TYPES, Segment
 from service.media.soundtrack import GainCurve
 from service.media.times import drift_seconds
 from service.model.engine import Engine
 from service.observe import tracing
 from service.observe.stages import count_frames
-from service.work.desk import Desk, Made, Stopwatch
-from service.work.driving import DrivingTrack, read_track, write_track
-from service.work.part_report import PartReport, read_report, write_report
+from service.work.audio_track import AudioTrack, read_track, write_track
 from service.work.receipt import video_receipt
 from service.work.requests import VideoRequest
+from service.work.segment_report import SegmentReport, read_report, write_report
 from service.work.soundtrack import edit_soundtrack
-from service.work.video import VideoPlan, correlation, cut, render, result_size
+from service.work.video import VideoPlan, correlation, plan_segments, render, result_size
+from service.work.worker_context import JobOutput, Stopwatch, WorkerContext
 
 logger = logging.getLogger(__name__)
 
@@ -36,23 +36,23 @@ _TRACK: Final = "track.npz"
 _REPORTS: Final = "*.json"
 
 
-def make_video(desk: Desk, lease: Lease) -> Made:
+def run_video_job(context: WorkerContext, lease: Lease) -> JobOutput:
     """Edit, stylize, join and store. Raises what a bad file or request can raise, and LeaseLost."""
     record, watch = lease.record, Stopwatch()
     request = VideoRequest.model_validate(record.parameters)
-    sandbox = desk.sandbox
-    source, second = desk.inputs(record, "video")[0], next(iter(desk.inputs(record, "audio")), None)
-    work = desk.storage.work_dir(record.id)
+    decoder_pool = context.decoder_pool
+    source, second = context.inputs(record, "video")[0], next(iter(context.inputs(record, "audio")), None)
+    work = context.storage.work_dir(record.id)
     with watch.measure("model"):
-        engine = desk.engines.get(request.model)
+        engine = context.engines.get(request.model)
     with watch.measure("look"):
-        info = sandbox.probe_video(source)
-        timeline = sandbox.read_timeline(source, request.allow_partial)
+        info = decoder_pool.probe_video(source)
+        timeline = decoder_pool.read_timeline(source, request.allow_partial)
     lease.progress(0, total=len(timeline.pts))
     with watch.measure("sound"):
         sound = edit_soundtrack(
             engine,
-            sandbox,
+            decoder_pool,
             source,
             second,
             GainCurve(request.gain_points),
@@ -63,25 +63,25 @@ def make_video(desk: Desk, lease: Lease) -> Made:
             timeline.end_seconds,
         )
         write_track(work / _TRACK, sound.track)
-        desk.storage.share(record.id, work / _TRACK)
-    plan, parts = _plan(desk, record, sound.track)
+        context.storage.share(record.id, work / _TRACK)
+    plan, segments = _plan(context, record, sound.track)
     with watch.measure("stylize"):
-        shares = desk.shares(record.id)
-        desk.storage.fetch_shared(record.id, _REPORTS)
-        for part in parts:  # before others look: what is noted is wanted
-            shares.note(part.first, part.stop - part.first if read_report(part.path) else 0)
-        desk.call_for_help(record.id, len(parts) - 1)
-        _make_all(desk, engine, plan, parts, shares, lease)
-        report = _joined_reports(parts)
-        shares.forget()
+        leases = context.leases(record.id)
+        context.storage.fetch_shared(record.id, _REPORTS)
+        for segment in segments:  # before others look: what is noted is wanted
+            leases.note(segment.first, segment.stop - segment.first if read_report(segment.path) else 0)
+        context.request_helpers(record.id, len(segments) - 1)
+        _make_all(context, engine, plan, segments, leases, lease)
+        report = _merge_reports(segments)
+        leases.forget()
     with watch.measure("join"):
-        desk.storage.fetch_shared(record.id, f"*.{info.container}")
+        context.storage.fetch_shared(record.id, f"*.{info.container}")
         target = work / f"whole.{info.container}"
-        sandbox.join(target, info.container, parts, timeline, plan.look, sound.path)
-        drift = drift_seconds(sandbox.read_times(source), sandbox.read_times(target))
+        decoder_pool.mux(target, info.container, segments, timeline, plan.video_format, sound.path)
+        drift = drift_seconds(decoder_pool.read_times(source), decoder_pool.read_times(target))
         size = target.stat().st_size
-        sha256 = desk.storage.adopt_result(record.id, target)
-    desk.storage.clear_work(record.id)
+        sha256 = context.storage.move_to_results(record.id, target)
+    context.storage.clear_work(record.id)
     reports = {
         "soundtrack": sound.report,
         "video": _video_report(plan, drift),
@@ -97,22 +97,22 @@ def make_video(desk: Desk, lease: Lease) -> Made:
         heard=sound.track.heard.model_dump(mode="json"),
         receipt=video_receipt(engine, sound.track.heard, request, record.inputs, sha256, reports),
     )
-    return Made([result], watch.seconds, done=len(timeline.pts))
+    return JobOutput([result], watch.seconds, done=len(timeline.pts))
 
 
-def help_with_video(desk: Desk, record: JobRecord) -> int:
-    """Make parts of a job that another worker holds, until none is left to be taken; returns how many."""
-    shares = desk.shares(record.id)
-    if not shares.is_wanted():
+def help_with_video(context: WorkerContext, record: JobRecord) -> int:
+    """Make segments of a job that another worker holds, until none is left to be taken; returns how many."""
+    leases = context.leases(record.id)
+    if not leases.is_wanted():
         return 0
-    track = desk.storage.work_dir(record.id) / _TRACK
-    desk.storage.fetch_shared(record.id, _TRACK)
+    track = context.storage.work_dir(record.id) / _TRACK
+    context.storage.fetch_shared(record.id, _TRACK)
     if not track.exists():
         return 0
-    plan, parts = _plan(desk, record, read_track(track))
-    engine, made = desk.engines.get(plan.model), 0
-    while (part := _take_one(desk, parts, shares)) is not None:
-        _make(desk, engine, plan, part, shares, lambda: _check_wanted(shares))
+    plan, segments = _plan(context, record, read_track(track))
+    engine, made = context.engines.get(plan.model), 0
+    while (segment := _take_one(context, segments, leases)) is not None:
+        _make(context, engine, plan, segment, leases, lambda: _check_wanted(leases))
         made += 1
     return made
 
@@ -121,84 +121,98 @@ class NotWanted(Exception):
     """The job has ended while a helper worked on it."""
 
 
-def _check_wanted(shares: Shares) -> None:
-    if not shares.is_wanted():
+def _check_wanted(leases: SegmentLeases) -> None:
+    if not leases.is_wanted():
         raise NotWanted
 
 
-def _plan(desk: Desk, record: JobRecord, track: DrivingTrack) -> tuple[VideoPlan, list[Part]]:
+def _plan(context: WorkerContext, record: JobRecord, track: AudioTrack) -> tuple[VideoPlan, list[Segment]]:
     """What every worker on the job comes to by itself, from the same files."""
-    request, sandbox = VideoRequest.model_validate(record.parameters), desk.sandbox
-    source = desk.inputs(record, "video")[0]
-    look = sandbox.read_look(source)
+    request, decoder_pool = VideoRequest.model_validate(record.parameters), context.decoder_pool
+    source = context.inputs(record, "video")[0]
+    video_format = decoder_pool.read_video_format(source)
     plan = VideoPlan(
-        sandbox=sandbox,
+        decoder_pool=decoder_pool,
         source=source,
-        container=sandbox.probe_video(source).container,
-        timeline=sandbox.read_timeline(source, request.allow_partial),
-        look=look,
-        size=result_size(look, request.max_side),
+        container=decoder_pool.probe_video(source).container,
+        timeline=decoder_pool.read_timeline(source, request.allow_partial),
+        video_format=video_format,
+        size=result_size(video_format, request.max_side),
         track=track,
         model=request.model,
         strength=request.strength,
         smoothing_seconds=request.smoothing_seconds,
-        comfortable_side=desk.settings.video_side,
+        max_inference_side=context.settings.video_side,
     )
-    return plan, cut(plan.timeline, desk.storage.work_dir(record.id), plan.container)
+    return plan, plan_segments(plan.timeline, context.storage.work_dir(record.id), plan.container)
 
 
-def _make_all(desk: Desk, engine: Engine, plan: VideoPlan, parts: list[Part], shares: Shares, lease: Lease) -> None:
-    """Make parts as long as there are any to be taken, then wait for those that others have."""
+def _make_all(
+    context: WorkerContext,
+    engine: Engine,
+    plan: VideoPlan,
+    segments: list[Segment],
+    leases: SegmentLeases,
+    lease: Lease,
+) -> None:
+    """Make segments as long as there are any to be taken, then wait for those that others have."""
 
     def tell() -> None:
-        lease.progress(min(shares.frames(), len(plan.timeline.pts)))
+        lease.progress(min(leases.frames(), len(plan.timeline.pts)))
 
-    while any(read_report(part.path) is None for part in parts):
-        taken = _take_one(desk, parts, shares)
+    while any(read_report(segment.path) is None for segment in segments):
+        taken = _take_one(context, segments, leases)
         if taken is not None:
-            _make(desk, engine, plan, taken, shares, tell)
+            _make(context, engine, plan, taken, leases, tell)
         else:
             tell()
-            time.sleep(desk.storage.look_again_seconds)
+            time.sleep(context.storage.look_again_seconds)
     tell()
 
 
-def _take_one(desk: Desk, parts: list[Part], shares: Shares) -> Part | None:
-    """The first part that is neither finished nor somebody else's."""
-    desk.storage.fetch_shared(shares.job_id, _REPORTS)
-    for part in parts:
-        if read_report(part.path) is None and shares.take(part.first):
-            return part
+def _take_one(context: WorkerContext, segments: list[Segment], leases: SegmentLeases) -> Segment | None:
+    """The first segment that is neither finished nor somebody else's."""
+    context.storage.fetch_shared(leases.job_id, _REPORTS)
+    for segment in segments:
+        if read_report(segment.path) is None and leases.take(segment.first):
+            return segment
     return None
 
 
-def _make(desk: Desk, engine: Engine, plan: VideoPlan, part: Part, shares: Shares, tell: Callable[[], None]) -> None:
+def _make(
+    context: WorkerContext,
+    engine: Engine,
+    plan: VideoPlan,
+    segment: Segment,
+    leases: SegmentLeases,
+    tell: Callable[[], None],
+) -> None:
     done = 0
 
     def progress(frames: int) -> None:
         nonlocal done
         done += frames
         count_frames(frames)
-        shares.note(part.first, done)
+        leases.note(segment.first, done)
         tell()
 
-    with shares.held(part.first):
-        desk.storage.fetch_shared(shares.job_id, _REPORTS)
-        if read_report(part.path) is not None:
+    with leases.held(segment.first):
+        context.storage.fetch_shared(leases.job_id, _REPORTS)
+        if read_report(segment.path) is not None:
             return  # its last holder has just finished it
         tell()
-        logger.info("part %s of job %s begins", part.path.stem, shares.job_id)
-        with tracing.span("part", {"adis.first_frame": part.first, "adis.frames": part.stop - part.first}):
-            report = render(engine, plan, part, progress)
-        desk.storage.share(shares.job_id, part.path)
-        desk.storage.share(shares.job_id, write_report(part.path, report))
+        logger.info("segment %s of job %s begins", segment.path.stem, leases.job_id)
+        with tracing.span("segment", {"adis.first_frame": segment.first, "adis.frames": segment.stop - segment.first}):
+            report = render(engine, plan, segment, progress)
+        context.storage.share(leases.job_id, segment.path)
+        context.storage.share(leases.job_id, write_report(segment.path, report))
 
 
-def _joined_reports(parts: list[Part]) -> PartReport:
-    whole = PartReport()
-    for part in parts:
-        report = read_report(part.path)
-        assert report is not None, "every part is finished"
+def _merge_reports(segments: list[Segment]) -> SegmentReport:
+    whole = SegmentReport()
+    for segment in segments:
+        report = read_report(segment.path)
+        assert report is not None, "every segment is finished"
         whole.effect += report.effect
         whole.warping_errors += report.warping_errors
     return whole
@@ -211,12 +225,12 @@ def _video_report(plan: VideoPlan, drift: float | None) -> dict[str, Any]:
         "seconds": round(timeline.end_seconds - timeline.start_seconds, 6),
         "broken_at_seconds": timeline.broken_at,
         "drift_seconds": None if drift is None else round(drift, 6),
-        "reduced_from_bits": plan.look.bits if plan.look.bits > 8 else None,
-        "working_side": min(plan.comfortable_side, max(plan.size)),
+        "reduced_from_bits": plan.video_format.bits if plan.video_format.bits > 8 else None,
+        "working_side": min(plan.max_inference_side, max(plan.size)),
     }
 
 
-def _steadiness_report(plan: VideoPlan, report: PartReport) -> dict[str, Any]:
+def _steadiness_report(plan: VideoPlan, report: SegmentReport) -> dict[str, Any]:
     """Warping errors in levels of 255, and how well the effect follows the loudness."""
     given, made = (np.mean([errors[k] for errors in report.warping_errors] or [0.0]) for k in (0, 1))
     seconds = np.array([plan.timeline.seconds(index) for index in range(len(plan.timeline.pts))])

@@ -21,31 +21,31 @@ from service.errors import BundleError, ModelNotFound
 from service.jobs.connection import Client, connect, without_password
 from service.jobs.lease import LeaseTerms, release_all
 from service.jobs.open_storage import open_storage
-from service.jobs.presence import BEAT_SECONDS, ModelSummary, Presence
 from service.jobs.queue import QUEUES, make_queue, messages
+from service.jobs.reaper import requeue_overdue
 from service.jobs.record import Kind
-from service.jobs.rescue import rescue_overdue
+from service.jobs.worker_registry import BEAT_SECONDS, ModelSummary, WorkerRegistration
 from service.model.bundle import Bundle, find_bundle, list_bundles
 from service.settings import Settings
 from service.work.tasks import PoolProcess, register_tasks
 
 logger = logging.getLogger(__name__)
 
-_DEAF_SECONDS: Final = 30.0
+_STALLED_CONSUMER_SECONDS: Final = 30.0
 
 
-class Pulse:
+class WorkerHeartbeat:
     """Beats from the message loop: says that the worker lives, rescues lost jobs, and notices if it went deaf.
 
     A worker can live and yet take no messages after its connection broke; it then stops, to be started anew.
     """
 
     def __init__(
-        self, client: Client, app: Celery, presence: Presence, terms: LeaseTerms, kinds: Sequence[Kind]
+        self, client: Client, app: Celery, registration: WorkerRegistration, terms: LeaseTerms, kinds: Sequence[Kind]
     ) -> None:
         self._client = client
         self._app = app
-        self._presence = presence
+        self._presence = registration
         self._terms = terms
         self._kinds = kinds
         self._idle_beats = 0
@@ -54,7 +54,7 @@ class Pulse:
         """One beat; a Redis that does not answer is left to the next."""
         try:
             known = self._presence.beat()
-            rescue_overdue(self._client, self._app, self._terms)
+            requeue_overdue(self._client, self._app, self._terms)
             waiting = sum(self._client.llen(name) for name in {messages(kind) for kind in self._kinds})
         except (RedisError, OperationalError) as exc:
             logger.warning("Redis does not answer: %s", exc)
@@ -62,8 +62,8 @@ class Pulse:
         self._idle_beats = self._idle_beats + 1 if waiting and not state.reserved_requests else 0
         if not known:
             self._stop("Redis has forgotten this worker")
-        elif self._idle_beats * BEAT_SECONDS > _DEAF_SECONDS:
-            self._stop(f"{waiting} messages wait, and none has arrived for {_DEAF_SECONDS:.0f} s")
+        elif self._idle_beats * BEAT_SECONDS > _STALLED_CONSUMER_SECONDS:
+            self._stop(f"{waiting} messages wait, and none has arrived for {_STALLED_CONSUMER_SECONDS:.0f} s")
 
     def _stop(self, reason: str) -> None:
         logger.critical("%s; it stops, to be started anew", reason)
@@ -84,15 +84,15 @@ def run_worker(settings: Settings, redis_url: str) -> int:
     client = connect(redis_url)
     with closing(open_storage(settings)) as storage:  # each process opens its own; what is wrong with it is said here
         storage.prepare()
-    presence = Presence(client, worker)
+    registration = WorkerRegistration(client, worker)
     kinds: list[Kind] = [kind for kind, queue in QUEUES.items() if queue in settings.worker_queues]
     models = [_summary(bundle) for bundle in list_bundles(settings.models_dir)]
-    presence.enter(models, settings.worker_queues, settings.worker_processes)
+    registration.register(models, settings.worker_queues, settings.worker_processes)
     app = make_queue(redis_url, settings.longest_job_seconds)
     process = PoolProcess(app, settings, redis_url, worker)
     register_tasks(app, process, settings)
     terms = LeaseTerms(settings.lease_seconds, settings.max_attempts, settings.result_ttl_seconds)
-    _beat_with(app, Pulse(client, app, presence, terms, kinds))
+    _beat_with(app, WorkerHeartbeat(client, app, registration, terms, kinds))
     signals.worker_process_init.connect(process.open, weak=False)
     signals.worker_process_shutdown.connect(process.close, weak=False)
     signals.worker_shutting_down.connect(_stop_within(settings.stop_seconds), weak=False)
@@ -113,7 +113,7 @@ def run_worker(settings: Settings, redis_url: str) -> int:
     celery_worker.start()
     try:
         released = release_all(client, worker)
-        presence.leave()
+        registration.deregister()
     except RedisError as exc:
         logger.warning("Redis does not answer: %s; a running job is given out again when its lease ends", exc)
     else:
@@ -121,22 +121,22 @@ def run_worker(settings: Settings, redis_url: str) -> int:
     return int(celery_worker.exitcode or 0)
 
 
-def _beat_with(app: Celery, pulse: Pulse) -> None:
+def _beat_with(app: Celery, heartbeat: WorkerHeartbeat) -> None:
     """Have the message loop beat, anew after every connection."""
 
-    class PulseStep(bootsteps.StartStopStep):  # type: ignore[misc]
+    class HeartbeatStep(bootsteps.StartStopStep):  # type: ignore[misc]
         """Beats as long as messages are taken."""
 
         requires = ("celery.worker.consumer:Tasks",)
 
         def start(self, parent: Any) -> None:
-            pulse.beat()
-            self.timer = parent.timer.call_repeatedly(BEAT_SECONDS, pulse.beat)
+            heartbeat.beat()
+            self.timer = parent.timer.call_repeatedly(BEAT_SECONDS, heartbeat.beat)
 
         def stop(self, parent: Any) -> None:
             self.timer.cancel()
 
-    app.steps["consumer"].add(PulseStep)
+    app.steps["consumer"].add(HeartbeatStep)
 
 
 def _stop_within(seconds: float) -> Any:

@@ -30,8 +30,8 @@ def main() -> int:
     """Run every benchmark for each bundle; 2 for bad arguments."""
     parser = argparse.ArgumentParser(prog="python -m tests.bench", description=__doc__)
     parser.add_argument("--bundle", type=Path, default=ROOT / "models" / "demo", help="bundle (default: models/demo)")
-    parser.add_argument("--rounds", type=int, default=60, help="pictures for the latency (default: 60)")
-    parser.add_argument("--requests", type=int, default=24, help="pictures for each throughput (default: 24)")
+    parser.add_argument("--rounds", type=int, default=60, help="images for the latency (default: 60)")
+    parser.add_argument("--requests", type=int, default=24, help="images for each throughput (default: 24)")
     parser.add_argument("--cycles", type=int, default=3, help="turns of the throughput (default: 3)")
     parser.add_argument("--output", type=Path, default=ROOT / "bench.json", help="JSON (default: bench.json)")
     options = parser.parse_args()
@@ -99,7 +99,7 @@ def table(report: dict[str, Any]) -> str:
             *((name, f"  the job's own clock: {part}", f"{ms:.1f} ms", "") for part, ms in latency["parts_ms"].items()),
         ]
         rows += [
-            (name, f"{r['clients']} clients", f"{r['pictures_per_second']:.2f} pictures/s", f"× {r['ratio']:.2f}")
+            (name, f"{r['clients']} clients", f"{r['images_per_second']:.2f} images/s", f"× {r['ratio']:.2f}")
             for r in found["throughput"]
         ]
         rows += [

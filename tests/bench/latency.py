@@ -1,4 +1,4 @@
-"""How long one 256 px picture takes from upload to PNG, and how much of that is not the model."""
+"""How long one 256 px image takes from upload to PNG, and how much of that is not the model."""
 
 import time
 from collections import defaultdict
@@ -14,8 +14,8 @@ from PIL import Image
 
 from service.media.audio import decode_audio
 from service.media.limits import MediaLimits
+from service.model.audio import pick_window
 from service.model.engine import Engine
-from service.model.sound import pick_window
 from tests.bench.processes import processor_seconds
 
 SIDE = 256
@@ -27,7 +27,7 @@ class Latency:
     """Milliseconds. whole: upload to PNG. graphs: the three graphs alone, run directly in between.
 
     outside: median of the paired differences. ratio: whole to graphs. parts: medians of what the jobs say of
-    themselves. processor: time on the processors that a picture costs in all processes, which other work on the
+    themselves. processor: time on the processors that an image costs in all processes, which other work on the
     machine hardly changes.
     """
 
@@ -42,9 +42,9 @@ class Latency:
 
 
 def measure_latency(address: str, pid: int, engine: Engine, photos: list[Path], sound: Path, rounds: int) -> Latency:
-    """Take turns: one request to the service, one direct run of the graphs on the same picture and sound.
+    """Take turns: one request to the service, one direct run of the graphs on the same image and sound.
 
-    photos: `SIDE` px pictures, used in turn, so that no result can be remembered.
+    photos: `SIDE` px images, used in turn, so that no result can be remembered.
     """
     waveform = _window(engine, sound)
     whole, graphs = [], []
@@ -84,14 +84,14 @@ def _time_request(client: httpx.Client, photo: Path, sound: Path) -> tuple[float
     seconds = time.perf_counter() - began
     answer.raise_for_status()
     if answer.headers["content-type"] != "image/png":
-        raise RuntimeError(f"the answer is not a picture: {answer.text[:200]}")
+        raise RuntimeError(f"the answer is not an image: {answer.text[:200]}")
     job: dict[str, Any] = client.get(answer.headers["location"]).raise_for_status().json()
     return seconds, job
 
 
 def _time_graphs(engine: Engine, photo: Path, waveform: NDArray[np.float32]) -> float:
-    with Image.open(photo) as picture:
-        pixels = np.asarray(picture.convert("RGB"), np.float32)
+    with Image.open(photo) as image:
+        pixels = np.asarray(image.convert("RGB"), np.float32)
     image = pixels.transpose(2, 0, 1)[None] / np.float32(255)  # [1, 3, H, W]
     began = time.perf_counter()
     engine.decode(engine.encode(image), engine.embed(waveform[None]))

@@ -42,7 +42,7 @@ class Offered:
 
 
 class Client:
-    """Sends pictures to one service; small ones, so that the client takes little of the machine."""
+    """Sends images to one service; small ones, so that the client takes little of the machine."""
 
     def __init__(self, http: httpx.AsyncClient, work: Path) -> None:
         self._http = http
@@ -62,7 +62,7 @@ class Client:
         return time.perf_counter() - began if answer.status_code == 200 else float("inf")
 
     async def capacity(self, seconds: float) -> float:
-        """Pictures a second for CLIENTS that wait for each answer."""
+        """Images a second for CLIENTS that wait for each answer."""
         ends = time.monotonic() + seconds
 
         async def go_on() -> int:
@@ -113,7 +113,7 @@ class Client:
         return found
 
     async def until_recovered(self, idle_seconds: float) -> float:
-        """Seconds until a picture takes no more than RECOVERED times what it takes an idle service."""
+        """Seconds until an image takes no more than RECOVERED times what it takes an idle service."""
         began = time.perf_counter()
         while await self.timed() > RECOVERED * idle_seconds:
             await asyncio.sleep(0.05)

@@ -1,4 +1,4 @@
-"""How much memory the service's processes take at their peak for large pictures (Linux)."""
+"""How much memory the service's processes take at their peak for large images (Linux)."""
 
 import time
 from dataclasses import dataclass
@@ -13,7 +13,7 @@ LOOK_AGAIN_SECONDS = 0.2
 
 @dataclass(frozen=True)
 class PeakMemory:
-    """Megabytes (10^6). largest_mb: the process that took most, which is the worker that made the picture."""
+    """Megabytes (10^6). largest_mb: the process that took most, which is the worker that made the image."""
 
     width: int
     height: int
@@ -43,5 +43,5 @@ def _stylize(client: httpx.Client, photo: Path, sound: Path) -> None:
         time.sleep(LOOK_AGAIN_SECONDS)
         job = client.get(job["url"]).raise_for_status().json()
     if job["state"] != "succeeded":
-        raise RuntimeError(f"the large picture failed: {job['error']}")
+        raise RuntimeError(f"the large image failed: {job['error']}")
     client.get(job["results"][0]["url"]).raise_for_status()

@@ -72,7 +72,7 @@ class Caller:
         seconds = time.perf_counter() - began
         answer.raise_for_status()
         if answer.headers["content-type"] != "image/png":
-            raise RuntimeError(f"the answer is not a picture: {answer.text[:200]}")
+            raise RuntimeError(f"the answer is not an image: {answer.text[:200]}")
         return seconds
 
 
@@ -108,7 +108,7 @@ def main() -> int:
     """Measure, print, and write the JSON; 2 for bad arguments."""
     parser = argparse.ArgumentParser(prog="python -m tests.bench.overhead", description=__doc__)
     parser.add_argument("--rounds", type=int, default=10, help="turns (default: 10)")
-    parser.add_argument("--requests", type=int, default=24, help="pictures of a turn, by 4 clients (default: 24)")
+    parser.add_argument("--requests", type=int, default=24, help="images of a turn, by 4 clients (default: 24)")
     parser.add_argument("--seconds", type=float, default=3.0, help="length of the sound (default: 3)")
     parser.add_argument("--output", type=Path, default=ROOT / "bench-overhead.json", help="JSON (default: %(default)s)")
     options = parser.parse_args()

@@ -1,7 +1,7 @@
 """`python -m tests.bench.plain_server KIND BUNDLE PORT`: the same work behind LitServe, or a bare FastAPI route.
 
-One picture and one sound in, a PNG out, by this project's own decoders, engine and encoder, in one process that has the
-model. There is no queue, no record, nothing on disk, no limit and no sandbox: the yardstick of what those cost.
+One image and one sound in, a PNG out, by this project's own decoders, engine and encoder, in one process that has the
+model. There is no queue, no record, nothing on disk, no limit and no decoder_pool: the yardstick of what those cost.
 """
 
 import sys
@@ -19,8 +19,8 @@ from service.media.image_writer import encode_image
 from service.media.limits import MediaLimits
 from service.model.bundle import load_bundle
 from service.model.engine import Engine
-from service.work.picture import see, stylize_picture
-from service.work.requests import PictureRequest
+from service.work.image_stylization import encode_content, stylize_image
+from service.work.requests import ImageRequest
 
 LIMITS = MediaLimits()
 
@@ -28,14 +28,14 @@ LIMITS = MediaLimits()
 def stylize(engine: Engine, image: bytes, audio: bytes) -> bytes:
     """The PNG."""
     with tempfile.TemporaryDirectory() as folder:  # the decoders take files
-        picture, sound = Path(folder) / "image", Path(folder) / "audio"
-        picture.write_bytes(image)
+        image, sound = Path(folder) / "image", Path(folder) / "audio"
+        image.write_bytes(image)
         sound.write_bytes(audio)
-        pixels = decode_image(picture, LIMITS, 4096)
+        pixels = decode_image(image, LIMITS, 4096)
         waveform = decode_audio(sound, LIMITS, engine.manifest.sample_rate_hz)
-    request = PictureRequest()
-    seen = see(engine, pixels, request.strength)
-    (result,) = stylize_picture(engine, seen, [waveform], request, lambda _done, _total: None)
+    request = ImageRequest()
+    seen = encode_content(engine, pixels, request.strength)
+    (result,) = stylize_image(engine, seen, [waveform], request, lambda _done, _total: None)
     content = encode_image(result.pixels, "png")
     result.heard()
     return content

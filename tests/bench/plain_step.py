@@ -1,7 +1,7 @@
 """The paper's training step written down plainly, from the paper and CUT's description: the yardstick of speed.
 
 Full precision, every term computed for itself: the generator runs on source and target together, and each NCE term
-encodes its picture and its result anew. Nothing of `training/` is used but the shape of its batches.
+encodes its image and its result anew. Nothing of `training/` is used but the shape of its batches.
 """
 
 import itertools

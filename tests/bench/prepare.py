@@ -31,14 +31,14 @@ CUT_SECONDS = 20  # made once; a video is as many copies as it takes
 def write_walk(path: Path, seconds: int, grain: int = 6) -> Path:
     """720p at 30 frames a second as a phone or YouTube has it: B-frames, a key frame every 5 s, stereo sound."""
     rng = np.random.default_rng(0)
-    picture = make_photo(2560, 1440)
+    image = make_photo(2560, 1440)
     with av.open(str(path), "w") as output:
         video: Any = output.add_stream("libx264", rate=FPS)
         video.width, video.height, video.pix_fmt, video.gop_size = 1280, 720, "yuv420p", 5 * FPS
         video.options = {"preset": "veryfast", "crf": "23"}
         audio: Any = output.add_stream("aac", rate=RATE_HZ, layout="stereo")
         for index in range(seconds * FPS):
-            view = pan(picture, 1280, 720, abs(index / (seconds * FPS) * 2 - 1)).astype(np.int16)
+            view = pan(image, 1280, 720, abs(index / (seconds * FPS) * 2 - 1)).astype(np.int16)
             view += rng.integers(-grain, grain + 1, (720, 1280, 1), np.int16)
             frame = av.VideoFrame.from_ndarray(view.clip(0, 255).astype(np.uint8), format="rgb24")
             frame.pts, frame.time_base = index, Fraction(1, FPS)

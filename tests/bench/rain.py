@@ -1,4 +1,4 @@
-"""A clip on which the sound and the picture of rain swell and fade together."""
+"""A clip on which the sound and the image of rain swell and fade together."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -12,7 +12,7 @@ from tests.support.video import Clip, pan, write_frames
 RATE_HZ = 48_000
 
 
-def rainy_clip(path: Path, clip: Clip, picture: NDArray[np.uint8], seed: int = 0) -> Path:
+def rainy_clip(path: Path, clip: Clip, image: NDArray[np.uint8], seed: int = 0) -> Path:
     """A pan over a photograph through falling streaks; both they and the noise that they make swell and fade."""
     rng = np.random.default_rng(seed)
     seconds = clip.frames / clip.fps
@@ -23,7 +23,7 @@ def rainy_clip(path: Path, clip: Clip, picture: NDArray[np.uint8], seed: int = 0
 
     def frames() -> Iterator[NDArray[np.uint8]]:
         for index in range(clip.frames):
-            frame = pan(picture, clip.width, clip.height, index / max(1, clip.frames - 1)).copy()
+            frame = pan(image, clip.width, clip.height, index / max(1, clip.frames - 1)).copy()
             loudness = level_db[min(len(level_db) - 1, index * RATE_HZ // clip.fps)]
             for _ in range(round(60 * (loudness + 40) / 28)):
                 x, y = rng.integers(clip.width), rng.integers(clip.height)

@@ -1,4 +1,4 @@
-"""How many pictures a second the service makes for one client and for several at once."""
+"""How many images a second the service makes for one client and for several at once."""
 
 import time
 from concurrent.futures import ThreadPoolExecutor
@@ -13,15 +13,15 @@ CLIENTS = (1, 2, 4, 8)
 
 @dataclass(frozen=True)
 class Throughput:
-    """pictures_per_second: median over the cycles. ratio: median, over the cycles, to one client in the same cycle."""
+    """images_per_second: median over the cycles. ratio: median, over the cycles, to one client in the same cycle."""
 
     clients: int
-    pictures_per_second: float
+    images_per_second: float
     ratio: float
 
 
 def measure_throughput(address: str, photos: list[Path], sound: Path, requests: int, cycles: int) -> list[Throughput]:
-    """Every cycle runs each number of clients once, `requests` pictures in all, so that drift meets them alike."""
+    """Every cycle runs each number of clients once, `requests` images in all, so that drift meets them alike."""
     rates: dict[int, list[float]] = {clients: [] for clients in CLIENTS}
     for _ in range(cycles):
         for clients in CLIENTS:
@@ -29,7 +29,7 @@ def measure_throughput(address: str, photos: list[Path], sound: Path, requests: 
     return [
         Throughput(
             clients=clients,
-            pictures_per_second=median(found),
+            images_per_second=median(found),
             ratio=median(one / alone for one, alone in zip(found, rates[1], strict=True)),
         )
         for clients, found in rates.items()

@@ -45,8 +45,8 @@ sounds = [{ file = "birds.wav", test_after = 40.0 }]
 
 def make_batch(config: TrainingConfig, batch: int, side: int) -> dict[str, torch.Tensor]:
     rng = torch.Generator().manual_seed(0)
-    pictures = {name: torch.rand(batch, 3, side, side, generator=rng) * 2 - 1 for name in ("source", "target")}
-    return {**pictures, "waveform": 0.1 * torch.randn(batch, config.audio.clip_samples, generator=rng)}
+    images = {name: torch.rand(batch, 3, side, side, generator=rng) * 2 - 1 for name in ("source", "target")}
+    return {**images, "waveform": 0.1 * torch.randn(batch, config.audio.clip_samples, generator=rng)}
 
 
 def ours(config: TrainingConfig, batch: dict[str, torch.Tensor]) -> Callable[[], object]:
@@ -64,8 +64,8 @@ def ours(config: TrainingConfig, batch: dict[str, torch.Tensor]) -> Callable[[],
     return lambda: train_step(networks, optimizers, batch, config, next(steps), rng)
 
 
-def flops_a_picture(config: TrainingConfig, side: int, steps: int = 4) -> float:
-    """Operations of a step for each picture, as torch counts them, its terms of every n-th step shared out."""
+def flops_an_image(config: TrainingConfig, side: int, steps: int = 4) -> float:
+    """Operations of a step for each image, as torch counts them, its terms of every n-th step shared out."""
     batch = make_batch(config, 2, side)
     step = ours(dataclasses.replace(config, compile=False), batch)
     with FlopCounterMode(display=False) as counter:
@@ -75,7 +75,7 @@ def flops_a_picture(config: TrainingConfig, side: int, steps: int = 4) -> float:
 
 
 def measure_steps(batch_size: int, side: int, rounds: int, compiled: bool) -> dict[str, Any]:
-    """Pictures a second of each way to do a step, in turns; ratios are medians over the turns."""
+    """Images a second of each way to do a step, in turns; ratios are medians over the turns."""
     paper = PRESETS["paper"]
     batch = make_batch(paper, batch_size, side)
     torch.manual_seed(0)
@@ -98,7 +98,7 @@ def measure_steps(batch_size: int, side: int, rounds: int, compiled: bool) -> di
     base = taken["plain"][1:]
     return {
         name: {
-            "pictures_per_second": batch_size / median(seconds[1:]),
+            "images_per_second": batch_size / median(seconds[1:]),
             "times_plain": median(one / other for one, other in zip(base, seconds[1:], strict=True)),
         }
         for name, seconds in taken.items()
@@ -106,7 +106,7 @@ def measure_steps(batch_size: int, side: int, rounds: int, compiled: bool) -> di
 
 
 def measure_waiting(work: Path, images: int) -> dict[str, float]:
-    """The share of its time that a `demo` run on large photographs waits for pictures."""
+    """The share of its time that a `demo` run on large photographs waits for images."""
     for scene in ("rain", "birds"):
         (work / "photos" / scene).mkdir(parents=True)
         for number in range(12):
@@ -128,8 +128,8 @@ def measure_waiting(work: Path, images: int) -> dict[str, float]:
 def main() -> int:
     """Run both; 2 for bad arguments."""
     parser = argparse.ArgumentParser(prog="python -m tests.bench.training", description=__doc__)
-    parser.add_argument("--side", type=int, default=256, help="pixels of a picture's side (default: 256)")
-    parser.add_argument("--batch", type=int, default=2, help="pictures of a step (default: 2)")
+    parser.add_argument("--side", type=int, default=256, help="pixels of an image's side (default: 256)")
+    parser.add_argument("--batch", type=int, default=2, help="images of a step (default: 2)")
     parser.add_argument("--rounds", type=int, default=3, help="turns (default: 3)")
     parser.add_argument("--images", type=int, default=320, help="of the run that may wait, 0 for none (default: 320)")
     parser.add_argument("--compile", action="store_true", help="also by torch.compile (compiling takes minutes)")
@@ -138,15 +138,15 @@ def main() -> int:
     report: dict[str, Any] = {"cores": os.cpu_count(), "load_before": round(os.getloadavg()[0], 2)}
     report["steps"] = measure_steps(options.batch, options.side, options.rounds, options.compile)
     for name, figures in report["steps"].items():
-        print(f"{name:12}  {figures['pictures_per_second']:.3f} pictures/s  {figures['times_plain']:.2f} times plain")
-    report["flops_a_picture"] = {name: flops_a_picture(PRESETS[name], options.side) for name in ("paper", "default")}
-    for name, flops in report["flops_a_picture"].items():
-        print(f"{name:12}  {flops / 1e12:.2f} TFLOP a picture")
+        print(f"{name:12}  {figures['images_per_second']:.3f} images/s  {figures['times_plain']:.2f} times plain")
+    report["flops_an_image"] = {name: flops_an_image(PRESETS[name], options.side) for name in ("paper", "default")}
+    for name, flops in report["flops_an_image"].items():
+        print(f"{name:12}  {flops / 1e12:.2f} TFLOP an image")
     if options.images:
         with tempfile.TemporaryDirectory() as folder:
             report["loader"] = measure_waiting(Path(folder), options.images)
         rate, waiting = report["loader"]["images_per_second"], report["loader"]["waiting_share"]
-        print(f"demo run      {rate:.2f} pictures/s, {waiting:.1%} of the time waiting")
+        print(f"demo run      {rate:.2f} images/s, {waiting:.1%} of the time waiting")
     options.output.write_text(json.dumps(report, indent=2) + "\n")
     return 0
 

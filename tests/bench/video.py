@@ -18,15 +18,15 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from service.media.frames import read_look
-from service.media.join import Part
+from service.media.decoder_pool import DecoderPool
+from service.media.frames import read_video_format
 from service.media.limits import MediaLimits
-from service.media.sandbox import Sandbox
+from service.media.mux import Segment
 from service.media.soundtrack import GainCurve
 from service.media.video_file import probe_video, read_timeline
 from service.model.bundle import load_bundle
 from service.model.engine import Engine
-from service.work.ahead import in_lanes
+from service.work.prefetch import in_lanes
 from service.work.soundtrack import edit_soundtrack
 from service.work.video import VideoPlan, correlation, render
 from tests.bench.rain import rainy_clip
@@ -37,28 +37,42 @@ from tests.support.tiny_bundle import write_tiny_bundle
 from tests.support.video import Clip
 
 LIMITS = MediaLimits()
-SANDBOX = Sandbox(LIMITS)
+DECODER_POOL = DecoderPool(LIMITS)
 PARTS = ("flicker", "speed", "memory", "sharing", "cancelling")
 
 
 def plan_of(engine: Engine, source: Path, work: Path, side: int) -> VideoPlan:
     """The source with its sound as it is."""
-    timeline, look, info = read_timeline(source, LIMITS), read_look(source, LIMITS), probe_video(source, LIMITS)
+    timeline, video_format, info = (
+        read_timeline(source, LIMITS),
+        read_video_format(source, LIMITS),
+        probe_video(source, LIMITS),
+    )
     sound = edit_soundtrack(
-        engine, SANDBOX, source, None, GainCurve(((0.0, 0.0),)), 0.0, work / "sound.mp4", "mp4", info.has_sound,
+        engine, DECODER_POOL, source, None, GainCurve(((0.0, 0.0),)), 0.0, work / "sound.mp4", "mp4", info.has_sound,
         timeline.end_seconds,
     )  # fmt: skip
     return VideoPlan(
-        SANDBOX, source, "mp4", timeline, look, (look.width, look.height), sound.track, None, 1.0, 0.5, side
+        DECODER_POOL,
+        source,
+        "mp4",
+        timeline,
+        video_format,
+        (video_format.width, video_format.height),
+        sound.track,
+        None,
+        1.0,
+        0.5,
+        side,
     )
 
 
 def measure_flicker(engine: Engine, source: Path, work: Path, side: int) -> dict[str, Any]:
     """Warping errors (0..255) of the input, of frames made one by one, and of the steadied result."""
     plan = plan_of(engine, source, work, side)
-    part = Part(work / "part.mp4", 0, len(plan.timeline.pts))
-    naive = render(engine, replace(plan, steady=False, smoothing_seconds=0.0), part, lambda _: None)
-    steady = render(engine, plan, part, lambda _: None)
+    segment = Segment(work / "segment.mp4", 0, len(plan.timeline.pts))
+    naive = render(engine, replace(plan, steady=False, smoothing_seconds=0.0), segment, lambda _: None)
+    steady = render(engine, plan, segment, lambda _: None)
     given, one_by_one = np.mean(naive.warping_errors, axis=0)
     shown = float(np.mean([steadied for _, steadied in steady.warping_errors]))
     seconds = np.array([plan.timeline.seconds(index) for index in range(len(plan.timeline.pts))])
@@ -79,7 +93,7 @@ def measure_speed(engine: Engine, source: Path, work: Path, side: int, rounds: i
     """
     plan = plan_of(engine, source, work, side)
     stop = min(len(plan.timeline.pts), 48)
-    part = Part(work / "part.mp4", 0, stop)
+    segment = Segment(work / "segment.mp4", 0, stop)
     scale = min(1.0, side / max(plan.size))
     width, height = (-(-round(length * scale) // 8) * 8 for length in plan.size)
     count = max(1, min(8, 400 * 400 // (width * height)))
@@ -89,7 +103,7 @@ def measure_speed(engine: Engine, source: Path, work: Path, side: int, rounds: i
     whole, graphs, in_turn = [], [], []
     for _ in range(rounds + 1):
         began = time.perf_counter()
-        render(engine, plan, part, lambda _: None)
+        render(engine, plan, segment, lambda _: None)
         whole.append(stop / (time.perf_counter() - began))
         for runner, lanes, rates in ((engine.by_core, engine.lanes, graphs), (engine, 1, in_turn)):
             began = time.perf_counter()
@@ -110,7 +124,7 @@ def _run_graphs(engine: Engine, images: NDArray[np.float32], embedding: NDArray[
 
 
 def measure_memory(seconds: tuple[int, int], work: Path) -> dict[str, Any]:
-    """The peak of a process that makes all parts of a short and of a long video, in 10^6 bytes; the null model."""
+    """The peak of a process that makes all segments of a short and of a long video, in 10^6 bytes; the null model."""
     bundle, found = write_tiny_bundle(work / "null"), {}
     for length in seconds:
         clip = Clip(width=320, height=180, fps=10, frames=10 * length, key_every=40)
@@ -129,7 +143,7 @@ def print_peak(source: Path, bundle: Path) -> int:
         plan = plan_of(engine, source, Path(folder), 256)
         for first in range(0, len(plan.timeline.pts), 80):
             stop = min(first + 80, len(plan.timeline.pts))
-            render(engine, plan, Part(Path(folder) / f"{first}.mp4", first, stop), lambda _: None)
+            render(engine, plan, Segment(Path(folder) / f"{first}.mp4", first, stop), lambda _: None)
     lines = Path("/proc/self/status").read_text().splitlines()
     print(next(int(line.split()[1]) * 1024 / 1e6 for line in lines if line.startswith("VmHWM:")))
     return 0
@@ -144,7 +158,7 @@ def main() -> int:
     parser.add_argument("--side", type=int, default=384, help="longest side that the model sees (default: 384)")
     parser.add_argument("--rounds", type=int, default=3, help="turns of what is compared (default: 3)")
     parser.add_argument("--shared-frames", type=int, default=360, help="frames of the shared minute (default: 360)")
-    parser.add_argument("--only", choices=PARTS, help="one part alone")
+    parser.add_argument("--only", choices=PARTS, help="one segment alone")
     parser.add_argument("--output", type=Path, default=ROOT / "bench-video.json", help="JSON (default: %(default)s)")
     parser.add_argument("--peak-of", type=Path, help=argparse.SUPPRESS)
     options = parser.parse_args()
@@ -167,12 +181,12 @@ def measure(report: dict[str, Any], work: Path, options: argparse.Namespace) -> 
     """Fill the report."""
     wanted = {options.only} if options.only else set(PARTS)
     engine = Engine(load_bundle(options.bundle))
-    pictures = [np.asarray(Image.open(path).convert("RGB")) for path in options.photo] or [make_photo(1600, 1000)]
+    images = [np.asarray(Image.open(path).convert("RGB")) for path in options.photo] or [make_photo(1600, 1000)]
     clips = {path.name: path for path in options.clip}
     if wanted & {"flicker", "speed"} and not clips:
-        for number, picture in enumerate(pictures):
+        for number, image in enumerate(images):
             clip = Clip(width=1280, height=720, fps=24, frames=144, key_every=48)
-            large = np.asarray(Image.fromarray(picture).resize((1920, 1200), Image.Resampling.BICUBIC))
+            large = np.asarray(Image.fromarray(image).resize((1920, 1200), Image.Resampling.BICUBIC))
             clips[f"pan {number}"] = rainy_clip(work / f"pan{number}.mp4", clip, large, seed=number)
     for name, path in clips.items():
         if "flicker" in wanted:

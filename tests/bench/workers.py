@@ -11,14 +11,14 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
-from service.jobs.intake import NewJob
 from service.jobs.queue import make_queue, send
 from service.jobs.record import JobState, StoredInput
 from service.jobs.storage import Storage
+from service.jobs.submission_repository import NewJob
 from service.settings import Settings
 from service.work.requests import VideoRequest
 from tests.bench.rain import rainy_clip
-from tests.service.jobs.desk import delete, read, submit
+from tests.service.jobs.harness import delete, read, submit
 from tests.support.media import make_photo
 from tests.support.processes import until
 from tests.support.valkey import running_valkey
@@ -106,7 +106,7 @@ def hand_in(url: str, data: Path, source: Path) -> str:
 
 
 def stylize_seconds(url: str, data: Path, source: Path) -> float:
-    """How long a job's pictures took."""
+    """How long a job's images took."""
     job_id = hand_in(url, data, source)
     until(lambda: True if read(url, job_id).state.ended else None)
     record = read(url, job_id)

@@ -58,7 +58,7 @@ def kill_the_worker_of(cluster: Cluster, url: str) -> None:
         os.kill(process, signal.SIGKILL)
 
 
-def test_a_picture_is_stylized_and_fetched_from_the_bucket(
+def test_an_image_is_stylized_and_fetched_from_the_bucket(
     http: httpx.Client, bucket: ObjectStore, cluster: Cluster, photo: bytes, rain: bytes
 ) -> None:
     url = submit(http, photo, rain)

@@ -38,11 +38,11 @@ def run(desk: Path, *arguments: str, **settings: str) -> subprocess.CompletedPro
     return subprocess.run(command, cwd=desk, env=environment, capture_output=True, text=True, timeout=300)
 
 
-def test_a_picture_is_saved_beside_its_photograph(service: RunningService, desk: Path) -> None:
+def test_an_image_is_saved_beside_its_photograph(service: RunningService, desk: Path) -> None:
     ran = run(desk, "stylize", "photo.jpg", "rain.ogg", "--server", service.address)
     assert (ran.returncode, ran.stdout) == (0, "photo-stylized.png\n"), ran.stderr
-    with Image.open(desk / "photo-stylized.png") as picture:
-        assert (picture.format, picture.size) == ("PNG", SIZE)
+    with Image.open(desk / "photo-stylized.png") as image:
+        assert (image.format, image.size) == ("PNG", SIZE)
     assert not list(desk.glob(".*partial"))
 
 

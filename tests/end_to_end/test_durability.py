@@ -139,7 +139,9 @@ def test_a_killed_service_leaves_nobody_behind_and_starts_again(tmp_path: Path, 
     with serving(tmp_path / "data", models_dir) as (running, http):
         long = submit_long(http, rain)
         family = family_of(running.pid)
-        own = [pid for pid in family if not has_word(pid, "service.media.helper")]  # without those that open uploads
+        own = [
+            pid for pid in family if not has_word(pid, "service.media.decoder_program")
+        ]  # without those that open uploads
         assert len(own) == 6  # the queue's server, two workers with their pool processes, the API
         assert len(family) > len(own)
         os.kill(running.pid, signal.SIGKILL)

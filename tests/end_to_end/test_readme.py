@@ -50,7 +50,7 @@ def desk(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def test_there_are_five_lines_of_curl_for_pictures_and_one_for_videos() -> None:
+def test_there_are_five_lines_of_curl_for_images_and_one_for_videos() -> None:
     assert len(CURL_LINES) == 6
 
 
@@ -70,9 +70,9 @@ def test_a_line_of_curl_does_what_it_says(service: RunningService, desk: Path, l
     elif written.suffix == ".mp4":
         assert probe_video(written, MediaLimits()).frames == Clip().frames
     else:
-        with Image.open(written) as picture:
-            assert picture.format == written.suffix[1:].upper()
-            assert picture.size == SIZE
+        with Image.open(written) as image:
+            assert image.format == written.suffix[1:].upper()
+            assert image.size == SIZE
 
 
 def test_the_python_example_writes_a_sweep(service: RunningService, desk: Path) -> None:
@@ -82,8 +82,8 @@ def test_the_python_example_writes_a_sweep(service: RunningService, desk: Path) 
     assert ran.returncode == 0, ran.stderr
     assert ran.stdout.count("dBFS") == 4
     for index in range(4):
-        with Image.open(desk / f"sweep-{index}.png") as picture:
-            assert picture.size == SIZE
+        with Image.open(desk / f"sweep-{index}.png") as image:
+            assert image.size == SIZE
 
 
 def test_every_make_target_that_it_names_exists() -> None:

@@ -15,11 +15,11 @@ from tests.end_to_end.conftest import SIZE
 from tests.support.hostile import png_bomb
 from tests.support.media import make_noise, make_photo, png_bytes, write_float_wav, write_jpeg, write_mp3, write_wav
 
-PICTURE = {"Accept": "image/png"}
+IMAGE = {"Accept": "image/png"}
 WAIT = {"Prefer": "wait=60"}
 
 
-def open_picture(content: bytes) -> Image.Image:
+def open_image(content: bytes) -> Image.Image:
     image = Image.open(io.BytesIO(content))
     image.load()
     return image
@@ -41,25 +41,25 @@ def submitted(http: httpx.Client, files: Any, headers: dict[str, str] | None = N
 
 
 def stylized(http: httpx.Client, files: Any, **data: Any) -> Image.Image:
-    """The picture, asked for as curl does; on a slow machine from its job."""
-    answer = http.post("/stylize", files=files, data=data, headers=PICTURE)
+    """The image, asked for as curl does; on a slow machine from its job."""
+    answer = http.post("/stylize", files=files, data=data, headers=IMAGE)
     if answer.status_code == 202:
         answer = http.get(finished(http, answer.json())["results"][0]["url"])
     assert answer.status_code == 200, answer.text
     assert answer.headers["Content-Type"] == "image/png"
-    return open_picture(answer.content)
+    return open_image(answer.content)
 
 
-def test_a_picture_and_a_sound_give_a_picture(http: httpx.Client, photo: bytes, rain: bytes, birds: bytes) -> None:
+def test_an_image_and_a_sound_give_an_image(http: httpx.Client, photo: bytes, rain: bytes, birds: bytes) -> None:
     cold = stylized(http, {"image": photo, "audio": rain})
     warm = stylized(http, {"image": photo, "audio": birds})
     assert cold.size == warm.size == SIZE
-    given = np.asarray(open_picture(photo)).mean(axis=(0, 1))
+    given = np.asarray(open_image(photo)).mean(axis=(0, 1))
     assert np.asarray(cold).mean(axis=(0, 1))[2] > given[2]
     assert np.abs(np.asarray(cold).astype(int) - np.asarray(warm)).mean() > 5
 
 
-def test_strength_0_gives_the_picture_back(http: httpx.Client, rain: bytes) -> None:
+def test_strength_0_gives_the_image_back(http: httpx.Client, rain: bytes) -> None:
     pixels = make_photo(*SIZE, seed=3)
     back = stylized(http, {"image": png_bytes(pixels), "audio": rain}, strength="0")
     np.testing.assert_array_equal(np.asarray(back), pixels)
@@ -77,15 +77,15 @@ def test_a_job_tells_its_whole_story(http: httpx.Client, photo: bytes, rain: byt
     assert (receipt["model"], receipt["provider"], receipt["gain_db"]) == ("tiny", "cpu", -6.0)
     answer = http.get(result["url"])
     assert (len(answer.content), answer.headers["ETag"]) == (result["bytes"], f'"{result["sha256"]}"')
-    assert open_picture(answer.content).format == "WEBP"
+    assert open_image(answer.content).format == "WEBP"
 
 
 def test_a_sweep_gives_one_result_for_each_gain(http: httpx.Client, photo: bytes, rain: bytes) -> None:
     job = finished(http, submitted(http, {"image": photo, "audio": rain}, WAIT, gains_db="-60,-20,0"))
     assert [result["gain_db"] for result in job["results"]] == [-60, -20, 0]
-    given = np.asarray(open_picture(photo)).astype(int)
-    pictures = [np.asarray(open_picture(http.get(result["url"]).content)) for result in job["results"]]
-    changes = [np.abs(picture - given).mean() for picture in pictures]
+    given = np.asarray(open_image(photo)).astype(int)
+    images = [np.asarray(open_image(http.get(result["url"]).content)) for result in job["results"]]
+    changes = [np.abs(image - given).mean() for image in images]
     assert changes == sorted(changes)
 
 
@@ -197,14 +197,14 @@ def bad_sound(tmp_path: Path, kind: str) -> bytes:
     ],
 )
 def test_a_bad_sound_gets_its_problem(http: httpx.Client, photo: bytes, tmp_path: Path, kind: str, status: int) -> None:
-    answer = http.post("/stylize", files={"image": photo, "audio": bad_sound(tmp_path, kind)}, headers=PICTURE)
+    answer = http.post("/stylize", files={"image": photo, "audio": bad_sound(tmp_path, kind)}, headers=IMAGE)
     check_problem(answer, status, "audio")
 
 
 @pytest.mark.parametrize(
     ("image", "status"),
     [
-        (b"this is no picture", 415),
+        (b"this is no image", 415),
         (b"GIF89a" + bytes(100), 415),
         (png_bomb(), 413),
         (bytes(1_000_001), 413),
@@ -213,14 +213,14 @@ def test_a_bad_sound_gets_its_problem(http: httpx.Client, photo: bytes, tmp_path
     ],
     ids=["text file", "GIF", "30,000 px PNG", "too many bytes", "truncated PNG", "empty"],
 )
-def test_a_bad_picture_gets_its_problem(http: httpx.Client, rain: bytes, image: bytes, status: int) -> None:
-    check_problem(http.post("/stylize", files={"image": image, "audio": rain}, headers=PICTURE), status, "image")
+def test_a_bad_image_gets_its_problem(http: httpx.Client, rain: bytes, image: bytes, status: int) -> None:
+    check_problem(http.post("/stylize", files={"image": image, "audio": rain}, headers=IMAGE), status, "image")
 
 
-def test_a_picture_that_is_only_bad_inside_gets_its_problem_too(http: httpx.Client, rain: bytes) -> None:
+def test_an_image_that_is_only_bad_inside_gets_its_problem_too(http: httpx.Client, rain: bytes) -> None:
     whole = png_bytes(make_photo(300, 300))
     files = {"image": whole[: len(whole) // 2], "audio": rain}
-    answer = http.post("/stylize", files=files, headers=PICTURE | {"Prefer": "wait=60"})
+    answer = http.post("/stylize", files=files, headers=IMAGE | {"Prefer": "wait=60"})
     if answer.status_code != 202:  # on a slow machine time may be up before
         check_problem(answer, 422, "image")
     assert finished(http, submitted(http, files))["error"]["type"] == "/problems/damaged-media"

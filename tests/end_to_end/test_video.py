@@ -69,7 +69,7 @@ def test_a_video_is_restyled_and_its_progress_counts_frames(running: Serving, tm
     assert (middle.status_code, middle.content) == (206, answer.content[100:200])
 
 
-def test_pictures_do_not_wait_for_a_video(running: Serving, long_clip: Path, photo: bytes, rain: bytes) -> None:
+def test_images_do_not_wait_for_a_video(running: Serving, long_clip: Path, photo: bytes, rain: bytes) -> None:
     _, http = running
     url = submit_video(http, long_clip)
     after_frames(http, url, 1)

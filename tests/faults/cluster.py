@@ -12,7 +12,7 @@ import urllib.error
 import urllib.request
 from pathlib import Path
 
-from service.embedded import prepare_valkey
+from service.standalone.embedded_valkey import prepare_valkey
 from tests.support.object_store import ENVIRONMENT, ObjectStore
 from tests.support.processes import until
 from tests.support.running_service import ROOT

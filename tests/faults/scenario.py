@@ -72,7 +72,7 @@ class Scenario:
         variants = len(self._photos) * len(GAINS_DB)
         references = [self._result_of(self._finished(self._submit(-1 - v, v))) for v in range(variants)]
         if len(set(references)) != variants:
-            raise AssertionError("different requests gave the same picture: the check could not tell a wrong result")
+            raise AssertionError("different requests gave the same image: the check could not tell a wrong result")
         began = time.monotonic()
         threads = [threading.Thread(target=self._client, args=(n, began)) for n in range(self._plan.clients)]
         for thread in threads:

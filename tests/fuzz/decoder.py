@@ -11,7 +11,7 @@ from pathlib import Path
 
 from service.errors import StylizationError
 from service.media.audio import decode_audio, probe_audio
-from service.media.frames import read_frames, read_look
+from service.media.frames import read_frames, read_video_format
 from service.media.image import decode_image, probe_image
 from service.media.limits import MediaLimits
 from service.media.soundtrack import SoundtrackReader
@@ -35,7 +35,7 @@ def open_audio(path: Path) -> None:
 def open_video(path: Path) -> None:
     """As a job does: the packets, the sound, the frames."""
     info = probe_video(path, LIMITS)
-    timeline, look = read_timeline(path, LIMITS, allow_partial=True), read_look(path, LIMITS)
+    timeline, look = read_timeline(path, LIMITS, allow_partial=True), read_video_format(path, LIMITS)
     if info.has_sound:
         with SoundtrackReader(path, LIMITS) as reader:
             for _ in reader.blocks():

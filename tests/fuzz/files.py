@@ -1,4 +1,4 @@
-"""`python -m tests.fuzz.files`: thousands of broken pictures, sounds and videos through the doors of `service.media`.
+"""`python -m tests.fuzz.files`: thousands of broken images, sounds and videos through the doors of `service.media`.
 
 What must hold: each file is taken or refused with a problem of ours, whatever it holds; the process that opens it lives
 on; and, as strace sees it, nothing is opened meanwhile but that file, and no socket and no program at all.

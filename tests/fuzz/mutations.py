@@ -19,7 +19,7 @@ SCRIPTS = (
     b"v=0\no=- 0 0 IN IP4 127.0.0.1\ns=x\nc=IN IP4 127.0.0.1\nt=0 0\nm=audio 5004 RTP/AVP 0\n",
     b'<svg xmlns="http://www.w3.org/2000/svg"><image href="file:///etc/passwd"/></svg>',
 )
-_PICTURES: tuple[tuple[str, dict[str, Any]], ...] = (
+_IMAGES: tuple[tuple[str, dict[str, Any]], ...] = (
     ("PNG", {}), ("JPEG", {}), ("JPEG", {"progressive": True}), ("WEBP", {}), ("WEBP", {"lossless": True})
 )  # fmt: skip
 _SOUNDS = (
@@ -39,7 +39,7 @@ def valid_files() -> dict[str, list[bytes]]:
         path, photo = Path(folder) / "file", media.make_photo(48, 32)
         sound = media.make_noise(2.0)
         found: dict[str, list[bytes]] = {"image": [], "audio": [], "video": []}
-        for format, options in _PICTURES:
+        for format, options in _IMAGES:
             found["image"].append(media.write_image(path, photo, format, **options).read_bytes())
         for write in _SOUNDS:
             found["audio"].append(write(path, sound).read_bytes())

@@ -15,7 +15,7 @@ from pathlib import Path
 from tests.support.running_service import ROOT, running_service
 from tests.support.tiny_bundle import write_tiny_bundle
 
-# The document cannot say which bytes are a picture, or which cursor this service gave; and the deletion of a job that
+# The document cannot say which bytes are an image, or which cursor this service gave; and the deletion of a job that
 # waits or runs cancels it, so that it is still there.
 _HOOKS = "tests.fuzz.openapi_hooks"
 _EXCLUDED = "positive_data_acceptance,use_after_free"

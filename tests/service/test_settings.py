@@ -31,6 +31,17 @@ def test_a_dotenv_file_is_read(tmp_path: Path) -> None:
     assert Settings().media_limits.max_image_bytes == 1234
 
 
+def test_an_old_name_is_read_with_a_warning_and_the_new_one_goes_first(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / ".env").write_text("ADIS_COMFORTABLE_SIDE=512\n")
+    with pytest.warns(FutureWarning, match="ADIS_COMFORTABLE_SIDE is called ADIS_MAX_INFERENCE_SIDE now"):
+        assert Settings().max_inference_side == 512
+    monkeypatch.setenv("ADIS_MAX_INFERENCE_SIDE", "640")
+    with pytest.warns(FutureWarning):
+        assert Settings().max_inference_side == 640
+
+
 @pytest.mark.parametrize(
     ("name", "value"),
     [

@@ -1,1 +1,1 @@
-"""What tests share: pictures, sounds and a tiny real model, all made on the fly."""
+"""What tests share: images, sounds and a tiny real model, all made on the fly."""

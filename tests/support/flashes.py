@@ -1,4 +1,4 @@
-"""Make videos whose pictures turn white at the moment that a click is heard."""
+"""Make videos whose images turn white at the moment that a click is heard."""
 
 from collections.abc import Sequence
 from fractions import Fraction
@@ -23,7 +23,7 @@ def flash_and_click(
 ) -> Path:
     """Black, white for `lit_seconds` from each moment on, when it clicks; frames `steps_ms` apart in turn.
 
-    Pictures and sound begin where they are told to; the level of the noise is its RMS.
+    Images and sound begin where they are told to; the level of the noise is its RMS.
     """
     wave = np.random.default_rng(len(path.name)).normal(0, noise, round((seconds - audio_from) * RATE_HZ))
     for moment in moments:

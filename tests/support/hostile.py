@@ -34,9 +34,9 @@ def wav(
 
 
 def mp3_with_cover(mp3: bytes, cover: bytes, media_type: bytes = b"image/png") -> bytes:
-    """The sound with an ID3 tag that carries `cover` as its album picture."""
-    picture = b"\0" + media_type + b"\0\x03\0" + cover
-    frame = b"APIC" + struct.pack(">I", len(picture)) + b"\0\0" + picture
+    """The sound with an ID3 tag that carries `cover` as its album image."""
+    image = b"\0" + media_type + b"\0\x03\0" + cover
+    frame = b"APIC" + struct.pack(">I", len(image)) + b"\0\0" + image
     size = bytes((len(frame) >> shift) & 0x7F for shift in (21, 14, 7, 0))
     return b"ID3\x03\0\0" + size + frame + mp3
 

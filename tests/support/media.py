@@ -1,4 +1,4 @@
-"""Make pictures and sounds for tests, and write them in the formats that clients send."""
+"""Make images and sounds for tests, and write them in the formats that clients send."""
 
 import io
 import wave
@@ -23,10 +23,10 @@ def make_photo(width: int, height: int, seed: int = 0) -> NDArray[np.uint8]:
     coarse = rng.uniform(0, 255, (max(2, height // 16), max(2, width // 16), 3)).astype(np.uint8)
     ground = np.asarray(Image.fromarray(coarse).resize((width, height), Image.Resampling.BICUBIC), np.float64)
     ground = 0.6 * ground + rng.normal(0, 8, (height, width, 3))
-    picture = np.where((y + 0.05 * np.sin(9 * x) > 0.6)[:, :, None], ground, sky)
+    image = np.where((y + 0.05 * np.sin(9 * x) > 0.6)[:, :, None], ground, sky)
     disc = (x - 0.7) ** 2 + (y - 0.25) ** 2 < 0.01
-    picture[disc] = (255, 240, 190)
-    return np.clip(np.rint(picture), 0, 255).astype(np.uint8)
+    image[disc] = (255, 240, 190)
+    return np.clip(np.rint(image), 0, 255).astype(np.uint8)
 
 
 def write_image(path: Path, pixels: NDArray[np.uint8], format: str, **options: Any) -> Path:
@@ -135,7 +135,7 @@ def write_webm(path: Path, waveform: NDArray[np.floating], sample_rate_hz: int =
 
 
 def write_silent_video(path: Path, seconds: float = 1.0, width: int = 64, height: int = 48) -> Path:
-    """Write an MP4 that has pictures and no sound track."""
+    """Write an MP4 that has images and no sound track."""
     with av.open(str(path), "w", format="mp4") as container:
         stream = container.add_stream("mpeg4", rate=10)
         stream.width, stream.height, stream.pix_fmt = width, height, "yuv420p"

@@ -1,4 +1,4 @@
-"""What decoders do on the worst of files; a sandbox's helper imports these by name."""
+"""What decoders do on the worst of files; a decoder pool's process imports these by name."""
 
 import os
 import signal

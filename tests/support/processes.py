@@ -1,4 +1,4 @@
-"""Look at the processes of a running service, and wait for what happens in them."""
+"""VideoFormat at the processes of a running service, and wait for what happens in them."""
 
 import time
 from collections.abc import Callable
@@ -38,7 +38,7 @@ def is_running(pid: int) -> bool:
 
 
 def until(look: Callable[[], Found | None]) -> Found:
-    """Look again and again until something is there to see; raises AssertionError if that takes minutes."""
+    """Poll until something is there to see; raises AssertionError if that takes minutes."""
     deadline = time.monotonic() + PATIENCE_SECONDS
     while time.monotonic() < deadline:
         if (found := look()) is not None:

@@ -1,4 +1,4 @@
-"""A decoder with the memory shape of a real one: instance norms, and 32 channels at the picture's full size."""
+"""A decoder with the memory shape of a real one: instance norms, and 32 channels at the image's full size."""
 
 import numpy as np
 import onnx

@@ -2,8 +2,8 @@
 
 audio_encoder: the embedding's length follows the sound's level (0 at silence, towards 1 when loud); its direction
 follows brightness, from a low tone (first axis) to noise (second axis).
-content_encoder: space to depth by 4, so `content` is the picture itself.  decoder: depth to space, then a shift of
-colour by the embedding: a tone warms the picture, noise cools it, silence leaves it as it is.
+content_encoder: space to depth by 4, so `content` is the image itself.  decoder: depth to space, then a shift of
+colour by the embedding: a tone warms the image, noise cools it, silence leaves it as it is.
 """
 
 import hashlib

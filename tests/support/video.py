@@ -38,24 +38,24 @@ class Clip:
     brightness: float = 1.0
 
 
-def pan(picture: NDArray[np.uint8], width: int, height: int, share: float) -> NDArray[np.uint8]:
-    """A window [height, width, 3] that moves right over the picture and zooms in, at `share` (0..1) of the way."""
+def pan(image: NDArray[np.uint8], width: int, height: int, share: float) -> NDArray[np.uint8]:
+    """A window [height, width, 3] that moves right over the image and zooms in, at `share` (0..1) of the way."""
     zoom = 1.6 - 0.2 * share
-    tall, wide = picture.shape[0] / zoom, picture.shape[1] / zoom
+    tall, wide = image.shape[0] / zoom, image.shape[1] / zoom
     tall, wide = min(tall, wide * height / width), min(wide, tall * width / height)
-    left, top = (picture.shape[1] - wide) * share, (picture.shape[0] - tall) * (0.3 + 0.2 * share)
+    left, top = (image.shape[1] - wide) * share, (image.shape[0] - tall) * (0.3 + 0.2 * share)
     box = (left, top, left + wide, top + tall)
-    image = Image.fromarray(picture).resize((width, height), Image.Resampling.BICUBIC, box=box)
+    image = Image.fromarray(image).resize((width, height), Image.Resampling.BICUBIC, box=box)
     return np.asarray(image)
 
 
 def write_video(
-    path: Path, clip: Clip, sound: NDArray[np.float32] | None = None, picture: NDArray[np.uint8] | None = None
+    path: Path, clip: Clip, sound: NDArray[np.float32] | None = None, image: NDArray[np.uint8] | None = None
 ) -> Path:
-    """Write a pan over the picture as MP4, or as the path's suffix says. sound: [channels, N] at the clip's rate."""
-    picture = make_photo(4 * clip.width, 4 * clip.height) if picture is None else picture
+    """Write a pan over the image as MP4, or as the path's suffix says. sound: [channels, N] at the clip's rate."""
+    image = make_photo(4 * clip.width, 4 * clip.height) if image is None else image
     shares = (index / max(1, clip.frames - 1) for index in range(clip.frames))
-    frames = (pan(picture, clip.width, clip.height, share) for share in shares)
+    frames = (pan(image, clip.width, clip.height, share) for share in shares)
     return write_frames(path, clip, frames, sound)
 
 

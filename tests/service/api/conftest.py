@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from fastapi.testclient import TestClient
 
-from tests.service.api.desk import api, somebody_at_work
+from tests.service.api.harness import api, somebody_at_work
 
 
 @pytest.fixture

@@ -17,7 +17,7 @@ from service.api.context import open_context, sweep
 from service.jobs.connection import Client
 from service.jobs.open_storage import open_storage
 from service.jobs.storage import Storage
-from tests.service.api.desk import GOOD, PHOTO, RESULT, SOUND, api, finish, settings, somebody_at_work, stored_files
+from tests.service.api.harness import GOOD, PHOTO, RESULT, SOUND, api, finish, settings, somebody_at_work, stored_files
 from tests.support.object_store import PREFIX, SECRET_KEY, ObjectStore
 
 TAG = f'"{hashlib.sha256(RESULT).hexdigest()}"'

@@ -5,9 +5,9 @@ from pathlib import Path
 import pytest
 from fastapi.testclient import TestClient
 
-from service.access.keys import KeyRing
-from tests.service.api.desk import GOOD, PHOTO, api, finish
-from tests.service.api.test_access import create_key
+from service.auth.keys import ApiKeyRepository
+from tests.service.api.harness import GOOD, PHOTO, api, finish
+from tests.service.api.test_auth import create_key
 
 
 def test_every_answer_forbids_sniffing_framing_and_referrers(http: TestClient, redis_url: str, data_dir: Path) -> None:
@@ -22,7 +22,7 @@ def test_every_answer_forbids_sniffing_framing_and_referrers(http: TestClient, r
 
 
 def test_a_fault_is_answered_with_the_same_headers(http: TestClient, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(KeyRing, "look_up", None)
+    monkeypatch.setattr(ApiKeyRepository, "look_up", None)
     answer = http.get("/models")
     assert answer.status_code == 500
     assert answer.headers["x-content-type-options"] == "nosniff"

@@ -10,7 +10,7 @@ import pytest
 from fastapi.testclient import TestClient
 
 from service.jobs.connection import Client
-from tests.service.api.desk import GOOD, HEARD, RESULT, finish, somebody_finishing
+from tests.service.api.harness import GOOD, HEARD, RESULT, finish, somebody_finishing
 
 TAG = f'"{hashlib.sha256(RESULT).hexdigest()}"'
 PROBLEM = {"type": "/problems/damaged-media", "title": "T", "status": 422, "detail": "damaged", "field": "image"}
@@ -61,7 +61,7 @@ def test_a_failed_job_tells_its_problem(http: TestClient, job_id: str, redis_url
     assert (job["state"], job["error"], job["results"]) == ("failed", PROBLEM, [])
 
 
-def test_one_who_wants_a_picture_gets_the_picture(http: TestClient, redis_url: str, data_dir: Path) -> None:
+def test_one_who_wants_an_image_gets_the_image(http: TestClient, redis_url: str, data_dir: Path) -> None:
     with somebody_finishing(redis_url, data_dir):
         answer = http.post("/stylize", files=GOOD, headers={"Accept": "image/*"})
     assert (answer.status_code, answer.headers["Content-Type"], answer.content) == (200, "image/png", RESULT)
@@ -70,20 +70,20 @@ def test_one_who_wants_a_picture_gets_the_picture(http: TestClient, redis_url: s
     assert http.get(answer.headers["Location"]).json()["state"] == "succeeded"
 
 
-def test_one_who_wants_a_picture_of_several_gets_the_job(http: TestClient, redis_url: str, data_dir: Path) -> None:
+def test_one_who_wants_an_image_of_several_gets_the_job(http: TestClient, redis_url: str, data_dir: Path) -> None:
     with somebody_finishing(redis_url, data_dir):
         answer = http.post("/stylize", files=GOOD, data={"gains_db": "-6,0"}, headers={"Accept": "image/png"})
     assert (answer.status_code, len(answer.json()["results"])) == (200, 2)
 
 
-def test_one_who_wants_a_picture_gets_the_problem_of_a_failed_job(
+def test_one_who_wants_an_image_gets_the_problem_of_a_failed_job(
     http: TestClient, redis_url: str, data_dir: Path
 ) -> None:
     with somebody_finishing(redis_url, data_dir, PROBLEM):
-        picture = http.post("/stylize", files=GOOD, headers={"Accept": "image/png"})
+        image = http.post("/stylize", files=GOOD, headers={"Accept": "image/png"})
         job = http.post("/stylize", files=GOOD, headers={"Prefer": "wait=60"})
-    assert (picture.status_code, picture.headers["Content-Type"]) == (422, "application/problem+json")
-    assert picture.json() == PROBLEM
+    assert (image.status_code, image.headers["Content-Type"]) == (422, "application/problem+json")
+    assert image.json() == PROBLEM
     assert (job.status_code, job.json()["state"], job.json()["error"]) == (200, "failed", PROBLEM)
 
 

@@ -29,7 +29,7 @@ def test_the_wait_is_read_and_bounded(prefer: str | None, seconds: float | None)
 
 
 @pytest.mark.parametrize(
-    ("accept", "picture", "format"),
+    ("accept", "image", "format"),
     [
         (None, False, None),
         ("*/*", False, None),
@@ -48,14 +48,12 @@ def test_the_wait_is_read_and_bounded(prefer: str | None, seconds: float | None)
         (",;,", False, None),
     ],
 )
-def test_accept_says_whether_a_picture_is_wanted_and_which(
-    accept: str | None, picture: bool, format: str | None
-) -> None:
+def test_accept_says_whether_an_image_is_wanted_and_which(accept: str | None, image: bool, format: str | None) -> None:
     preferences = read_preferences(None, accept, 60)
-    assert (preferences.result, preferences.format) == (picture, format)
+    assert (preferences.result, preferences.format) == (image, format)
 
 
-def test_one_who_wants_a_picture_waits_for_it() -> None:
+def test_one_who_wants_an_image_waits_for_it() -> None:
     assert read_preferences(None, "image/*", 60).patience_seconds == 30
     assert read_preferences("wait=5", "image/*", 60).patience_seconds == 5
     assert read_preferences("wait=0", "image/*", 60).patience_seconds == 0

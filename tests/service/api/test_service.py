@@ -11,7 +11,7 @@ from fastapi.testclient import TestClient
 
 from service.api.context import Context, open_context, sweep
 from service.jobs.connection import Client
-from tests.service.api.desk import GOOD, MODEL, api, finish, somebody_at_work
+from tests.service.api.harness import GOOD, MODEL, api, finish, somebody_at_work
 
 
 def test_models_tell_what_runs_them(http: TestClient) -> None:

@@ -11,10 +11,10 @@ from fastapi.testclient import TestClient
 from redis.exceptions import TimeoutError as RedisTimeoutError
 
 from service.jobs.connection import Client
-from service.jobs.intake import Intake
 from service.jobs.queue import messages
 from service.jobs.storage import sync
-from tests.service.api.desk import GOOD, PHOTO, SOUND, api, somebody_at_work, sound_bytes, stored_files
+from service.jobs.submission_repository import SubmissionRepository
+from tests.service.api.harness import GOOD, PHOTO, SOUND, api, somebody_at_work, sound_bytes, stored_files
 from tests.support.hostile import png_bomb
 
 IMAGE = ("image", ("p.png", PHOTO))
@@ -95,12 +95,12 @@ BAD_REQUESTS: dict[str, tuple[list[Any], dict[str, Any], int, str, str | None]] 
     "no sound": ([IMAGE], {}, 422, "missing-field", "audio"),
     "two images": ([IMAGE, IMAGE, AUDIO], {}, 422, "invalid-value", "image"),
     "five sounds": ([IMAGE] + 5 * [AUDIO], {}, 422, "invalid-value", "audio"),
-    "text as image": ([("image", ("p.png", b"not a picture")), AUDIO], {}, 415, "unsupported-media", "image"),
+    "text as image": ([("image", ("p.png", b"not an image")), AUDIO], {}, 415, "unsupported-media", "image"),
     "empty image": ([("image", ("p.png", b"")), AUDIO], {}, 422, "damaged-media", "image"),
-    "picture as sound": ([IMAGE, ("audio", ("s.wav", PHOTO))], {}, 415, "unsupported-media", "audio"),
+    "image as sound": ([IMAGE, ("audio", ("s.wav", PHOTO))], {}, 415, "unsupported-media", "audio"),
     "short sound": ([IMAGE, ("audio", ("s.wav", sound_bytes(0.1)))], {}, 422, "damaged-media", "audio"),
-    "huge picture": ([("image", ("p.png", png_bomb())), AUDIO], {}, 413, "too-large", "image"),
-    "heavy picture": ([("image", ("p.png", bytes(100_001))), AUDIO], {}, 413, "too-large", "image"),
+    "huge image": ([("image", ("p.png", png_bomb())), AUDIO], {}, 413, "too-large", "image"),
+    "heavy image": ([("image", ("p.png", bytes(100_001))), AUDIO], {}, 413, "too-large", "image"),
     "loud gain": (GOOD, {"gain_db": "999"}, 422, "invalid-value", "gain_db"),
     "gain in words": (GOOD, {"gain_db": "loud"}, 422, "invalid-value", "gain_db"),
     "gain not a number": (GOOD, {"gain_db": "nan"}, 422, "invalid-value", "gain_db"),
@@ -242,7 +242,7 @@ def test_files_stay_if_redis_may_have_the_record(
     async def answer_lost(*_: object) -> None:
         raise RedisTimeoutError
 
-    monkeypatch.setattr(Intake, "submit", answer_lost)
+    monkeypatch.setattr(SubmissionRepository, "submit", answer_lost)
     assert http.post("/stylize", files=GOOD).status_code == 503
     assert len(stored_files(data_dir)) == 2
 

@@ -9,9 +9,9 @@ import pytest
 from fastapi.testclient import TestClient
 
 from service.jobs.connection import Client, connect
-from service.jobs.presence import Presence, Runtime
 from service.jobs.queue import messages
-from tests.service.api.desk import MODEL, RESULT, SOUND, api, finish, somebody_at_work, stored_files
+from service.jobs.worker_registry import Runtime, WorkerRegistration
+from tests.service.api.harness import MODEL, RESULT, SOUND, api, finish, somebody_at_work, stored_files
 from tests.support.video import Clip, noise_track, write_video
 
 VIDEO = "video"
@@ -129,9 +129,9 @@ def test_two_sounds_are_one_too_many(http: TestClient, clip: bytes) -> None:
 
 def test_without_a_worker_for_videos_there_is_a_503(redis_url: str, tmp_path: Path, clip: bytes) -> None:
     with connect(redis_url) as client, api(redis_url, tmp_path / "data") as http:
-        presence = Presence(client, "pictures-only")
-        presence.enter([MODEL], ["pictures"])
-        presence.announce_runtime(Runtime(provider="cpu", runtime="onnxruntime 1"))
+        registration = WorkerRegistration(client, "pictures-only")
+        registration.register([MODEL], ["pictures"])
+        registration.announce_runtime(Runtime(provider="cpu", runtime="onnxruntime 1"))
         answer = post(http, clip)
         assert (answer.status_code, "videos" in answer.json()["detail"]) == (503, True)
         assert http.get("/readyz").status_code == 200
@@ -164,7 +164,7 @@ def test_one_who_accepts_a_video_gets_its_bytes(redis_url: str, tmp_path: Path, 
         assert (answer.status_code, answer.content) == (200, RESULT)
 
 
-def test_a_preview_is_a_job_in_the_queue_of_pictures(http: TestClient, client: Client, clip: bytes) -> None:
+def test_a_preview_is_a_job_in_the_queue_of_images(http: TestClient, client: Client, clip: bytes) -> None:
     answer = http.post("/stylize/video?preview=true&at_seconds=1.2", files=[("video", ("v", clip))])
     assert answer.status_code == 202
     assert answer.json()["progress"] == {"done": 0, "total": 6, "unit": "results"}

@@ -6,7 +6,7 @@ from typing import Any
 
 from service.api.app import create_app
 from service.jobs.connection import Client
-from tests.service.api.desk import settings, somebody_at_work, stored_files
+from tests.service.api.harness import settings, somebody_at_work, stored_files
 
 
 def raw_request(

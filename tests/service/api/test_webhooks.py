@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from fastapi.testclient import TestClient
 
-from tests.service.api.desk import GOOD, api, finish, somebody_at_work, stored_files
+from tests.service.api.harness import GOOD, api, finish, somebody_at_work, stored_files
 from tests.support.processes import until
 from tests.support.receiver import SECRET, Receiver, running_receiver
 

@@ -9,13 +9,13 @@ import pytest
 from service.errors import JobNotFound, QueueFull
 from service.jobs import scripts
 from service.jobs.connection import AsyncClient, Client
-from service.jobs.intake import Intake, NewJob
 from service.jobs.lease import Lease, LeaseLost, LeaseTerms, claim
-from service.jobs.pace import Pace
 from service.jobs.queue import make_queue
+from service.jobs.reaper import requeue_overdue
 from service.jobs.record import JobState, Kind, StoredInput
-from service.jobs.rescue import rescue_overdue
-from tests.service.jobs.desk import TERMS, claimed, delete, new_job, owner, result, submit, with_client
+from service.jobs.submission_repository import NewJob, SubmissionRepository
+from service.jobs.wait_estimator import WaitEstimator
+from tests.service.jobs.harness import TERMS, claimed, delete, new_job, owner, result, submit, with_client
 
 LOST_AT_ONCE = LeaseTerms(lease_seconds=0, max_attempts=2, lifetime_seconds=100)
 
@@ -25,7 +25,7 @@ def job_of(kind: Kind = "picture", size: int = 10, total: int = 1) -> NewJob:
 
 
 def submit_bounded(url: str, job: NewJob, most_bytes: int, slots: int = 1) -> str:
-    return with_client(url, lambda client: Intake(client, 100, 100, most_bytes).submit(job, slots))[0]
+    return with_client(url, lambda client: SubmissionRepository(client, 100, 100, most_bytes).submit(job, slots))[0]
 
 
 def loads(client: Client) -> dict[str, int]:
@@ -40,7 +40,7 @@ def finish_after(client: Client, job_id: str, seconds: float) -> None:
     lease.succeed([result()] * lease.record.total, {})
 
 
-def test_a_flood_of_videos_keeps_no_picture_out(redis_url: str) -> None:
+def test_a_flood_of_videos_keeps_no_image_out(redis_url: str) -> None:
     submit(redis_url, job_of("video"), most=1)
     with pytest.raises(QueueFull, match="1 jobs"):
         submit(redis_url, job_of("video"), most=1)
@@ -78,13 +78,13 @@ def test_what_is_counted_never_drifts_however_jobs_end(redis_url: str, client: C
     ended: Counter[str] = Counter()
 
     async def run(other: AsyncClient) -> None:
-        intake = Intake(other, 100, TERMS.lifetime_seconds, 10**9)
+        submissions = SubmissionRepository(other, 100, TERMS.lifetime_seconds, 10**9)
 
         async def come() -> None:
             kind: Kind = rng.choice(("picture", "video", "preview"))
             size = rng.randint(1, 10**8)
             try:
-                job_id, _ = await intake.submit(job_of(kind, size))
+                job_id, _ = await submissions.submit(job_of(kind, size))
             except QueueFull:
                 return
             known.append((job_id, kind, size))
@@ -105,7 +105,7 @@ def test_what_is_counted_never_drifts_however_jobs_end(redis_url: str, client: C
                     with_lease(lambda lease: release(client, lease))
                 case _:
                     try:
-                        await intake.delete(job_id)
+                        await submissions.delete(job_id)
                     except JobNotFound:
                         return
 
@@ -121,12 +121,12 @@ def test_what_is_counted_never_drifts_however_jobs_end(redis_url: str, client: C
         for number in range(300):
             await step()
             if number % 10 == 0:
-                rescue_overdue(client, app, LOST_AT_ONCE)
+                requeue_overdue(client, app, LOST_AT_ONCE)
             assert loads(client) == true_loads(client, known), f"after step {number}"
         ended.update(state for one, _, _ in known if (state := client.hget(f"adis:job:{one}", "state")))
         for job_id, _, _ in known:
             if client.hget(f"adis:job:{job_id}", "state") in ("queued", "running"):
-                await intake.delete(job_id)
+                await submissions.delete(job_id)
 
     with make_queue(redis_url, 600) as app:
         with_client(redis_url, run)
@@ -169,14 +169,14 @@ def test_the_time_said_is_a_second_at_least_and_an_hour_at_most(
     finish_after(client, submit(redis_url, job_of())[0], took)
     client.hset("adis:pace", "picture", took)  # without what the test itself took
     submit(redis_url, job_of())
-    assert with_client(redis_url, lambda other: Pace(other).retry_after("picture", 1)) == said
+    assert with_client(redis_url, lambda other: WaitEstimator(other).retry_after("picture", 1)) == said
 
 
 def test_until_a_job_of_the_kind_has_ended_nothing_is_estimated(redis_url: str) -> None:
     job = job_of("video")
     submit(redis_url, job)
-    assert with_client(redis_url, lambda other: Pace(other).seconds_until_done(job.id, "video", 1)) is None
-    assert with_client(redis_url, lambda other: Pace(other).retry_after("video", 1)) > 0
+    assert with_client(redis_url, lambda other: WaitEstimator(other).seconds_until_done(job.id, "video", 1)) is None
+    assert with_client(redis_url, lambda other: WaitEstimator(other).retry_after("video", 1)) > 0
 
 
 def test_newer_jobs_count_more_and_each_kind_for_itself(redis_url: str, client: Client) -> None:
@@ -200,7 +200,7 @@ def test_a_waiting_job_counts_what_is_before_it_and_what_runs(redis_url: str, cl
     claimed(client, running).progress(4)
 
     def estimate(job_id: str, kind: Kind = "picture", slots: int = 1) -> float | None:
-        return with_client(redis_url, lambda other: Pace(other).seconds_until_done(job_id, kind, slots))
+        return with_client(redis_url, lambda other: WaitEstimator(other).seconds_until_done(job_id, kind, slots))
 
     assert estimate(first) == 60 + 20
     assert estimate(second) == 60 + 20 + 30
@@ -214,6 +214,6 @@ def test_a_waiting_job_counts_what_is_before_it_and_what_runs(redis_url: str, cl
 def test_of_a_long_queue_a_part_stands_for_all(redis_url: str, client: Client, monkeypatch: pytest.MonkeyPatch) -> None:
     job_ids = [submit(redis_url, job_of())[0] for _ in range(40)]
     client.hset("adis:pace", "picture", 2)
-    monkeypatch.setattr("service.jobs.pace._MOST_LOOKED_AT", 10)
-    estimate = with_client(redis_url, lambda other: Pace(other).seconds_until_done(job_ids[-1], "picture", 1))
+    monkeypatch.setattr("service.jobs.wait_estimator._MOST_LOOKED_AT", 10)
+    estimate = with_client(redis_url, lambda other: WaitEstimator(other).seconds_until_done(job_ids[-1], "picture", 1))
     assert estimate == pytest.approx(80, abs=12)

@@ -45,12 +45,12 @@ def test_an_upload_reaches_another_host_and_stays_on_none(
     here: BucketStorage, there: BucketStorage, tmp_path: Path
 ) -> None:
     (here.begin(JOB) / "abc").write_bytes(b"upload")
-    for keep in here.keepers(JOB, ["abc"]):
+    for keep in here.persist_tasks(JOB, ["abc"]):
         keep()
-    here.leave(JOB)
+    here.release_scratch(JOB)
     assert files_below(tmp_path / "here") == set()
     assert there.fetch_input(JOB, "abc").read_bytes() == b"upload"
-    there.leave(JOB)
+    there.release_scratch(JOB)
     assert files_below(tmp_path / "there") == set()
     assert there.fetch_input(JOB, "abc").read_bytes() == b"upload"
 
@@ -60,7 +60,7 @@ def test_results_are_read_from_any_host(here: BucketStorage, there: BucketStorag
     assert b"".join(here.read_result(JOB, sha256, 2, 3)) == b"234"
     whole = there.work_dir(JOB) / "whole.mp4"
     whole.write_bytes(b"video")
-    assert b"".join(here.read_result(JOB, there.adopt_result(JOB, whole), 0, 5)) == b"video"
+    assert b"".join(here.read_result(JOB, there.move_to_results(JOB, whole), 0, 5)) == b"video"
 
 
 def test_what_is_shared_is_there_for_others_under_its_name(here: BucketStorage, there: BucketStorage) -> None:
@@ -74,7 +74,7 @@ def test_what_is_shared_is_there_for_others_under_its_name(here: BucketStorage, 
     assert files_below(there.work_dir(JOB)) == {"0.json", "0.mp4"}
     assert (there.work_dir(JOB) / "0.mp4").read_text() == "0.mp4"
     here.clear_work(JOB)
-    there.leave(JOB)
+    there.release_scratch(JOB)
     there.fetch_shared(JOB, "*")
     assert files_below(there.work_dir(JOB)) == set()
 
@@ -84,7 +84,7 @@ def test_an_erased_job_leaves_no_object(
 ) -> None:
     for job_id in (JOB, "2" * 32):
         (here.begin(job_id) / "abc").write_bytes(b"upload")
-        for keep in here.keepers(job_id, ["abc"]):
+        for keep in here.persist_tasks(job_id, ["abc"]):
             keep()
         there.write_result(job_id, b"result")
     here.erase(JOB)

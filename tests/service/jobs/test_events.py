@@ -6,16 +6,16 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 from service.jobs.connection import Client, connect_async
-from service.jobs.events import JobEvent, Newsroom
-from tests.service.jobs.desk import claimed, delete, result, submitted
+from service.jobs.events import JobEvent, JobEventBus
+from tests.service.jobs.harness import claimed, delete, result, submitted
 
 PATIENCE_SECONDS = 60.0
 
 
 @asynccontextmanager
-async def newsroom(url: str) -> AsyncIterator[Newsroom]:
+async def event_bus(url: str) -> AsyncIterator[JobEventBus]:
     client = connect_async(url)
-    opened = Newsroom(client)
+    opened = JobEventBus(client)
     task = asyncio.create_task(opened.run())
     try:
         yield opened
@@ -27,12 +27,12 @@ async def newsroom(url: str) -> AsyncIterator[Newsroom]:
 
 
 async def subscribed(client: Client) -> None:
-    """Wait until the newsroom listens, so that a test does not pass by its first look."""
+    """Wait until the event bus listens, so that a test does not pass by its first look."""
     while not client.pubsub_numsub("adis:news")[0][1]:
         await asyncio.sleep(0.01)
 
 
-async def events_of(room: Newsroom, job_id: str, after: str = "0") -> list[JobEvent]:
+async def events_of(room: JobEventBus, job_id: str, after: str = "0") -> list[JobEvent]:
     return [event async for event in room.follow(job_id, after) if event is not None]
 
 
@@ -63,7 +63,7 @@ def live_through(client: Client, job_id: str) -> None:
 
 def test_one_who_waits_is_woken_by_the_end(redis_url: str, client: Client) -> None:
     async def scenario() -> bool:
-        async with newsroom(redis_url) as room:
+        async with event_bus(redis_url) as room:
             await subscribed(client)
             waiting = asyncio.create_task(room.wait_until_ended(job_id, PATIENCE_SECONDS))
             await asyncio.sleep(0.05)
@@ -77,7 +77,7 @@ def test_one_who_waits_is_woken_by_the_end(redis_url: str, client: Client) -> No
 
 def test_the_news_says_itself_whether_the_job_has_ended(redis_url: str, client: Client) -> None:
     async def scenario() -> bool:
-        async with newsroom(redis_url) as room:
+        async with event_bus(redis_url) as room:
             await subscribed(client)
             waiting = asyncio.create_task(room.wait_until_ended(job_id, PATIENCE_SECONDS))
             for news in (job_id, f"{job_id} running"):  # without a state, as it was once: then the record is asked
@@ -94,7 +94,7 @@ def test_the_news_says_itself_whether_the_job_has_ended(redis_url: str, client: 
 
 def test_a_cancelled_an_ended_and_an_unknown_job_are_not_waited_for(redis_url: str, client: Client) -> None:
     async def scenario(job_id: str) -> bool:
-        async with newsroom(redis_url) as room:
+        async with event_bus(redis_url) as room:
             return await room.wait_until_ended(job_id, PATIENCE_SECONDS)
 
     cancelled, ended = submitted(redis_url), submitted(redis_url)
@@ -105,7 +105,7 @@ def test_a_cancelled_an_ended_and_an_unknown_job_are_not_waited_for(redis_url: s
 
 def test_time_is_up_before_the_job_ends(redis_url: str) -> None:
     async def scenario() -> bool:
-        async with newsroom(redis_url) as room:
+        async with event_bus(redis_url) as room:
             return await room.wait_until_ended(job_id, 0.05)
 
     job_id = submitted(redis_url)
@@ -114,7 +114,7 @@ def test_time_is_up_before_the_job_ends(redis_url: str) -> None:
 
 def test_a_stopping_service_lets_everybody_go(redis_url: str, client: Client) -> None:
     async def scenario() -> tuple[bool, list[JobEvent]]:
-        async with newsroom(redis_url) as room:
+        async with event_bus(redis_url) as room:
             await subscribed(client)
             waiting = asyncio.create_task(room.wait_until_ended(job_id, PATIENCE_SECONDS))
             following = asyncio.create_task(events_of(room, job_id))
@@ -130,7 +130,7 @@ def test_a_stopping_service_lets_everybody_go(redis_url: str, client: Client) ->
 
 def test_events_are_followed_while_they_happen(redis_url: str, client: Client) -> None:
     async def scenario() -> list[JobEvent]:
-        async with newsroom(redis_url) as room:
+        async with event_bus(redis_url) as room:
             await subscribed(client)
             following = asyncio.create_task(events_of(room, job_id))
             await asyncio.sleep(0.05)
@@ -145,7 +145,7 @@ def test_events_are_followed_while_they_happen(redis_url: str, client: Client) -
 
 def test_past_events_are_replayed_from_any_point(redis_url: str, client: Client) -> None:
     async def scenario(after: str) -> list[JobEvent]:
-        async with newsroom(redis_url) as room:
+        async with event_bus(redis_url) as room:
             return await events_of(room, job_id, after)
 
     job_id = submitted(redis_url, total=2)
@@ -158,7 +158,7 @@ def test_past_events_are_replayed_from_any_point(redis_url: str, client: Client)
 
 def test_the_last_event_of_a_failed_job_carries_its_problem(redis_url: str, client: Client) -> None:
     async def scenario() -> list[JobEvent]:
-        async with newsroom(redis_url) as room:
+        async with event_bus(redis_url) as room:
             return await events_of(room, job_id)
 
     job_id = submitted(redis_url)
@@ -168,7 +168,7 @@ def test_the_last_event_of_a_failed_job_carries_its_problem(redis_url: str, clie
 
 def test_a_broken_subscription_is_made_again(redis_url: str, client: Client) -> None:
     async def scenario() -> bool:
-        async with newsroom(redis_url) as room:
+        async with event_bus(redis_url) as room:
             await subscribed(client)
             waiting = asyncio.create_task(room.wait_until_ended(job_id, PATIENCE_SECONDS))
             await asyncio.sleep(0.05)

@@ -22,7 +22,7 @@ def storage(tmp_path: Path) -> Storage:
 def test_uploads_lie_where_the_worker_looks(storage: Storage) -> None:
     folder = storage.begin(JOB)
     (folder / "abc").write_bytes(b"upload")
-    for keep in storage.keepers(JOB, ["abc"]):
+    for keep in storage.persist_tasks(JOB, ["abc"]):
         keep()
     assert storage.fetch_input(JOB, "abc").read_bytes() == b"upload"
 

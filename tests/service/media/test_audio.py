@@ -117,17 +117,17 @@ def test_an_album_cover_is_never_decoded(tmp_path: Path, cover: bytes) -> None:
 def test_a_video_gives_its_sound_track(tmp_path: Path) -> None:
     tone = make_tone(1, sample_rate_hz=48_000)
     with av.open(str(tmp_path / "x"), "w", format="mp4") as container:
-        pictures = container.add_stream("mpeg4", rate=10)
-        pictures.width, pictures.height, pictures.pix_fmt = 64, 48, "yuv420p"
+        images = container.add_stream("mpeg4", rate=10)
+        images.width, images.height, images.pix_fmt = 64, 48, "yuv420p"
         sound = container.add_stream("aac", rate=48_000, layout="mono")
         assert isinstance(sound, av.AudioStream)
         for seed in range(10):
-            picture = av.VideoFrame.from_ndarray(media.make_photo(64, 48, seed), format="rgb24")
-            container.mux(pictures.encode(picture))
+            image = av.VideoFrame.from_ndarray(media.make_photo(64, 48, seed), format="rgb24")
+            container.mux(images.encode(image))
         frame = av.AudioFrame.from_ndarray(tone[None], format="flt", layout="mono")
         frame.sample_rate = 48_000
         container.mux(sound.encode(frame))
-        container.mux([*pictures.encode(None), *sound.encode(None)])
+        container.mux([*images.encode(None), *sound.encode(None)])
     assert len(decode_audio(tmp_path / "x", LIMITS, RATE_HZ)) == pytest.approx(RATE_HZ, abs=2000)
 
 

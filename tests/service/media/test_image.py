@@ -1,4 +1,4 @@
-"""What pictures become: upright sRGB of the right size, whatever mode they were stored in."""
+"""What images become: upright sRGB of the right size, whatever mode they were stored in."""
 
 from pathlib import Path
 
@@ -40,7 +40,7 @@ def test_the_suffix_of_a_file_means_nothing(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("format_name", ["JPEG", "PNG", "WEBP"])
 @pytest.mark.parametrize("orientation", range(1, 9))
-def test_exif_orientation_turns_the_picture_upright(tmp_path: Path, format_name: str, orientation: int) -> None:
+def test_exif_orientation_turns_the_image_upright(tmp_path: Path, format_name: str, orientation: int) -> None:
     upright = make_photo(48, 32)
     stored = Image.fromarray(upright)
     undo = {
@@ -67,7 +67,7 @@ def test_exif_orientation_turns_the_picture_upright(tmp_path: Path, format_name:
     "exif", [b"Exif\0\0garbage", b"Exif\0\0II*\0\xff\xff\xff\xff", b"Exif\0\0MM\0*\0\0\0\x08\xff\xff"]
 )
 @pytest.mark.filterwarnings("ignore::UserWarning")
-def test_malformed_exif_leaves_the_picture_as_stored(tmp_path: Path, exif: bytes) -> None:
+def test_malformed_exif_leaves_the_image_as_stored(tmp_path: Path, exif: bytes) -> None:
     path = write_jpeg(tmp_path / "x", make_photo(48, 32), exif=exif)
     assert probe_image(path, LIMITS).width == 48
     assert decode_image(path, LIMITS).shape == (32, 48, 3)
@@ -91,19 +91,19 @@ def test_transparency_is_laid_onto_white(tmp_path: Path) -> None:
 
 
 def test_a_transparent_palette_is_laid_onto_white(tmp_path: Path) -> None:
-    picture = Image.new("P", (4, 4), 1)
-    picture.putpalette([10, 20, 30, 40, 50, 60])
-    picture.putpixel((0, 0), 0)
-    picture.save(tmp_path / "x", format="PNG", transparency=0)
+    image = Image.new("P", (4, 4), 1)
+    image.putpalette([10, 20, 30, 40, 50, 60])
+    image.putpixel((0, 0), 0)
+    image.save(tmp_path / "x", format="PNG", transparency=0)
     decoded = decode_image(tmp_path / "x", LIMITS)
     assert decoded[0, 0].tolist() == [255, 255, 255]
     assert decoded[3, 3].tolist() == [40, 50, 60]
 
 
 def test_a_transparent_grey_value_is_laid_onto_white(tmp_path: Path) -> None:
-    picture = Image.new("L", (2, 1), 70)
-    picture.putpixel((0, 0), 7)
-    picture.save(tmp_path / "x", format="PNG", transparency=7)
+    image = Image.new("L", (2, 1), 70)
+    image.putpixel((0, 0), 7)
+    image.save(tmp_path / "x", format="PNG", transparency=7)
     assert decode_image(tmp_path / "x", LIMITS)[0].tolist() == [[255] * 3, [70] * 3]
 
 
@@ -114,7 +114,7 @@ def test_sixteen_bit_grey_is_scaled_not_clipped(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("mode", ["L", "1", "LA", "P"])
-def test_grey_and_palette_pictures_become_rgb(tmp_path: Path, mode: str) -> None:
+def test_grey_and_palette_images_become_rgb(tmp_path: Path, mode: str) -> None:
     Image.fromarray(make_photo(20, 10)).convert("L").convert(mode).save(tmp_path / "x", format="PNG")
     assert decode_image(tmp_path / "x", LIMITS).shape == (10, 20, 3)
 
@@ -146,7 +146,7 @@ def test_a_damaged_colour_profile_is_ignored(tmp_path: Path) -> None:
     np.testing.assert_array_equal(decode_image(path, LIMITS), photo)
 
 
-def test_the_jpeg_with_a_second_picture_that_phones_make_is_taken(tmp_path: Path) -> None:
+def test_the_jpeg_with_a_second_image_that_phones_make_is_taken(tmp_path: Path) -> None:
     first, second = Image.fromarray(make_photo(40, 30)), Image.fromarray(make_photo(20, 15))
     first.save(tmp_path / "x", format="MPO", save_all=True, append_images=[second])
     assert probe_image(tmp_path / "x", LIMITS) == ImageInfo(width=40, height=30, format="jpeg")
@@ -170,14 +170,14 @@ def test_max_side_never_enlarges(tmp_path: Path) -> None:
     assert decode_image(path, LIMITS, max_side=100).shape == (30, 40, 3)
 
 
-def test_a_reduced_jpeg_looks_like_the_reduced_picture(tmp_path: Path) -> None:
+def test_a_reduced_jpeg_looks_like_the_reduced_image(tmp_path: Path) -> None:
     photo = make_photo(800, 600)
     path = write_jpeg(tmp_path / "x", photo, quality=95)
     plain = np.asarray(Image.fromarray(photo).resize((100, 75), Image.Resampling.LANCZOS))
     assert mean_difference(decode_image(path, LIMITS, max_side=100), plain) < 3
 
 
-def test_one_pixel_is_a_picture(tmp_path: Path) -> None:
+def test_one_pixel_is_an_image(tmp_path: Path) -> None:
     path = write_png(tmp_path / "x", np.array([[[1, 2, 3]]], np.uint8))
     assert decode_image(path, LIMITS).tolist() == [[[1, 2, 3]]]
 

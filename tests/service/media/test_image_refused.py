@@ -1,4 +1,4 @@
-"""Each hostile or broken picture is refused with an error of its own, and nothing else ever leaves the door."""
+"""Each hostile or broken image is refused with an error of its own, and nothing else ever leaves the door."""
 
 import io
 import resource
@@ -28,9 +28,9 @@ def both_refuse(path: Path, error: type[StylizationError], words: str) -> None:
         assert caught.value.field == "image"
 
 
-def test_a_text_file_is_no_picture(tmp_path: Path) -> None:
-    (tmp_path / "x").write_text("This is not a picture.\n" * 50)
-    both_refuse(tmp_path / "x", UnsupportedMedia, "send a JPEG, PNG or WebP picture")
+def test_a_text_file_is_no_image(tmp_path: Path) -> None:
+    (tmp_path / "x").write_text("This is not an image.\n" * 50)
+    both_refuse(tmp_path / "x", UnsupportedMedia, "send a JPEG, PNG or WebP image")
 
 
 def test_an_empty_file_says_so(tmp_path: Path) -> None:
@@ -82,7 +82,7 @@ def test_too_many_bytes_are_refused_unread(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("name", ["JPEG", "PNG", "WEBP"])
 @pytest.mark.parametrize("share", [0.5, 0.9, 0.99])
-def test_a_truncated_picture_is_refused(tmp_path: Path, name: str, share: float) -> None:
+def test_a_truncated_image_is_refused(tmp_path: Path, name: str, share: float) -> None:
     whole = write_image(tmp_path / "whole", make_photo(200, 150), name).read_bytes()
     (tmp_path / "x").write_bytes(whole[: int(len(whole) * share)])
     with pytest.raises(MediaError, match="damaged or incomplete"):
@@ -90,13 +90,13 @@ def test_a_truncated_picture_is_refused(tmp_path: Path, name: str, share: float)
 
 
 @pytest.mark.parametrize("name", ["JPEG", "PNG", "WEBP"])
-def test_a_bare_signature_is_a_damaged_picture(tmp_path: Path, name: str) -> None:
+def test_a_bare_signature_is_a_damaged_image(tmp_path: Path, name: str) -> None:
     whole = write_image(tmp_path / "whole", make_photo(200, 150), name).read_bytes()
     (tmp_path / "x").write_bytes(whole[:14])
     both_refuse(tmp_path / "x", MediaError, "damaged or incomplete")
 
 
-def test_a_truncated_picture_is_refused_when_it_is_reduced_too(tmp_path: Path) -> None:
+def test_a_truncated_image_is_refused_when_it_is_reduced_too(tmp_path: Path) -> None:
     whole = write_jpeg(tmp_path / "whole", make_photo(800, 600)).read_bytes()
     (tmp_path / "x").write_bytes(whole[: len(whole) // 2])
     with pytest.raises(MediaError):
@@ -119,7 +119,7 @@ def _exif() -> Image.Exif:
 @pytest.mark.filterwarnings("ignore")
 @settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(data=st.data())
-def test_flipped_bytes_give_a_picture_or_our_error(tmp_path: Path, name: str, data: st.DataObject) -> None:
+def test_flipped_bytes_give_an_image_or_our_error(tmp_path: Path, name: str, data: st.DataObject) -> None:
     content = bytearray(_encoded(name))
     positions = st.integers(0, len(content) - 1)
     for position in data.draw(st.lists(positions, min_size=1, max_size=8)):

@@ -1,4 +1,4 @@
-"""Videos: what goes in comes out with every time, size and colour tag it had; pictures alone are touched."""
+"""Videos: what goes in comes out with every time, size and colour tag it had; images alone are touched."""
 
 from dataclasses import replace
 from fractions import Fraction
@@ -9,10 +9,10 @@ import av
 import numpy as np
 import pytest
 
-from service.media.frames import Look, PartWriter, read_frames, read_look
-from service.media.join import Part, join
+from service.media.audio_writer import AudioWriter
+from service.media.frames import SegmentWriter, VideoFormat, read_frames, read_video_format
 from service.media.limits import MediaLimits
-from service.media.sound_writer import SoundWriter
+from service.media.mux import Segment, mux
 from service.media.soundtrack import SoundtrackReader
 from service.media.times import drift_seconds, read_times
 from service.media.video_file import Timeline, probe_video, read_timeline
@@ -39,27 +39,31 @@ CLIPS: dict[str, tuple[str, Clip]] = {
 }
 
 
-def remade(source: Path, target: Path, cuts: tuple[int, ...]) -> tuple[Timeline, Look]:
-    """Decode and encode again in parts that begin at `cuts`, with the soundtrack; what the source was like."""
-    info, timeline, look = probe_video(source, LIMITS), read_timeline(source, LIMITS), read_look(source, LIMITS)
-    size, parts = (look.width, look.height), []
+def remade(source: Path, target: Path, cuts: tuple[int, ...]) -> tuple[Timeline, VideoFormat]:
+    """Decode and encode again in segments that begin at `cuts`, with the soundtrack; what the source was like."""
+    info, timeline, video_format = (
+        probe_video(source, LIMITS),
+        read_timeline(source, LIMITS),
+        read_video_format(source, LIMITS),
+    )
+    size, segments = (video_format.width, video_format.height), []
     for first, stop in zip(cuts, [*cuts[1:], len(timeline.pts)], strict=True):
-        part = Part(target.with_name(f"part{first}"), first, stop)
-        writer = PartWriter(part.path, info.container, look, timeline, first, size)
-        for index, pixels in read_frames(source, LIMITS, timeline, look, first, stop, size):
+        segment = Segment(target.with_name(f"segment{first}"), first, stop)
+        writer = SegmentWriter(segment.path, info.container, video_format, timeline, first, size)
+        for index, pixels in read_frames(source, LIMITS, timeline, video_format, first, stop, size):
             writer.write(index, pixels)
         writer.close()
-        parts.append(part)
+        segments.append(segment)
     sound = None
     if info.has_sound:
         sound = target.with_name("sound")
         with SoundtrackReader(source, LIMITS) as reader:
-            track = SoundWriter(sound, info.container, reader.form)
+            track = AudioWriter(sound, info.container, reader.form)
             for block in reader.blocks():
                 track.write(block)
             track.close()
-    join(target, info.container, parts, timeline, look, sound)
-    return timeline, look
+    mux(target, info.container, segments, timeline, video_format, sound)
+    return timeline, video_format
 
 
 @pytest.mark.parametrize("name", CLIPS)
@@ -67,12 +71,12 @@ def test_times_sizes_and_colours_stay_and_the_parts_meet(name: str, tmp_path: Pa
     suffix, clip = CLIPS[name]
     source = write_video(tmp_path / f"source.{suffix}", clip, noise_track(clip.frames / clip.fps))
     target = tmp_path / "target"
-    timeline, look = remade(source, target, cuts=(0, 7, 15))
-    result, result_look = read_timeline(target, LIMITS), read_look(target, LIMITS)
+    timeline, video_format = remade(source, target, cuts=(0, 7, 15))
+    result, result_look = read_timeline(target, LIMITS), read_video_format(target, LIMITS)
     assert (result.time_base, result.pts) == (timeline.time_base, timeline.pts)
-    assert replace(result_look, fps=look.fps) == look
-    size = (look.width, look.height)
-    before = dict(read_frames(source, LIMITS, timeline, look, 0, len(timeline.pts), size))
+    assert replace(result_look, fps=video_format.fps) == video_format
+    size = (video_format.width, video_format.height)
+    before = dict(read_frames(source, LIMITS, timeline, video_format, 0, len(timeline.pts), size))
     after = dict(read_frames(target, LIMITS, result, result_look, 0, len(timeline.pts), size))
     for index, pixels in before.items():
         difference = after[index].astype(int) - pixels
@@ -108,43 +112,43 @@ def test_the_index_of_the_result_is_at_its_front(tmp_path: Path) -> None:
 
 def test_a_frame_can_be_reached_without_those_before(tmp_path: Path) -> None:
     source = write_video(tmp_path / "a.mp4", Clip(frames=40, key_every=10))
-    timeline, look = read_timeline(source, LIMITS), read_look(source, LIMITS)
+    timeline, video_format = read_timeline(source, LIMITS), read_video_format(source, LIMITS)
     assert timeline.key_frames == (0, 10, 20, 30)
-    size = (look.width, look.height)
-    whole = dict(read_frames(source, LIMITS, timeline, look, 0, 40, size))
-    some = dict(read_frames(source, LIMITS, timeline, look, 23, 27, size))
+    size = (video_format.width, video_format.height)
+    whole = dict(read_frames(source, LIMITS, timeline, video_format, 0, 40, size))
+    some = dict(read_frames(source, LIMITS, timeline, video_format, 23, 27, size))
     assert list(some) == [23, 24, 25, 26]
     assert all(np.array_equal(some[index], whole[index]) for index in some)
 
 
 def test_frames_may_be_asked_for_at_another_size(tmp_path: Path) -> None:
     source = write_video(tmp_path / "a.mp4", Clip())
-    timeline, look = read_timeline(source, LIMITS), read_look(source, LIMITS)
-    (_, pixels), *_ = read_frames(source, LIMITS, timeline, look, 0, 1, (64, 48))
+    timeline, video_format = read_timeline(source, LIMITS), read_video_format(source, LIMITS)
+    (_, pixels), *_ = read_frames(source, LIMITS, timeline, video_format, 0, 1, (64, 48))
     assert pixels.shape == (48, 64, 3)
 
 
 def test_parts_of_different_encoders_are_not_joined(tmp_path: Path) -> None:
     source = write_video(tmp_path / "a.mp4", Clip())
     other = write_video(tmp_path / "b.mp4", Clip(width=64, height=64, frames=10))
-    timeline, look = read_timeline(source, LIMITS), read_look(source, LIMITS)
-    parts = [Part(source, 0, 10), Part(other, 10, 20)]
+    timeline, video_format = read_timeline(source, LIMITS), read_video_format(source, LIMITS)
+    segments = [Segment(source, 0, 10), Segment(other, 10, 20)]
     with pytest.raises(ValueError, match=r"frames|settings"):
-        join(tmp_path / "c.mp4", "mp4", parts, timeline, look, None)
+        mux(tmp_path / "c.mp4", "mp4", segments, timeline, video_format, None)
 
 
 def test_more_than_eight_bits_are_read(tmp_path: Path) -> None:
     source = write_video(tmp_path / "a.mp4", Clip(video_codec="libx265", pix_fmt="yuv420p10le", frames=6))
-    assert read_look(source, LIMITS).bits == 10
+    assert read_video_format(source, LIMITS).bits == 10
     remade(source, tmp_path / "b.mp4", cuts=(0,))
-    assert read_look(tmp_path / "b.mp4", LIMITS).bits == 8
+    assert read_video_format(tmp_path / "b.mp4", LIMITS).bits == 8
 
 
 def test_packets_can_be_copied_untouched(tmp_path: Path) -> None:
     source = write_video(tmp_path / "a.mp4", Clip(), noise_track(2.0))
-    timeline, look = read_timeline(source, LIMITS), read_look(source, LIMITS)
-    pictures = write_video(tmp_path / "p.mp4", Clip(b_frames=False))
-    join(tmp_path / "b.mp4", "mp4", [Part(pictures, 0, 20)], timeline, look, source)
+    timeline, video_format = read_timeline(source, LIMITS), read_video_format(source, LIMITS)
+    images = write_video(tmp_path / "p.mp4", Clip(b_frames=False))
+    mux(tmp_path / "b.mp4", "mp4", [Segment(images, 0, 20)], timeline, video_format, source)
 
     def packets(path: Path) -> list[tuple[Any, bytes]]:
         with av.open(str(path)) as container:

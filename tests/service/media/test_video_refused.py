@@ -10,9 +10,9 @@ import numpy as np
 import pytest
 
 from service.errors import MediaError, StylizationError, TooLarge, UnsupportedMedia
-from service.media.frames import read_frames, read_look
+from service.media.decoder_pool import DecoderPool
+from service.media.frames import read_frames, read_video_format
 from service.media.limits import MediaLimits
-from service.media.sandbox import Sandbox
 from service.media.soundtrack import SoundtrackReader
 from service.media.video_file import probe_video, read_timeline
 from tests.service.media.test_video import remade
@@ -26,8 +26,10 @@ def look_at(path: Path, limits: MediaLimits = LIMITS) -> None:
     """All that a worker does before the first frame is restyled, and every frame."""
     probe_video(path, limits)
     timeline = read_timeline(path, limits)
-    look = read_look(path, limits)
-    for _ in read_frames(path, limits, timeline, look, 0, len(timeline.pts), (look.width, look.height)):
+    video_format = read_video_format(path, limits)
+    for _ in read_frames(
+        path, limits, timeline, video_format, 0, len(timeline.pts), (video_format.width, video_format.height)
+    ):
         pass
 
 
@@ -62,8 +64,8 @@ def test_what_is_no_video_is_refused(name: str, write: Callable[[Path], Path], t
     refused(write(tmp_path / name), UnsupportedMedia, "no video that is known here")
 
 
-def test_a_file_without_pictures_is_refused(tmp_path: Path) -> None:
-    refused(write_m4a(tmp_path / "x", make_noise(1.0)), UnsupportedMedia, "no pictures")
+def test_a_file_without_images_is_refused(tmp_path: Path) -> None:
+    refused(write_m4a(tmp_path / "x", make_noise(1.0)), UnsupportedMedia, "no images")
 
 
 def test_an_empty_file_is_refused(tmp_path: Path) -> None:
@@ -113,15 +115,15 @@ def test_ten_thousand_frames_a_second_are_refused(tmp_path: Path) -> None:
 
 
 def test_frames_too_large_are_refused_before_one_is_decoded(tmp_path: Path) -> None:
-    path = write_video(tmp_path / "x.mp4", Clip(width=1024, height=768, frames=2), picture=make_photo(64, 64))
+    path = write_video(tmp_path / "x.mp4", Clip(width=1024, height=768, frames=2), image=make_photo(64, 64))
     with pytest.raises(TooLarge, match="1024 x 768"):
         probe_video(path, replace(LIMITS, max_video_pixels=512 * 512))
 
 
 def truncated(tmp_path: Path, suffix: str, share: float, **clip: object) -> Path:
-    """A file whose index is at its front, cut."""
+    """A file whose index is at its front, cut short."""
     whole = write_video(tmp_path / f"whole.{suffix}", Clip(frames=60, b_frames=False, **clip))  # type: ignore[arg-type]
-    path = tmp_path / f"cut.{suffix}"
+    path = tmp_path / f"plan_segments.{suffix}"
     if suffix == "mp4":
         remade(whole, whole.with_name("front.mp4"), cuts=(0,))
         whole = whole.with_name("front.mp4")
@@ -139,10 +141,10 @@ def test_a_file_cut_short_is_refused_with_the_second_at_which_it_breaks(suffix: 
 
 def test_a_file_cut_short_can_be_taken_as_far_as_it_goes(tmp_path: Path) -> None:
     path = truncated(tmp_path, "mp4", 0.5)
-    timeline, look = read_timeline(path, LIMITS, allow_partial=True), read_look(path, LIMITS)
+    timeline, video_format = read_timeline(path, LIMITS, allow_partial=True), read_video_format(path, LIMITS)
     assert timeline.broken_at == pytest.approx(timeline.end_seconds)
     assert 10 < len(timeline.pts) < 50
-    frames = list(read_frames(path, LIMITS, timeline, look, 0, len(timeline.pts), (128, 96)))
+    frames = list(read_frames(path, LIMITS, timeline, video_format, 0, len(timeline.pts), (128, 96)))
     assert len(frames) == len(timeline.pts)
 
 
@@ -170,9 +172,9 @@ def test_noise_in_the_middle_ends_in_an_error_and_not_in_a_crash(tmp_path: Path)
 
 def test_a_video_that_changes_its_size_on_the_way_is_refused(tmp_path: Path) -> None:
     small = write_video(tmp_path / "a.mkv", Clip(frames=10, video_codec="libvpx", width=128))
-    timeline, look = read_timeline(small, LIMITS), read_look(small, LIMITS)
+    timeline, video_format = read_timeline(small, LIMITS), read_video_format(small, LIMITS)
     with pytest.raises(MediaError, match=r"changes its size at 0\.00 s"):
-        list(read_frames(small, LIMITS, timeline, replace(look, width=64), 0, 10, (64, 96)))
+        list(read_frames(small, LIMITS, timeline, replace(video_format, width=64), 0, 10, (64, 96)))
 
 
 def test_an_encrypted_or_odd_soundtrack_is_the_videos_fault(tmp_path: Path) -> None:
@@ -182,11 +184,11 @@ def test_an_encrypted_or_odd_soundtrack_is_the_videos_fault(tmp_path: Path) -> N
     assert caught.value.field == "video"
 
 
-def test_the_sandbox_looks_at_videos(tmp_path: Path) -> None:
+def test_the_decoder_pool_probes_videos(tmp_path: Path) -> None:
     path = write_video(tmp_path / "a.mp4", Clip(), noise_track(2.0))
     (tmp_path / "x").write_text("ffconcat version 1.0\nfile a.mp4\n")
-    with Sandbox(LIMITS) as sandbox:
-        info = sandbox.probe_video(path)
+    with DecoderPool(LIMITS) as decoder_pool:
+        info = decoder_pool.probe_video(path)
         assert (info.container, info.codec, info.frames, info.has_sound) == ("mp4", "h264", 20, True)
         with pytest.raises(UnsupportedMedia):
-            sandbox.probe_video(tmp_path / "x")
+            decoder_pool.probe_video(tmp_path / "x")

@@ -60,7 +60,7 @@ def test_silence_embeds_to_zero_and_loud_sounds_towards_one(engine: Engine) -> N
     assert 0 < quiet < loud < 1
 
 
-def test_content_is_a_quarter_of_the_picture(engine: Engine) -> None:
+def test_content_is_a_quarter_of_the_image(engine: Engine) -> None:
     assert engine.encode(np.zeros((1, 3, 16, 24), np.float32)).shape == (1, CONTENT_CHANNELS, 4, 6)
 
 
@@ -103,7 +103,7 @@ def test_threads_may_share_an_engine(engine: Engine) -> None:
     np.testing.assert_allclose(np.stack(shared), np.stack([engine.embed(waveform) for waveform in waveforms]))
 
 
-def test_a_core_for_each_run_gives_the_same_pictures(bundle: Bundle) -> None:
+def test_a_core_for_each_run_gives_the_same_images(bundle: Bundle) -> None:
     engine = Engine(bundle, threads=2)
     assert engine.lanes == 2
     assert engine.by_core.lanes == 1
@@ -185,7 +185,7 @@ def identity(source: str, target: str, shape: list[str | int]) -> onnx.ModelProt
 @pytest.mark.parametrize(
     ("name", "graph", "reason"),
     [
-        (CONTENT_ENCODER, identity("picture", "content", ["B", 3, "H", "W"]), "maps picture to content; .* image to"),
+        (CONTENT_ENCODER, identity("image_in", "content", ["B", 3, "H", "W"]), "maps image_in to content; .* image to"),
         (AUDIO_ENCODER, identity("waveform", "embedding", ["B", CLIP_SAMPLES]), "embedding has 48000 numbers"),
         (AUDIO_ENCODER, identity("waveform", "embedding", ["B", EMBEDDING_DIM]), "waveform has 8 numbers"),
     ],

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from service.observe import identity
+from service.observe import correlation
 from service.observe.logs import make_formatter
 
 
@@ -42,7 +42,7 @@ def test_an_exception_is_a_field_of_its_line(logger: logging.Logger) -> None:
 
 def test_a_line_belongs_to_the_job_and_the_request_at_hand(logger: logging.Logger) -> None:
     stream = written(logger, "json")
-    with identity.working_on("j" * 32, "r-1"):
+    with correlation.working_on("j" * 32, "r-1"):
         logger.info("working", extra={"frames": 3})
     logger.info("idle")
     working, idle = map(json.loads, stream.getvalue().splitlines())
@@ -52,7 +52,7 @@ def test_a_line_belongs_to_the_job_and_the_request_at_hand(logger: logging.Logge
 
 def test_text_ends_with_the_request(logger: logging.Logger) -> None:
     stream = written(logger, "text")
-    with identity.working_on("j" * 32, "r-1"):
+    with correlation.working_on("j" * 32, "r-1"):
         logger.warning("careful")
     logger.info("idle")
     careful, idle = stream.getvalue().splitlines()

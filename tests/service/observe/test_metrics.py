@@ -12,7 +12,7 @@ from service.jobs.connection import Client
 from service.observe.catalogue import COUNTED, FRAMES, RESULTS, STAGE_SECONDS
 from service.observe.recorder import Recorder
 from service.observe.stages import count_frames, each, measured, stage
-from tests.service.api.desk import GOOD, api, finish, somebody_at_work
+from tests.service.api.harness import GOOD, api, finish, somebody_at_work
 from tests.support.prometheus import Samples, names, samples
 
 
@@ -148,7 +148,7 @@ def test_counts_that_redis_did_not_take_are_told_later(
     recorder.count(FRAMES, by=7)
     recorder.add()
     recorder.add()
-    assert client.hgetall("adis:metrics") == {"adis_results|picture": "3", "adis_frames": "7"}
+    assert client.hgetall("adis:metrics") == {"adis_results|image": "3", "adis_frames": "7"}
 
 
 def test_names_and_labels_keep_prometheus_rules() -> None:

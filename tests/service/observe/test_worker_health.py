@@ -5,7 +5,7 @@ import socket
 import pytest
 
 from service.jobs.connection import Client
-from service.jobs.presence import Presence
+from service.jobs.worker_registry import WorkerRegistration
 from service.observe import worker_health
 from service.settings import get_settings
 
@@ -18,16 +18,16 @@ def _settings_of_this_test(monkeypatch: pytest.MonkeyPatch, redis_url: str) -> N
 
 def test_a_worker_is_well_while_it_beats(client: Client, capsys: pytest.CaptureFixture[str]) -> None:
     assert worker_health.main() == 1
-    presence = Presence(client, "w")
-    presence.enter([], ["pictures"])
+    registration = WorkerRegistration(client, "w")
+    registration.register([], ["pictures"])
     assert worker_health.main() == 0
-    client.delete("adis:pulse:w")
+    client.delete("adis:heartbeat:w")
     assert worker_health.main() == 1
     assert "no worker of this host" in capsys.readouterr().err
 
 
 def test_the_beat_of_another_host_does_not_count(client: Client) -> None:
-    Presence(client, "w").enter([], ["pictures"])
+    WorkerRegistration(client, "w").register([], ["pictures"])
     assert worker_health.beats(client, socket.gethostname())
     assert not worker_health.beats(client, "elsewhere")
 

@@ -9,18 +9,18 @@ from ipaddress import ip_network
 import pytest
 
 from service.jobs.connection import Client
-from service.jobs.intake import Intake
 from service.jobs.lease import LeaseTerms, claim
 from service.jobs.queue import make_queue
+from service.jobs.reaper import requeue_overdue
 from service.jobs.record import JobRecord
-from service.jobs.rescue import rescue_overdue
+from service.jobs.submission_repository import SubmissionRepository
 from service.webhooks.address import AddressRules
 from service.webhooks.deliverer import LEASE_SECONDS, MAX_ATTEMPTS, Backoff, Deliverer
 from service.webhooks.request import EVENTS
 from service.webhooks.schedule import DeliveryState, Schedule
 from service.webhooks.sender import Sender
-from tests.service.api.desk import HEARD
-from tests.service.jobs.desk import TERMS, claimed, delete, new_job, owner, read, result, submit, with_client
+from tests.service.api.harness import HEARD
+from tests.service.jobs.harness import TERMS, claimed, delete, new_job, owner, read, result, submit, with_client
 from tests.support.receiver import SECRET, Receiver, running_receiver
 
 AT_ONCE = Backoff(first_seconds=0.0)
@@ -40,7 +40,7 @@ def deliver(url: str, backoff: Backoff = AT_ONCE, lease_seconds: float = LEASE_S
         parts = [
             Deliverer(
                 Schedule(client, lease_seconds, MAX_ATTEMPTS),
-                Intake(client, 100, TERMS.lifetime_seconds),
+                SubmissionRepository(client, 100, TERMS.lifetime_seconds),
                 Sender(SECRET, rules),
                 random.Random(seed),
                 backoff,
@@ -83,7 +83,7 @@ def rescue(url: str, client: Client, job_id: str) -> None:
     """Its worker died over it, which the look after lost jobs finds."""
     claimed(client, job_id, owner("first"), LOST_AT_ONCE)
     with make_queue(url, 600) as app:
-        assert rescue_overdue(client, app, LOST_AT_ONCE) == 0
+        assert requeue_overdue(client, app, LOST_AT_ONCE) == 0
 
 
 @pytest.mark.parametrize(

@@ -8,16 +8,16 @@ from typing import Any
 import pytest
 
 from service.jobs.connection import Client
-from service.jobs.intake import NewJob
 from service.jobs.record import Kind, StoredInput
 from service.jobs.storage import Storage
+from service.jobs.submission_repository import NewJob
+from service.media.decoder_pool import DecoderPool
 from service.media.limits import MediaLimits
-from service.media.sandbox import Sandbox
 from service.settings import Settings
 from service.work.engines import Engines
+from service.work.job_runner import JobRunner
 from service.work.requests import PreviewRequest, VideoRequest
-from service.work.workshop import Workshop
-from tests.service.jobs.desk import submit
+from tests.service.jobs.harness import submit
 from tests.support.tiny_bundle import write_tiny_bundle
 
 _ids = itertools.count()
@@ -26,8 +26,8 @@ Queue = Callable[..., str]
 
 
 @pytest.fixture(scope="session")
-def sandbox() -> Iterator[Sandbox]:
-    with Sandbox(MediaLimits()) as opened:
+def decoder_pool() -> Iterator[DecoderPool]:
+    with DecoderPool(MediaLimits()) as opened:
         yield opened
 
 
@@ -45,8 +45,8 @@ def storage(settings: Settings) -> Storage:
 
 
 @pytest.fixture
-def workshop(client: Client, storage: Storage, settings: Settings, sandbox: Sandbox) -> Workshop:
-    return Workshop(client, storage, Engines(settings), sandbox, settings, worker="w")
+def workshop(client: Client, storage: Storage, settings: Settings, decoder_pool: DecoderPool) -> JobRunner:
+    return JobRunner(client, storage, Engines(settings), decoder_pool, settings, worker="w")
 
 
 @pytest.fixture

@@ -9,68 +9,68 @@ from typing import Any
 import pytest
 
 from service.jobs.connection import Client, connect
-from service.jobs.intake import NewJob
 from service.jobs.open_storage import open_storage
 from service.jobs.record import JobState, StoredInput
 from service.jobs.storage import Storage
-from service.media.sandbox import Sandbox
+from service.jobs.submission_repository import NewJob
+from service.media.decoder_pool import DecoderPool
 from service.settings import Settings
-from service.work import video_job, workshop
+from service.work import job_runner, video_job
 from service.work.engines import Engines
-from service.work.requests import PictureRequest, VideoRequest
-from service.work.workshop import Workshop
-from tests.service.jobs.desk import delete, read, submit
+from service.work.job_runner import JobRunner
+from service.work.requests import ImageRequest, VideoRequest
+from tests.service.jobs.harness import delete, read, submit
 from tests.support.media import make_noise, make_photo, png_bytes, write_wav
 from tests.support.object_store import ObjectStore
 from tests.support.video import Clip, noise_track, write_video
 
-Host = Callable[..., tuple[Workshop, Storage]]
+Host = Callable[..., tuple[JobRunner, Storage]]
 JOB = "1" * 32
 
 
 @pytest.fixture
 def host(
-    store: ObjectStore, client: Client, redis_url: str, settings: Settings, sandbox: Sandbox, tmp_path: Path
+    store: ObjectStore, client: Client, redis_url: str, settings: Settings, decoder_pool: DecoderPool, tmp_path: Path
 ) -> Iterator[Host]:
     """A worker with a disk of its own, by the host's name, which calls for help as is given."""
     with ExitStack() as stack:
 
-        def open_host(name: str, call: Callable[[str, int], None] = lambda *_: None) -> tuple[Workshop, Storage]:
+        def open_host(name: str, call: Callable[[str, int], None] = lambda *_: None) -> tuple[JobRunner, Storage]:
             places = {"data_dir": tmp_path / name, "storage": store.url, "s3_endpoint": store.endpoint}
             own = settings.model_copy(update=places)
             storage = stack.enter_context(closing(open_storage(own)))
             storage.prepare()
             connected = stack.enter_context(connect(redis_url))
-            return Workshop(connected, storage, Engines(own), sandbox, own, name, call), storage
+            return JobRunner(connected, storage, Engines(own), decoder_pool, own, name, call), storage
 
         yield open_host
 
 
 def hand_in(redis_url: str, storage: Storage, kind: str, files: dict[str, Path], **parameters: Any) -> None:
     """Queue a job as an API does."""
-    request: Any = PictureRequest(**parameters) if kind == "picture" else VideoRequest(**parameters)
+    request: Any = ImageRequest(**parameters) if kind == "picture" else VideoRequest(**parameters)
     stored = tuple(StoredInput(field=field, sha256=f"{n:064}", bytes=1) for n, field in enumerate(files))
     folder = storage.begin(JOB)
     for one in stored:
         (folder / one.sha256).write_bytes(files[one.field].read_bytes())
-    for keep in storage.keepers(JOB, [one.sha256 for one in stored]):
+    for keep in storage.persist_tasks(JOB, [one.sha256 for one in stored]):
         keep()
-    storage.leave(JOB)
+    storage.release_scratch(JOB)
     submit(redis_url, NewJob(JOB, request.model_dump(mode="json"), stored, "f", total=1, kind=kind))  # type: ignore[arg-type]
 
 
 @pytest.fixture
-def picture(tmp_path: Path) -> dict[str, Path]:
+def image(tmp_path: Path) -> dict[str, Path]:
     (tmp_path / "photo.png").write_bytes(png_bytes(make_photo(40, 30)))
     return {"image": tmp_path / "photo.png", "audio": write_wav(tmp_path / "rain.wav", make_noise(4.0))}
 
 
 def test_a_store_that_goes_away_costs_no_job(
-    host: Host, store: ObjectStore, redis_url: str, picture: dict[str, Path], monkeypatch: pytest.MonkeyPatch
+    host: Host, store: ObjectStore, redis_url: str, image: dict[str, Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(workshop, "_STORE_PAUSE_SECONDS", 0.0)
+    monkeypatch.setattr(job_runner, "_STORE_PAUSE_SECONDS", 0.0)
     (worker, storage), (_, api) = host("worker"), host("api")
-    hand_in(redis_url, api, "picture", picture)
+    hand_in(redis_url, api, "picture", image)
     store.stop()
     for _ in range(5):  # more often than a job may lose its worker
         worker.run(JOB)
@@ -96,10 +96,10 @@ def test_a_store_that_goes_away_costs_no_job(
 
 
 def test_a_job_cancelled_while_its_result_is_stored_leaves_no_object(
-    host: Host, store: ObjectStore, redis_url: str, picture: dict[str, Path], monkeypatch: pytest.MonkeyPatch
+    host: Host, store: ObjectStore, redis_url: str, image: dict[str, Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (worker, storage), (_, api) = host("worker"), host("api")
-    hand_in(redis_url, api, "picture", picture)
+    hand_in(redis_url, api, "picture", image)
     write_result = type(storage).write_result
 
     def write_too_late(self: Storage, job_id: str, content: bytes) -> str:
@@ -115,23 +115,23 @@ def test_a_job_cancelled_while_its_result_is_stored_leaves_no_object(
 
 @pytest.fixture
 def video(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> dict[str, Path]:
-    """A video of six parts."""
+    """A video of six segments."""
     monkeypatch.setattr("service.work.video._PART_SECONDS", 1.0)
     return {"video": write_video(tmp_path / "a.mp4", Clip(frames=60), noise_track(6.0))}
 
 
 @pytest.fixture
 def rendered(monkeypatch: pytest.MonkeyPatch) -> dict[str, list[int]]:
-    """The parts that each of two threads makes, neither of which makes one before the other begins."""
+    """The segments that each of two threads makes, neither of which makes one before the other begins."""
     by_thread: dict[str, list[int]] = {}
     render, both = video_job.render, threading.Barrier(2)
 
-    def counted(engine: Any, plan: Any, part: Any, progress: Any) -> Any:
+    def counted(engine: Any, plan: Any, segment: Any, progress: Any) -> Any:
         name = threading.current_thread().name
         if name not in by_thread:
             both.wait(60)
-        by_thread.setdefault(name, []).append(part.first)
-        return render(engine, plan, part, progress)
+        by_thread.setdefault(name, []).append(segment.first)
+        return render(engine, plan, segment, progress)
 
     monkeypatch.setattr(video_job, "render", counted)
     return by_thread
@@ -159,7 +159,14 @@ def test_workers_without_a_common_disk_share_a_video(
     helper.join()
     record = read(redis_url, JOB)
     assert record.state is JobState.SUCCEEDED, record.error
-    assert sorted(first for parts in rendered.values() for first in parts) == [0, 10, 20, 30, 40, 50]  # none twice
+    assert sorted(first for segments in rendered.values() for first in segments) == [
+        0,
+        10,
+        20,
+        30,
+        40,
+        50,
+    ]  # none twice
     assert len(rendered) == 2
     assert store.stored() == {f"jobs/{JOB}/inputs/{0:064}", f"jobs/{JOB}/results/{record.results[0].sha256}"}
 

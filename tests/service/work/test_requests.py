@@ -1,26 +1,26 @@
-"""What may be asked of a picture job."""
+"""What may be asked of an image job."""
 
 from typing import Any
 
 import pytest
 from pydantic import ValidationError
 
-from service.work.requests import PictureRequest
+from service.work.requests import ImageRequest
 
 
 def test_the_defaults_are_the_whole_effect_of_the_sound_as_given() -> None:
-    request = PictureRequest()
+    request = ImageRequest()
     assert request.gains == (0.0,)
     assert (request.strength, request.start_seconds, request.weights, request.format) == (1.0, None, None, "png")
 
 
 def test_a_list_of_gains_replaces_the_single_one() -> None:
-    assert PictureRequest(gains_db=(-30, -20, -10, 0)).gains == (-30, -20, -10, 0)
+    assert ImageRequest(gains_db=(-30, -20, -10, 0)).gains == (-30, -20, -10, 0)
 
 
 def test_a_request_survives_the_queue() -> None:
-    request = PictureRequest(gains_db=(-6.5, 3), strength=0.25, weights=(1, 2), max_side=512, model="demo")
-    assert PictureRequest.model_validate_json(request.model_dump_json()) == request
+    request = ImageRequest(gains_db=(-6.5, 3), strength=0.25, weights=(1, 2), max_side=512, model="demo")
+    assert ImageRequest.model_validate_json(request.model_dump_json()) == request
 
 
 @pytest.mark.parametrize(
@@ -49,4 +49,4 @@ def test_a_request_survives_the_queue() -> None:
 )
 def test_what_is_out_of_range_is_refused(fields: dict[str, Any]) -> None:
     with pytest.raises(ValidationError):
-        PictureRequest.model_validate(fields)
+        ImageRequest.model_validate(fields)

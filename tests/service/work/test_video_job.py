@@ -13,19 +13,19 @@ import pytest
 from service.jobs.connection import Client
 from service.jobs.record import JobState
 from service.jobs.storage import Storage
-from service.media import sandbox as sandbox_module
-from service.media.frames import read_look
+from service.media import decoder_pool as decoder_pool_module
+from service.media.decoder_pool import DecoderPool
+from service.media.frames import read_video_format
 from service.media.limits import MediaLimits
-from service.media.sandbox import Sandbox
 from service.media.video_file import read_timeline
 from service.settings import Settings
 from service.work import video_job
 from service.work.engines import Engines
-from service.work.workshop import Workshop
-from tests.service.jobs.desk import delete, read
+from service.work.job_runner import JobRunner
+from tests.service.jobs.harness import delete, read
 from tests.service.media.test_video_refused import truncated
 from tests.service.work.conftest import Queue
-from tests.service.work.video_desk import failure, succeeded
+from tests.service.work.video_harness import failure, succeeded
 from tests.support.media import make_noise, write_wav
 from tests.support.misbehaviour import bloat, crash, crash_later, sleep
 from tests.support.video import Clip, noise_track, write_video
@@ -35,7 +35,7 @@ LIMITS = MediaLimits()
 
 @pytest.mark.parametrize(("layout", "channels"), [("stereo", 2), ("5.1", 6)])
 def test_a_720p_file_of_five_seconds_goes_through(
-    layout: str, channels: int, workshop: Workshop, storage: Storage, redis_url: str, queued: Queue, tmp_path: Path
+    layout: str, channels: int, workshop: JobRunner, storage: Storage, redis_url: str, queued: Queue, tmp_path: Path
 ) -> None:
     clip = Clip(width=1280, height=720, fps=30, frames=150, layout=layout, bt709=True, key_every=60)
     source = write_video(tmp_path / "a.mp4", clip, noise_track(5.0, channels=channels))
@@ -44,7 +44,7 @@ def test_a_720p_file_of_five_seconds_goes_through(
     record, result, receipt = succeeded(redis_url, storage, job_id)
     assert (record.done, record.total, record.unit) == (150, 150, "frames")
     assert read_timeline(result, LIMITS).pts == read_timeline(source, LIMITS).pts
-    given, made = read_look(source, LIMITS), read_look(result, LIMITS)
+    given, made = read_video_format(source, LIMITS), read_video_format(result, LIMITS)
     assert given == made
     with av.open(str(source)) as before, av.open(str(result)) as after:
         assert after.streams.video[0].codec_context.name == "h264"
@@ -63,7 +63,7 @@ def test_a_720p_file_of_five_seconds_goes_through(
 
 
 def test_a_boost_over_full_scale_is_limited_and_the_receipt_says_by_how_much(
-    workshop: Workshop, storage: Storage, redis_url: str, queued: Queue, tmp_path: Path
+    workshop: JobRunner, storage: Storage, redis_url: str, queued: Queue, tmp_path: Path
 ) -> None:
     job_id = queued(write_video(tmp_path / "a.mp4", Clip(), noise_track(2.0, rms=0.2)), gain_db=20.0)
     workshop.run(job_id)
@@ -75,7 +75,7 @@ def test_a_boost_over_full_scale_is_limited_and_the_receipt_says_by_how_much(
 
 
 def test_no_edit_copies_the_soundtrack(
-    workshop: Workshop, storage: Storage, redis_url: str, queued: Queue, tmp_path: Path
+    workshop: JobRunner, storage: Storage, redis_url: str, queued: Queue, tmp_path: Path
 ) -> None:
     source = write_video(tmp_path / "a.mp4", Clip(), noise_track(2.0))
     job_id = queued(source)
@@ -90,8 +90,8 @@ def test_no_edit_copies_the_soundtrack(
     assert packets(source) == packets(result)
 
 
-def test_a_curve_over_time_is_followed_by_sound_and_pictures(
-    workshop: Workshop, storage: Storage, redis_url: str, queued: Queue, tmp_path: Path
+def test_a_curve_over_time_is_followed_by_sound_and_images(
+    workshop: JobRunner, storage: Storage, redis_url: str, queued: Queue, tmp_path: Path
 ) -> None:
     source = write_video(tmp_path / "a.mp4", Clip(frames=80, brightness=0.5), noise_track(8.0))
     job_id = queued(source, automation=((1.0, -30.0), (7.0, 6.0)), smoothing_seconds=0.0)
@@ -100,13 +100,13 @@ def test_a_curve_over_time_is_followed_by_sound_and_pictures(
     assert receipt["steadiness"]["effect_follows_loudness"] > 0.8
     with av.open(str(result)) as container:
         sound = np.concatenate([frame.to_ndarray()[0] for frame in container.decode(audio=0)])
-    levels = [20 * np.log10(np.sqrt(np.mean(part**2))) for part in np.array_split(sound, 8)]
+    levels = [20 * np.log10(np.sqrt(np.mean(segment**2))) for segment in np.array_split(sound, 8)]
     assert levels == sorted(levels)
     assert levels[-1] - levels[0] > 30
 
 
 def test_a_silent_video_needs_a_second_sound_and_then_has_it(
-    workshop: Workshop, storage: Storage, redis_url: str, queued: Queue, tmp_path: Path
+    workshop: JobRunner, storage: Storage, redis_url: str, queued: Queue, tmp_path: Path
 ) -> None:
     silent = write_video(tmp_path / "a.mp4", Clip(frames=30))
     refused, mixed = queued(silent), queued(silent, write_wav(tmp_path / "s.wav", make_noise(1.0)), audio_gain_db=-3.0)
@@ -122,7 +122,7 @@ def test_a_silent_video_needs_a_second_sound_and_then_has_it(
     assert samples / 48_000 == pytest.approx(3.0, abs=0.05)  # the sound of one second, three times
 
 
-def test_webm_gives_webm(workshop: Workshop, storage: Storage, redis_url: str, queued: Queue, tmp_path: Path) -> None:
+def test_webm_gives_webm(workshop: JobRunner, storage: Storage, redis_url: str, queued: Queue, tmp_path: Path) -> None:
     clip = Clip(video_codec="libvpx-vp9", audio_codec="libopus")
     job_id = queued(write_video(tmp_path / "a.webm", clip, noise_track(2.0)), gain_db=6.0)
     workshop.run(job_id)
@@ -134,21 +134,21 @@ def test_webm_gives_webm(workshop: Workshop, storage: Storage, redis_url: str, q
 
 
 def test_max_side_reduces_the_frames(
-    workshop: Workshop, storage: Storage, redis_url: str, queued: Queue, tmp_path: Path
+    workshop: JobRunner, storage: Storage, redis_url: str, queued: Queue, tmp_path: Path
 ) -> None:
     job_id = queued(write_video(tmp_path / "a.mp4", Clip(), noise_track(2.0)), max_side=64)
     workshop.run(job_id)
     record, result, _ = succeeded(redis_url, storage, job_id)
     assert (record.results[0].width, record.results[0].height) == (64, 48)
-    assert read_look(result, LIMITS).width == 64
+    assert read_video_format(result, LIMITS).width == 64
 
 
 def test_a_damaged_video_fails_with_the_second_or_is_taken_as_far_as_it_goes(
-    workshop: Workshop, storage: Storage, redis_url: str, queued: Queue, tmp_path: Path
+    workshop: JobRunner, storage: Storage, redis_url: str, queued: Queue, tmp_path: Path
 ) -> None:
-    cut = truncated(tmp_path, "mp4", 0.5)
+    plan_segments = truncated(tmp_path, "mp4", 0.5)
     sound = write_wav(tmp_path / "s.wav", make_noise(1.0))
-    refused, taken = queued(cut, sound), queued(cut, sound, allow_partial=True)
+    refused, taken = queued(plan_segments, sound), queued(plan_segments, sound, allow_partial=True)
     workshop.run(refused)
     workshop.run(taken)
     assert "breaks off at" in failure(redis_url, refused)["detail"]
@@ -157,8 +157,8 @@ def test_a_damaged_video_fails_with_the_second_or_is_taken_as_far_as_it_goes(
     assert record.done == record.total == receipt["video"]["frames"]
 
 
-def test_sounds_longer_and_shorter_than_the_pictures_are_kept(
-    workshop: Workshop, storage: Storage, redis_url: str, queued: Queue, tmp_path: Path
+def test_sounds_longer_and_shorter_than_the_images_are_kept(
+    workshop: JobRunner, storage: Storage, redis_url: str, queued: Queue, tmp_path: Path
 ) -> None:
     for seconds in (0.8, 4.0):
         job_id = queued(write_video(tmp_path / f"{seconds}.mp4", Clip(), noise_track(seconds)), gain_db=3.0)
@@ -171,7 +171,7 @@ def test_sounds_longer_and_shorter_than_the_pictures_are_kept(
 
 
 def test_negative_times_are_no_trouble(
-    workshop: Workshop, storage: Storage, redis_url: str, queued: Queue, tmp_path: Path
+    workshop: JobRunner, storage: Storage, redis_url: str, queued: Queue, tmp_path: Path
 ) -> None:
     clip = Clip(frames=30, ticks=[100 * n - 500 for n in range(30)], time_base=Fraction(1, 1000), b_frames=False)
     source = write_video(tmp_path / "a.mkv", clip, noise_track(3.0))
@@ -183,7 +183,7 @@ def test_negative_times_are_no_trouble(
 
 
 def test_finished_parts_are_not_made_again(
-    workshop: Workshop,
+    workshop: JobRunner,
     storage: Storage,
     redis_url: str,
     queued: Queue,
@@ -195,15 +195,15 @@ def test_finished_parts_are_not_made_again(
     rendered: list[int] = []
     render = video_job.render
 
-    def dying(engine: Any, plan: Any, part: Any, progress: Any) -> Any:
+    def dying(engine: Any, plan: Any, segment: Any, progress: Any) -> Any:
         if len(rendered) == 3:
             raise ConnectionError("a fault")
-        rendered.append(part.first)
-        return render(engine, plan, part, progress)
+        rendered.append(segment.first)
+        return render(engine, plan, segment, progress)
 
     monkeypatch.setattr(video_job, "render", dying)
     with monkeypatch.context() as patch:
-        patch.setattr("service.work.workshop.RedisError", ConnectionError)  # the job then stays as it is
+        patch.setattr("service.work.job_runner.RedisError", ConnectionError)  # the job then stays as it is
         with pytest.raises(ConnectionError):
             workshop.run(job_id)
     rendered.append(-1)
@@ -216,7 +216,7 @@ def test_finished_parts_are_not_made_again(
 
 
 def test_a_video_that_is_cancelled_stops_and_leaves_nothing(
-    workshop: Workshop,
+    workshop: JobRunner,
     storage: Storage,
     redis_url: str,
     queued: Queue,
@@ -226,9 +226,9 @@ def test_a_video_that_is_cancelled_stops_and_leaves_nothing(
     job_id = queued(write_video(tmp_path / "a.mp4", Clip(frames=50), noise_track(5.0)))
     render = video_job.render
 
-    def cancelled(engine: Any, plan: Any, part: Any, progress: Any) -> Any:
+    def cancelled(engine: Any, plan: Any, segment: Any, progress: Any) -> Any:
         delete(redis_url, job_id)
-        return render(engine, plan, part, progress)
+        return render(engine, plan, segment, progress)
 
     monkeypatch.setattr(video_job, "render", cancelled)
     workshop.run(job_id)
@@ -239,14 +239,14 @@ def test_a_video_that_is_cancelled_stops_and_leaves_nothing(
 @pytest.mark.parametrize(
     ("door", "misbehaving"),
     [
-        *product(["read_timeline", "read_soundtrack", "read_frames", "join"], [crash, bloat]),
+        *product(["read_timeline", "read_soundtrack", "read_frames", "mux"], [crash, bloat]),
         ("read_soundtrack", crash_later),
     ],
 )
 def test_a_video_that_ends_its_decoder_costs_its_own_job_only(
     door: str,
     misbehaving: Callable[..., Any],
-    workshop: Workshop,
+    workshop: JobRunner,
     redis_url: str,
     storage: Storage,
     queued: Queue,
@@ -256,7 +256,7 @@ def test_a_video_that_ends_its_decoder_costs_its_own_job_only(
     source = write_video(tmp_path / "a.mp4", Clip(frames=10), noise_track(1.0))
     bad, good = queued(source, gain_db=3.0), queued(source, gain_db=3.0)
     with monkeypatch.context() as patch:
-        patch.setattr(sandbox_module, door, misbehaving)
+        patch.setattr(decoder_pool_module, door, misbehaving)
         workshop.run(bad)
     workshop.run(good)
     problem = failure(redis_url, bad)
@@ -269,7 +269,7 @@ def test_a_video_that_ends_its_decoder_costs_its_own_job_only(
 @pytest.mark.parametrize("door", ["read_soundtrack", "read_frames"])
 def test_a_video_whose_decoder_never_ends_costs_its_own_job_only(
     door: str,
-    workshop: Workshop,
+    workshop: JobRunner,
     client: Client,
     storage: Storage,
     settings: Settings,
@@ -280,9 +280,9 @@ def test_a_video_whose_decoder_never_ends_costs_its_own_job_only(
 ) -> None:
     source = write_video(tmp_path / "a.mp4", Clip(frames=10), noise_track(1.0))
     bad, good = queued(source, gain_db=3.0), queued(source, gain_db=3.0)
-    with Sandbox(LIMITS, wall_seconds=3.0) as hasty, monkeypatch.context() as patch:
-        patch.setattr(sandbox_module, door, sleep)
-        Workshop(client, storage, Engines(settings), hasty, settings, worker="w").run(bad)
+    with DecoderPool(LIMITS, wall_seconds=3.0) as hasty, monkeypatch.context() as patch:
+        patch.setattr(decoder_pool_module, door, sleep)
+        JobRunner(client, storage, Engines(settings), hasty, settings, worker="w").run(bad)
     workshop.run(good)
     assert "takes it too long" in failure(redis_url, bad)["detail"]
     succeeded(redis_url, storage, good)

@@ -1,0 +1,168 @@
+"""Who is at work: every worker says in Redis that it lives, which models it has, and what it runs them on.
+
+The main process of a worker beats from the loop that takes messages, so a worker that is stuck falls silent; a pool
+process adds what it runs on once its model is loaded, and the worker counts as ready from then on.
+"""
+
+import json
+import math
+import os
+import socket
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+from pydantic import BaseModel, ConfigDict
+
+from service.jobs.connection import AsyncClient, Client
+
+BEAT_SECONDS: Final = 2.0
+_SILENCE_SECONDS: Final = 15  # after it a worker is taken for gone
+_ENTRY_SECONDS: Final = 86_400  # an entry outlives its worker's silence: a machine may sleep and wake up
+
+
+class ModelSummary(BaseModel):
+    """A bundle that a worker has, as `GET /models` shows it."""
+
+    model_config = ConfigDict(frozen=True)
+
+    name: str
+    version: str
+    sha256: str
+    license: str
+    clip_seconds: float
+    sample_rate_hz: int
+    native_size: int
+    size_multiple: int
+    sounds: tuple[str, ...]
+    training: dict[str, Any]
+
+
+class Runtime(BaseModel):
+    """What a worker runs its models on."""
+
+    model_config = ConfigDict(frozen=True)
+
+    provider: str
+    runtime: str
+
+
+class WorkerReport(BaseModel):
+    """One live worker. runtime: None while its model is still loading. processes: jobs that it does at once."""
+
+    model_config = ConfigDict(frozen=True)
+
+    id: str
+    host: str
+    pid: int
+    models: tuple[ModelSummary, ...]
+    queues: tuple[str, ...]
+    runtime: Runtime | None = None
+    processes: int = 1
+
+
+@dataclass(frozen=True)
+class WorkerStatus:
+    """One live worker in short. ready: its model is loaded. age_seconds: since it was last heard of."""
+
+    queues: tuple[str, ...]
+    ready: bool
+    age_seconds: float
+
+
+class WorkerRegistration:
+    """One worker's own entry."""
+
+    def __init__(self, client: Client, worker: str) -> None:
+        self._client = client
+        self._worker = worker
+        self._entry, self._pulse = f"adis:worker:{worker}", f"adis:heartbeat:{worker}"
+
+    def register(self, models: list[ModelSummary], queues: Sequence[str], processes: int = 1) -> None:
+        """Say that the worker is there and does `processes` jobs at once; it counts from `announce_runtime` on."""
+        fields = {
+            "host": socket.gethostname(),
+            "pid": str(os.getpid()),
+            "models": json.dumps([model.model_dump() for model in models]),
+            "queues": json.dumps(list(queues)),
+            "processes": str(processes),
+        }
+        self._client.hset(self._entry, mapping=fields)
+        self.beat()
+
+    def announce_runtime(self, runtime: Runtime) -> None:
+        """Called by a pool process when its model is loaded."""
+        self._client.hset(self._entry, "runtime", runtime.model_dump_json())
+
+    def beat(self) -> bool:
+        """Say that the worker lives; False if Redis has forgotten its entry."""
+        with self._client.pipeline(transaction=True) as pipe:
+            pipe.set(self._pulse, "1", ex=_SILENCE_SECONDS)
+            pipe.sadd("adis:workers", self._worker)
+            pipe.expire(self._entry, _ENTRY_SECONDS)
+            return bool(pipe.execute()[-1])
+
+    def deregister(self) -> None:
+        """The worker stops."""
+        with self._client.pipeline(transaction=True) as pipe:
+            pipe.delete(self._entry, self._pulse)
+            pipe.srem("adis:workers", self._worker)
+            pipe.execute()
+
+
+async def live_workers(client: AsyncClient) -> list[WorkerReport]:
+    """Every worker that was heard of lately, ready or not."""
+    ids = sorted(await client.smembers("adis:workers"))
+    async with client.pipeline(transaction=True) as pipe:
+        for worker in ids:
+            pipe.exists(f"adis:heartbeat:{worker}")
+            pipe.hgetall(f"adis:worker:{worker}")
+        answers = await pipe.execute() if ids else []
+    entries = dict(zip(ids, zip(answers[::2], answers[1::2], strict=True), strict=True))
+    live = {worker: fields for worker, (heartbeat, fields) in entries.items() if heartbeat and "models" in fields}
+    if silent := set(ids) - set(live):
+        await client.srem("adis:workers", *silent)
+    return [
+        WorkerReport(
+            id=worker,
+            host=fields["host"],
+            pid=int(fields["pid"]),
+            models=json.loads(fields["models"]),
+            queues=json.loads(fields["queues"]),
+            runtime=json.loads(fields["runtime"]) if "runtime" in fields else None,
+            processes=int(fields.get("processes", 1)),
+        )
+        for worker, fields in live.items()
+    ]
+
+
+class WorkerRegistry:
+    """The live workers as one API process knows them, so that not every request has to ask for them."""
+
+    def __init__(self, client: AsyncClient) -> None:
+        self._client = client
+        self._known: list[WorkerReport] = []
+        self._asked = -math.inf
+
+    async def live(self, kept_seconds: float = 0.0) -> list[WorkerReport]:
+        """As `live_workers` has them, or had them at most `kept_seconds` ago."""
+        if time.monotonic() - self._asked > kept_seconds:
+            asked = time.monotonic()
+            self._known, self._asked = await live_workers(self._client), asked
+        return self._known
+
+
+async def worker_statuses(client: AsyncClient) -> list[WorkerStatus]:
+    """Every live worker, without what its models are."""
+    ids = sorted(await client.smembers("adis:workers"))
+    async with client.pipeline(transaction=True) as pipe:
+        for worker in ids:
+            pipe.pttl(f"adis:heartbeat:{worker}")
+            pipe.hmget(f"adis:worker:{worker}", "queues", "runtime")
+        answers = await pipe.execute() if ids else []
+    return [
+        WorkerStatus(tuple(json.loads(queues)), runtime is not None, _SILENCE_SECONDS - left_ms / 1000)
+        for left_ms, (queues, runtime) in zip(answers[::2], answers[1::2], strict=True)
+        if left_ms >= 0 and queues
+    ]

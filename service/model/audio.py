@@ -1,0 +1,198 @@
+"""Prepare the driving sound (level, mix, window) and report what was heard in it."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Final, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import BaseModel, ConfigDict
+
+from service.model.bundle import KnownSound
+
+Waveform = NDArray[np.float32]
+
+SILENCE_DBFS: Final = -60.0
+FLOOR_DBFS: Final = -120.0  # what digital silence is reported as
+_HOP_SECONDS: Final = 0.01  # the loudest window is found to this
+_CLIPPED_SHARE: Final = 1e-3
+_CLIPPED_LEVEL: Final = 0.999
+_SPEECH_SHARE: Final = 0.3
+_FAMILIAR_COSINE: Final = 0.85  # known scenes score 0.95 and more, a fireplace, a café or wind mostly less
+_AUDIBLE_LENGTH: Final = 0.02  # an embedding shorter than this points nowhere
+_NEAREST_SOUNDS: Final = 3
+
+
+class NearSound(BaseModel):
+    """A known sound and how near the heard one is. score: cosine of the embeddings, -1..1."""
+
+    model_config = ConfigDict(frozen=True)
+
+    name: str
+    score: float
+
+
+class SoundWarning(BaseModel):
+    """Something about the sound that may explain a poor result."""
+
+    model_config = ConfigDict(frozen=True)
+
+    code: Literal["silence", "clipping", "speech", "unfamiliar"]
+    detail: str
+
+
+class HeardWindow(BaseModel):
+    """The part of one sound that was used, in seconds of the sound as given."""
+
+    model_config = ConfigDict(frozen=True)
+
+    start_seconds: float
+    length_seconds: float
+
+
+class Heard(BaseModel):
+    """What the model heard: one window of each sound, mixed; loudness and peak are those after the gain.
+
+    effect: length of the embedding, 0 (silence) towards 1. speech_share: 0..1, None without a speech detector.
+    """
+
+    model_config = ConfigDict(frozen=True)
+
+    windows: tuple[HeardWindow, ...]
+    loudness_dbfs: float
+    peak: float
+    effect: float
+    nearest: tuple[NearSound, ...]
+    speech_share: float | None
+    warnings: tuple[SoundWarning, ...]
+
+
+@dataclass(frozen=True)
+class Window:
+    """waveform: [N], as long as the model's clip. length_seconds: of the sound in it, less if it had to be repeated."""
+
+    waveform: Waveform
+    start_seconds: float
+    length_seconds: float
+
+
+def loudness_dbfs(waveform: Waveform) -> float:
+    """RMS level in dB relative to full scale (a square wave of amplitude 1 is 0), never below -120."""
+    if len(waveform) == 0:
+        return FLOOR_DBFS
+    power = float(np.mean(np.square(waveform, dtype=np.float64)))
+    return max(FLOOR_DBFS, 10 * float(np.log10(power))) if power > 0 else FLOOR_DBFS
+
+
+def apply_gain_db(waveform: Waveform, gain_db: float) -> Waveform:
+    """[N], louder by `gain_db`; not clipped at full scale."""
+    return waveform * np.float32(10 ** (gain_db / 20))
+
+
+def mix(waveforms: Sequence[Waveform], weights: Sequence[float] | None = None) -> Waveform:
+    """The convex combination of equally long [N]; weights are divided by their sum, None weighs equally.
+
+    Raises ValueError if lengths or counts differ, or no weight is above 0.
+    """
+    shares = np.asarray(weights if weights is not None else [1.0] * len(waveforms), np.float64)
+    if len(shares) != len(waveforms) or len({len(waveform) for waveform in waveforms}) != 1:
+        raise ValueError(f"{len(waveforms)} sounds of equal length need {len(waveforms)} weights, not {len(shares)}")
+    if (shares < 0).any() or not shares.sum() > 0:
+        raise ValueError("weights must not be negative, and at least one must be above 0")
+    shares /= shares.sum()
+    # Not by BLAS: its threads would wait, spinning, on the cores that the graphs need next.
+    mixed: Waveform = np.sum(shares.astype(np.float32)[:, None] * np.stack(waveforms), axis=0)
+    return mixed
+
+
+def pick_window(
+    waveform: Waveform, clip_samples: int, sample_rate_hz: int, start_seconds: float | None = None
+) -> Window:
+    """The `clip_samples` of [M] that start at `start_seconds`, or the loudest; a shorter sound is repeated.
+
+    A start too near the end is moved back so far that the window is full. Raises ValueError if the sound is empty.
+    """
+    if len(waveform) == 0:
+        raise ValueError("an empty sound has no window")
+    if len(waveform) <= clip_samples:
+        repeats = -(-clip_samples // len(waveform))
+        whole = np.tile(waveform, repeats)[:clip_samples]
+        return Window(whole, start_seconds=0.0, length_seconds=len(waveform) / sample_rate_hz)
+    if start_seconds is None:
+        start = _loudest_start(waveform, clip_samples, max(1, round(_HOP_SECONDS * sample_rate_hz)))
+    else:
+        start = min(round(start_seconds * sample_rate_hz), len(waveform) - clip_samples)
+    return Window(
+        waveform[start : start + clip_samples],
+        start_seconds=start / sample_rate_hz,
+        length_seconds=clip_samples / sample_rate_hz,
+    )
+
+
+def heard(
+    windows: Sequence[Window],
+    gained: Waveform,
+    embedding: NDArray[np.float32],
+    known_sounds: Sequence[KnownSound],
+    speech: float | None,
+) -> Heard:
+    """Report on the driving sound as the model got it.
+
+    windows: one of each sound. gained: [N], their mix after the gain. embedding: [E], what f made of it.
+    speech: share of speech in the mix, None if nobody measured it.
+    """
+    loudness = loudness_dbfs(gained)
+    effect = float(np.linalg.norm(embedding))
+    nearest = _nearest(embedding / effect, known_sounds) if effect > _AUDIBLE_LENGTH else ()
+    return Heard(
+        windows=tuple(
+            HeardWindow(start_seconds=round(one.start_seconds, 3), length_seconds=round(one.length_seconds, 3))
+            for one in windows
+        ),
+        loudness_dbfs=round(loudness, 2),
+        peak=round(float(np.abs(gained).max(initial=0.0)), 4),
+        effect=round(effect, 4),
+        nearest=nearest,
+        speech_share=None if speech is None else round(speech, 3),
+        warnings=tuple(_warnings(windows, loudness, nearest, speech)),
+    )
+
+
+def _nearest(direction: NDArray[np.float32], known_sounds: Sequence[KnownSound]) -> tuple[NearSound, ...]:
+    scored = []
+    for sound in known_sounds:
+        mean = np.asarray(sound.embedding, np.float32)
+        length = float(np.linalg.norm(mean))
+        if length > 0:
+            scored.append(NearSound(name=sound.name, score=round(float(direction @ mean) / length, 4)))
+    return tuple(sorted(scored, key=lambda near: -near.score)[:_NEAREST_SOUNDS])
+
+
+def _warnings(
+    windows: Sequence[Window], loudness: float, nearest: Sequence[NearSound], speech: float | None
+) -> list[SoundWarning]:
+    found = []
+    if loudness < SILENCE_DBFS:
+        detail = f"the sound is nearly silent ({loudness:.0f} dBFS), so the image hardly changes; raise gain_db"
+        found.append(SoundWarning(code="silence", detail=detail))
+    clipped = max(float(np.mean(np.abs(window.waveform) >= _CLIPPED_LEVEL)) for window in windows)
+    if clipped > _CLIPPED_SHARE:
+        detail = f"{clipped:.1%} of the recording is clipped; a recording at a lower level is heard better"
+        found.append(SoundWarning(code="clipping", detail=detail))
+    if speech is not None and speech > _SPEECH_SHARE:
+        detail = f"somebody speaks in {speech:.0%} of the window; choose a start_seconds without speech"
+        found.append(SoundWarning(code="speech", detail=detail))
+    if nearest and nearest[0].score < _FAMILIAR_COSINE:
+        detail = f"the sound is unlike any that the model knows; the nearest is {nearest[0].name}"
+        found.append(SoundWarning(code="unfamiliar", detail=detail))
+    return found
+
+
+def _loudest_start(waveform: Waveform, clip_samples: int, hop: int) -> int:
+    """The first sample of the loudest window, to within `hop` samples."""
+    power = np.square(waveform)
+    blocks = np.add.reduceat(power, np.arange(0, len(power), hop), dtype=np.float64)  # energy of each hop
+    span = max(1, clip_samples // hop)
+    energy = np.concatenate([[0.0], np.cumsum(blocks)])
+    sums = energy[span:] - energy[:-span]  # energy of the window that starts at each hop
+    return int(min(int(np.argmax(sums)) * hop, len(waveform) - clip_samples))

@@ -1,0 +1,1 @@
+"""The whole service from one command: its processes, and a Valkey of its own."""

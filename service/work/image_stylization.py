@@ -1,0 +1,219 @@
+"""Restyle one photograph by one driving sound: any size in, the same size out, one result for each gain.
+
+An image larger than the model is comfortable with is reduced, restyled, and its change carried over to the full
+image (`service.work.detail_transfer`). Overlapping tiles were tried beside it and dropped: the model's norms take their
+statistics over all that it sees, so neighbouring tiles of one photograph disagreed by up to 6/255 in tone where the
+whole effect was 8/255, a tile of sky knows nothing of the ground, and the model draws its texture at the scale of the
+small images that it was trained on, which gets lost in tiles of a large one. They also cost as many runs as there
+are tiles.
+"""
+
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+from functools import partial
+from typing import Final, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import BaseModel, ConfigDict
+
+from service.build import build_version
+from service.model.audio import Heard, Waveform, Window, apply_gain_db, heard, mix, pick_window
+from service.model.engine import Engine
+from service.model.speech import speech_share
+from service.work.detail_transfer import reduce_image, transfer_detail
+from service.work.prefetch import kept_threads
+from service.work.requests import ImageRequest
+
+FloatArray = NDArray[np.float32]
+Pixels = NDArray[np.uint8]
+Progress = Callable[[int, int], None]
+Method = Literal["unchanged", "whole", "detail"]
+
+_SMALLEST_SIDE: Final = 64  # the model never sees less; smaller images are padded
+_DEFAULT_MAX_INFERENCE_SIDE: Final = 768
+
+
+class ModelReceipt(BaseModel):
+    """Which model made a result and how: with the hashes of the inputs, enough to make it again.
+
+    method: `unchanged` (strength 0), `whole` (one run at full size) or `detail` (a small run, its change carried
+    over). working_width, working_height: pixels that the model saw, before padding.
+    """
+
+    model_config = ConfigDict(frozen=True, protected_namespaces=())
+
+    model: str
+    model_version: str
+    model_sha256: str
+    provider: str
+    runtime: str
+    service_version: str
+    gain_db: float
+    strength: float
+    weights: tuple[float, ...] | None
+    start_seconds: tuple[float, ...]
+    method: Method
+    working_width: int
+    working_height: int
+
+
+@dataclass(frozen=True)
+class EncodedImage:
+    """A photograph as the model has taken it in.
+
+    pixels: [H, W, 3]. small: what the model saw of it, [h, w, 3] in 0..1. content: [1, C, h/4, w/4], padded. Both are
+    None where no run is needed.
+    """
+
+    pixels: Pixels
+    method: Method
+    small: FloatArray | None = None
+    content: FloatArray | None = None
+
+
+@dataclass(frozen=True)
+class Stylization:
+    """One result. pixels: [H, W, 3], as large as the image that came in.
+
+    heard: what was heard; speech is listened for meanwhile, so ask for it when the pixels are encoded.
+    """
+
+    pixels: Pixels
+    gain_db: float
+    heard: Callable[[], Heard]
+    receipt: ModelReceipt
+
+
+def encode_content(
+    engine: Engine, pixels: Pixels, strength: float, max_inference_side: int = _DEFAULT_MAX_INFERENCE_SIDE
+) -> EncodedImage:
+    """Take in an image [H, W, 3]; what it is to sound like need not be known yet.
+
+    max_inference_side: above it the model sees a reduced image, and its change is carried over to the full one.
+    """
+    if strength == 0:
+        return EncodedImage(pixels, "unchanged")
+    is_large = max(pixels.shape[:2]) > max_inference_side
+    small = _unit_range(reduce_image(pixels, max_inference_side) if is_large else pixels)
+    padded = np.pad(small, padded_for(engine, *small.shape[:2]), mode="reflect")
+    return EncodedImage(
+        pixels, "detail" if is_large else "whole", small, engine.encode(padded.transpose(2, 0, 1)[None])
+    )
+
+
+def stylize_image(
+    engine: Engine, seen: EncodedImage, waveforms: Sequence[Waveform], request: ImageRequest, progress: Progress
+) -> Iterator[Stylization]:
+    """Yield one result for each of the request's gains, in their order, each as soon as it is made.
+
+    waveforms: one [N] for each sound, at the model's rate; they need not be equally long.
+    progress: called with (results done, results in all); what it raises (a cancellation) stops the work.
+    Raises ValueError if the counts of sounds and weights differ.
+    """
+    gains = request.gains
+    windows, mixed = _driving_sound(engine, waveforms, request)
+    embeddings = engine.embed(np.stack([apply_gain_db(mixed, gain) for gain in gains]))  # [G, E]
+    progress(0, len(gains))
+    restyled, speech = _restyle(engine, seen, embeddings, request.strength), None
+    for index, (gain_db, result) in enumerate(zip(gains, restyled, strict=True)):
+        if speech is None:  # not before the graphs, which have all cores
+            speech = audio_executor().submit(speech_share, mixed, engine.manifest.sample_rate_hz)
+        hear = partial(_hear, engine, windows, apply_gain_db(mixed, gain_db), embeddings[index], speech)
+        yield Stylization(result, gain_db, hear, _receipt(engine, request, gain_db, windows, seen))
+        progress(index + 1, len(gains))
+
+
+def audio_executor() -> ThreadPoolExecutor:
+    """The thread for what is done with the sound while the image is worked on."""
+    return kept_threads(1, "sound")
+
+
+def warm_up(engine: Engine) -> None:
+    """Pay for first uses (graphs, speech detector) before the first job does."""
+    engine.warm_up()
+    sound = np.full(engine.manifest.clip_samples, 0.1, np.float32)
+    audio_executor().submit(speech_share, sound, engine.manifest.sample_rate_hz).result()
+
+
+def _driving_sound(
+    engine: Engine, waveforms: Sequence[Waveform], request: ImageRequest
+) -> tuple[list[Window], Waveform]:
+    """The window of each sound, chosen one by one so that each is heard at its best, and their mix [N]."""
+    if any(waveform.ndim != 1 for waveform in waveforms):
+        raise ValueError("waveforms must be a sequence of one-dimensional arrays")
+    manifest = engine.manifest
+    windows = [
+        pick_window(waveform, manifest.clip_samples, manifest.sample_rate_hz, request.start_seconds)
+        for waveform in waveforms
+    ]
+    return windows, mix([window.waveform for window in windows], request.weights)
+
+
+def _restyle(engine: Engine, seen: EncodedImage, embeddings: FloatArray, strength: float) -> Iterator[Pixels]:
+    """The results for [G, E], lazily."""
+    for embedding in embeddings:
+        if seen.small is None or seen.content is None:
+            yield seen.pixels.copy()
+            continue
+        height, width = seen.small.shape[:2]
+        padded = engine.decode(seen.content, embedding[None])[0]  # [3, h, w]
+        stylized = padded[:, :height, :width].transpose(1, 2, 0)
+        if seen.method == "whole":
+            yield _blend(seen.small, stylized, strength)
+        else:
+            yield transfer_detail(seen.pixels, seen.small, stylized, strength)
+
+
+def _hear(
+    engine: Engine, windows: list[Window], gained: Waveform, embedding: FloatArray, speech: Future[float | None]
+) -> Heard:
+    return heard(windows, gained, embedding, engine.manifest.sounds, speech.result())
+
+
+def padded_for(engine: Engine, height: int, width: int) -> tuple[tuple[int, int], tuple[int, int], tuple[int, int]]:
+    """What `np.pad` has to add to [height, width, 3] for the model's sake."""
+    multiple = engine.manifest.size_multiple
+    return (0, _missing(height, multiple)), (0, _missing(width, multiple)), (0, 0)
+
+
+def _missing(side: int, multiple: int) -> int:
+    """Pixels to add to `side` for a multiple of `multiple` that is not too small for the model."""
+    return -(-max(side, _SMALLEST_SIDE) // multiple) * multiple - side
+
+
+def _unit_range(pixels: Pixels) -> FloatArray:
+    return pixels.astype(np.float32) / np.float32(255)
+
+
+def _blend(image: FloatArray, stylized: FloatArray, strength: float) -> Pixels:
+    """[h, w, 3] in 0..1, both -> [h, w, 3] of 0..255."""
+    blended = stylized if strength == 1 else image + np.float32(strength) * (stylized - image)
+    result: Pixels = np.rint(np.clip(blended, 0, 1) * 255).astype(np.uint8)
+    return result
+
+
+def _receipt(
+    engine: Engine,
+    request: ImageRequest,
+    gain_db: float,
+    windows: Sequence[Window],
+    seen: EncodedImage,
+) -> ModelReceipt:
+    height, width = (0, 0) if seen.small is None else seen.small.shape[:2]
+    return ModelReceipt(
+        model=engine.manifest.name,
+        model_version=engine.manifest.version,
+        model_sha256=engine.bundle.sha256,
+        provider=engine.provider,
+        runtime=engine.runtime,
+        service_version=build_version(),
+        gain_db=gain_db,
+        strength=request.strength,
+        weights=request.weights,
+        start_seconds=tuple(window.start_seconds for window in windows),
+        method=seen.method,
+        working_width=width,
+        working_height=height,
+    )

@@ -1,0 +1,147 @@
+"""The API in this process on a real Valkey, with a stand-in for the worker where a job has to end."""
+
+import tempfile
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from fastapi.testclient import TestClient
+
+from service.api.app import create_app
+from service.jobs.connection import connect
+from service.jobs.lease import LeaseTerms, claim
+from service.jobs.owner import Owner
+from service.jobs.record import StoredResult
+from service.jobs.storage import Storage
+from service.jobs.worker_registry import BEAT_SECONDS, ModelSummary, Runtime, WorkerRegistration
+from service.settings import Settings
+from tests.support.media import make_noise, make_photo, png_bytes, write_wav
+
+TERMS = LeaseTerms(lease_seconds=30, max_attempts=3, lifetime_seconds=100)
+MODEL = ModelSummary(
+    name="demo",
+    version="1",
+    sha256="0" * 64,
+    license="MIT",
+    clip_seconds=3.0,
+    sample_rate_hz=16_000,
+    native_size=256,
+    size_multiple=8,
+    sounds=("rain",),
+    training={},
+)
+HEARD: dict[str, Any] = {
+    "windows": [{"start_seconds": 0.0, "length_seconds": 3.0}],
+    "loudness_dbfs": -70.0,
+    "peak": 0.001,
+    "effect": 0.0,
+    "nearest": [{"name": "rain", "score": 0.5}],
+    "speech_share": None,
+    "warnings": [{"code": "silence", "detail": "it is silent"}],
+}
+PHOTO = png_bytes(make_photo(24, 16))
+RESULT = b"0123456789" * 10
+
+
+def sound_bytes(seconds: float = 1.0) -> bytes:
+    """A WAV file."""
+    with tempfile.TemporaryDirectory() as folder:
+        return write_wav(Path(folder) / "sound.wav", make_noise(seconds)).read_bytes()
+
+
+SOUND = sound_bytes()
+GOOD = [("image", ("photo.png", PHOTO)), ("audio", ("rain.wav", SOUND))]
+
+
+def stored_files(data_dir: Path) -> set[str]:
+    """Names of all files of the service."""
+    return {path.name for path in data_dir.rglob("*") if path.is_file()}
+
+
+def settings(data_dir: Path, **values: Any) -> Settings:
+    return Settings(data_dir=data_dir, **values, _env_file=None)  # type: ignore[call-arg]
+
+
+@contextmanager
+def api(url: str, data_dir: Path, **values: Any) -> Iterator[TestClient]:
+    """The running application; values: settings."""
+    app = create_app(settings(data_dir, **values), url)
+    with TestClient(app, raise_server_exceptions=False) as client:
+        yield client
+
+
+@contextmanager
+def repeated(action: Callable[[], object], seconds: float) -> Iterator[None]:
+    """Do something again and again while the block runs."""
+    stop = threading.Event()
+
+    def repeat() -> None:
+        while not stop.wait(seconds):
+            action()
+
+    thread = threading.Thread(target=repeat)
+    thread.start()
+    try:
+        yield
+    finally:
+        stop.set()
+        thread.join()
+
+
+@contextmanager
+def somebody_at_work(url: str) -> Iterator[None]:
+    """A worker that is there, and does nothing."""
+    with connect(url) as client:
+        registration = WorkerRegistration(client, "w")
+        registration.register([MODEL], ["pictures", "videos"])
+        registration.announce_runtime(Runtime(provider="cpu", runtime="onnxruntime 1"))
+        with repeated(registration.beat, BEAT_SECONDS):
+            yield
+        registration.deregister()
+
+
+def finish(
+    url: str,
+    data_dir: Path,
+    job_id: str,
+    problem: dict[str, Any] | None = None,
+    results: int | None = None,
+    storage: Storage | None = None,
+) -> None:
+    """End the job as a worker would: with a problem, or with `RESULT` for each of its results.
+
+    storage: where results go if not below data_dir.
+    """
+    with connect(url) as client:
+        lease = claim(client, job_id, Owner("elsewhere", 1, "1", "w"), TERMS)
+        assert lease is not None
+        if problem is not None:
+            lease.fail(problem)
+            return
+        sha256 = (storage or Storage(data_dir)).write_result(job_id, RESULT)
+        stored = StoredResult(
+            sha256=sha256,
+            bytes=len(RESULT),
+            media_type="image/png",
+            width=24,
+            height=16,
+            gain_db=0.0,
+            heard=HEARD,
+            receipt={"model": "demo", "gain_db": 0.0},
+        )
+        lease.succeed([stored] * (results or lease.record.total), {"decode": 0.25})
+
+
+@contextmanager
+def somebody_finishing(url: str, data_dir: Path, problem: dict[str, Any] | None = None) -> Iterator[None]:
+    """A worker that ends every job as soon as it is queued."""
+    with connect(url) as client, somebody_at_work(url):
+
+        def finish_all() -> None:
+            for job_id in client.zrange("adis:queued", 0, -1):
+                finish(url, data_dir, job_id, problem)
+
+        with repeated(finish_all, 0.01):
+            yield

@@ -1,0 +1,23 @@
+"""What came of a video job."""
+
+from pathlib import Path
+from typing import Any
+
+from service.jobs.record import JobRecord, JobState
+from service.jobs.storage import Storage
+from tests.service.jobs.harness import read
+
+
+def succeeded(redis_url: str, storage: Storage, job_id: str) -> tuple[JobRecord, Path, dict[str, Any]]:
+    """The record, the result's file and its receipt."""
+    record = read(redis_url, job_id)
+    assert record.state is JobState.SUCCEEDED, record.error
+    (result,) = record.results
+    return record, storage.result_path(job_id, result.sha256), result.receipt
+
+
+def failure(redis_url: str, job_id: str) -> dict[str, Any]:
+    record = read(redis_url, job_id)
+    assert record.state is JobState.FAILED
+    assert record.error is not None
+    return record.error
