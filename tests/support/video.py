@@ -98,11 +98,11 @@ def write_frames(
         output.mux(stream.encode(None))
         if track is not None:
             assert sound is not None
-            frame = av.AudioFrame.from_ndarray(np.ascontiguousarray(sound.T.reshape(1, -1)), "flt", clip.layout)
-            frame.sample_rate, frame.pts = clip.sample_rate_hz, 0
-            frame.time_base = Fraction(1, clip.sample_rate_hz)
+            block = av.AudioFrame.from_ndarray(np.ascontiguousarray(sound.T.reshape(1, -1)), "flt", clip.layout)
+            block.sample_rate, block.pts = clip.sample_rate_hz, 0
+            block.time_base = Fraction(1, clip.sample_rate_hz)
             resampler = av.AudioResampler(track.codec_context.format.name, clip.layout, clip.sample_rate_hz)
-            for part in [*resampler.resample(frame), *resampler.resample(None)]:
+            for part in [*resampler.resample(block), *resampler.resample(None)]:
                 output.mux(track.encode(part))
             output.mux(track.encode(None))
     return path

@@ -132,7 +132,7 @@ DOORS: dict[str, tuple[str, Callable[[DecoderPool, Path], object]]] = {
     "decode_image": ("image", lambda box, path: box.decode_image(path)),
     "decode_audio": ("audio", lambda box, path: box.decode_audio(path, RATE_HZ)),
     "read_timeline": ("video", lambda box, path: box.read_timeline(path)),
-    "read_frames": ("video", lambda box, path: list(box.read_frames(path, *([None] * 2), 0, 1, (1, 1)))),  # type: ignore[arg-type]
+    "read_frames": ("video", lambda box, path: list(box.read_frames(path, *([None] * 2), 0, 1, (1, 1)))),  # type: ignore[arg-type, call-arg]
     "read_soundtrack": ("video", lambda box, path: box.read_soundtrack(path).__enter__()),
     "mux": ("video", lambda box, path: box.mux(path, "mp4", [], *([None] * 3))),  # type: ignore[arg-type]
 }
