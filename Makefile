@@ -6,17 +6,27 @@ BIN := $(VENV)/bin
 PROCESSES ?= 2
 PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet
 
+# A thread a core: more would wait for each other. A process that has run dry takes tests from the other.
+PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses 2 --dist worksteal
+
 .DEFAULT_GOAL := help
-.PHONY: help serve test bench soak demo-model format check clean
+.PHONY: help serve test test-unit test-system bench soak demo-model format check docs lock dist check-release push-image clean
 
 help: ## show what can be made
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-13s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 serve: $(VENV)/.service ## install the service alone and start it on http://127.0.0.1:8000
 	@exec $(BIN)/python -m service
 
 test: check $(VENV)/.packages ## install everything, then formatting, lint, types and every test
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses 2 --dist loadfile # a thread a core: more would wait for each other
+	$(PYTEST)
+
+test-unit: $(VENV)/.everything ## the tests that start no service and train nothing, with coverage; a minute
+	$(PYTEST) -m unit --cov --cov-report=term --cov-report=xml:build/coverage.xml
+
+test-system: $(VENV)/.everything $(VENV)/.packages ## kill processes, fill a disk, break files; then the soak
+	$(PYTEST) -m system
+	$(MAKE) soak
 
 bench: $(VENV)/.everything ## measure service and training: tables on the screen, JSON beside them
 	$(PIP) --editable '.[bench]'
@@ -53,8 +63,27 @@ lock: $(VENV)/bin/python ## resolve the dependencies of pyproject.toml into requ
 	$(PIP) 'uv>=0.9'
 	PATH="$(CURDIR)/$(BIN):$$PATH" sh requirements/lock.sh $(if $(UPGRADE),--upgrade)
 
+docs: $(VENV)/.everything ## build the pages of docs/ and the reference of the packages, strictly, into build/site
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --quiet
+
+dist: $(VENV)/bin/python ## build the wheel and the source archive into dist/
+	$(PIP) 'build>=1.3' 'twine>=6'
+	rm -rf dist build/lib
+	$(BIN)/python -m build --quiet
+	$(BIN)/twine check --strict dist/*
+
+check-release: ## fail unless VERSION=x.y.z is the code's version and has a dated section in CHANGELOG.md
+	@grep -q '^__version__ = "$(VERSION)"' service/__init__.py || { echo "service/__init__.py has another version" >&2; exit 1; }
+	@grep -Eq '^## \[$(VERSION)\] - [0-9]{4}-[0-9]{2}-[0-9]{2}$$' CHANGELOG.md || \
+		{ echo "CHANGELOG.md has no dated section [$(VERSION)]" >&2; exit 1; }
+
+push-image: ## build the image TARGET=api|… and push it as IMAGE=registry/name with VERSION=x.y.z
+	docker build --file docker/Dockerfile --target $(TARGET) --build-arg COMMIT="$$(git rev-parse HEAD)" \
+		--tag $(IMAGE):$(VERSION) --tag $(IMAGE):latest .
+	docker push --all-tags $(IMAGE)
+
 clean: ## remove the environment and the caches (not data/ and runs/)
-	rm -rf $(VENV) .mypy_cache .pytest_cache .ruff_cache .hypothesis *.egg-info
+	rm -rf $(VENV) build .coverage .mypy_cache .pytest_cache .ruff_cache .hypothesis *.egg-info
 
 $(VENV)/bin/python:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \

@@ -1,4 +1,4 @@
-"""What several suites share: a real Valkey, started once for all of them, and real object stores."""
+"""The tier of each test, and what several suites share: a real Valkey, started once, and real object stores."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -8,6 +8,38 @@ import pytest
 from service.jobs.connection import Client, connect
 from tests.support.object_store import ENVIRONMENT, ObjectStore, running_store
 from tests.support.valkey import running_valkey
+
+TESTS = Path(__file__).parent
+# The first prefix that fits decides. unit: no process of the service, no training loop; system: faults and fuzzing.
+TIERS = {
+    "faults/": "system",
+    "fuzz/": "system",
+    "browser/": "integration",
+    "end_to_end/": "integration",
+    "export/": "integration",
+    "service/api/test_bucket": "integration",
+    "service/jobs/test_bucket_storage": "integration",
+    "service/jobs/test_object_store": "integration",
+    "service/media/test_decoder_pool": "integration",
+    "service/media/test_video": "integration",
+    "service/work/": "integration",
+    "training/test_checkpoint": "unit",
+    "training/test_conditions": "unit",
+    "training/test_guided_filter": "unit",
+    "training/test_index": "unit",
+    "training/test_losses": "unit",
+    "training/test_running_norm": "unit",
+    "training/test_slices": "unit",
+    "training/": "integration",
+    "": "unit",
+}
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark each test with the tier of its file."""
+    for item in items:
+        place = item.path.relative_to(TESTS).as_posix()
+        item.add_marker(next(tier for prefix, tier in TIERS.items() if place.startswith(prefix)))
 
 
 @pytest.fixture(scope="session")

@@ -77,7 +77,8 @@ def to_mono(channels: FloatArray, sample_rate_hz: int) -> FloatArray:
     power = np.square(channels, dtype=np.float64).mean(axis=1)
     live = channels[power > _DEAD_POWER * power.max()] if power.max() > 0 else channels[:1]
     if len(live) == 1 or all(np.array_equal(live[0], other) for other in live[1:]):
-        return live[0].astype(np.float32, copy=False)
+        mono: FloatArray = live[0].astype(np.float32, copy=False)
+        return mono
     length = max(16, 1 << int(np.ceil(np.log2(_FRAME_SECONDS * sample_rate_hz))))
     spectra = np.stack([_analyse(channel, length) for channel in live])  # [K, frames, bins]
     reference = spectra[int(np.argmax(power[power > _DEAD_POWER * power.max()]))]
@@ -167,7 +168,7 @@ def _analyse(samples: FloatArray, length: int) -> NDArray[np.complex64]:
     frames = -(-len(samples) // hop) + 1
     padded = np.pad(samples, (hop, frames * hop - len(samples)))
     pieces = np.lib.stride_tricks.sliding_window_view(padded, length)[::hop][:frames]
-    spectra: NDArray[np.complex64] = np.fft.rfft(pieces * _window(length), axis=1)
+    spectra = np.fft.rfft(pieces * _window(length), axis=1).astype(np.complex64, copy=False)
     return spectra
 
 

@@ -28,10 +28,10 @@ LIMITS = MediaLimits()
 def stylize(engine: Engine, image: bytes, audio: bytes) -> bytes:
     """The PNG."""
     with tempfile.TemporaryDirectory() as folder:  # the decoders take files
-        image, sound = Path(folder) / "image", Path(folder) / "audio"
-        image.write_bytes(image)
+        photo, sound = Path(folder) / "image", Path(folder) / "audio"
+        photo.write_bytes(image)
         sound.write_bytes(audio)
-        pixels = decode_image(image, LIMITS, 4096)
+        pixels = decode_image(photo, LIMITS, 4096)
         waveform = decode_audio(sound, LIMITS, engine.manifest.sample_rate_hz)
     request = ImageRequest()
     seen = encode_content(engine, pixels, request.strength)

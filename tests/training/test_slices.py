@@ -103,7 +103,8 @@ def test_norm_statistics_move_once_a_step() -> None:
 def test_slices_among_all_give_the_batchs_value_and_gradient() -> None:
     rows = torch.randn(4, 3, generator=torch.Generator().manual_seed(0), requires_grad=True)
     torch.cdist(rows, rows).square().sum().backward()
-    whole, rows.grad = rows.grad, None
+    whole = rows.grad
+    rows.grad = None
     for first in (0, 2):
         everyone = among_all(rows, rows[first : first + 2], first)
         assert torch.allclose(everyone, rows)
