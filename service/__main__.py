@@ -1,5 +1,7 @@
 """The command `adis`, or `python -m service`: everything at once, one part alone, or the settings."""
 
+from __future__ import annotations
+
 import argparse
 import asyncio
 import os
@@ -8,14 +10,14 @@ import socket
 import sys
 import textwrap
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 from pydantic import ValidationError
 
 from service.build import build_version, command_name, shipped_versions
-from service.jobs.open_storage import StoreNotInstalled, check_store
-from service.observe.logs import set_up_logging
-from service.observe.tracing import TracingNotInstalled, check_installed
-from service.settings import Settings, get_settings
+
+if TYPE_CHECKING:
+    from service.settings import Settings  # a machine that only sends files has no settings library
 
 _DESCRIPTION = "Serve audio-driven image stylization: a photograph and a driving sound in, the restyled photograph out."
 _EPILOG = "Settings are environment variables (ADIS_PORT=8001) or lines of a .env file; `settings` lists them."
@@ -60,6 +62,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if options.part == "settings":
         _print_settings(settings)
         return 0
+    return _check_and_run(options.part, settings, options.fd)
+
+
+def _check_and_run(part: str, settings: Settings, fd: int | None) -> int:
+    """Refuse what needs a package that is missing before anything starts."""
+    from service.jobs.open_storage import StoreNotInstalled, check_store
+    from service.observe.logs import set_up_logging
+    from service.observe.tracing import TracingNotInstalled, check_installed
+
     set_up_logging(settings.log_level, settings.log_format)
     if settings.otlp_endpoint is not None:
         try:
@@ -70,7 +81,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         check_store(settings)
     except StoreNotInstalled as exc:
         return _refuse(str(exc), 2)
-    return _run(options.part, settings, options.fd)
+    return _run(part, settings, fd)
 
 
 def _describe_version() -> str:
@@ -80,6 +91,8 @@ def _describe_version() -> str:
 
 def _read_settings() -> Settings | None:
     """None if one is bad, which is said then."""
+    from service.settings import get_settings
+
     try:
         return get_settings()
     except ValidationError as exc:
@@ -142,7 +155,7 @@ def _print_settings(settings: Settings) -> None:
     from service.jobs.connection import without_password
 
     width = min(shutil.get_terminal_size((100, 24)).columns, 120)
-    for name, field in Settings.model_fields.items():
+    for name, field in type(settings).model_fields.items():
         value = getattr(settings, name)
         if name == "redis_url" and value is not None:
             value = without_password(value)

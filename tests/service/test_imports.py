@@ -48,3 +48,11 @@ def test_what_answers_http_needs_no_onnx_runtime(package: str) -> None:
     assert modules, f"{package} is gone"
     done = imports_without({"onnxruntime", "torch"}, modules)
     assert done.returncode == 0, done.stderr
+
+
+def test_a_machine_that_only_sends_files_needs_only_the_client_s_packages() -> None:
+    server = {"celery", "cv2", "fastapi", "onnxruntime", "pydantic_settings", "redis", "starlette", "uvicorn"}
+    modules = [name for name in MODULES if name.startswith("service.client")]
+    assert modules
+    done = imports_without(server | {"prometheus_client"}, ["service.__main__", *modules])
+    assert done.returncode == 0, done.stderr
