@@ -35,6 +35,7 @@ def create_app(settings: Settings, redis_url: str) -> FastAPI:
         description=_DESCRIPTION,
         lifespan=lifespan,
         redoc_url=None,
+        telemetry={"operation_spans": False},  # of each request one span, by the process's provider if it has one
     )
     install_problems(app)
     install_headers(app, settings.cors_origins)

@@ -1,4 +1,4 @@
-"""Every HTTP request is given an id, counted, timed, traced and logged, whatever becomes of it."""
+"""Every HTTP request is given an id, counted, timed and logged, whatever becomes of it. FastAPI itself traces it."""
 
 import logging
 import time
@@ -8,7 +8,7 @@ from prometheus_client import CollectorRegistry, Counter, Histogram
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from service.observe import correlation, tracing
+from service.observe import correlation
 
 logger = logging.getLogger("service.access")
 
@@ -59,18 +59,13 @@ class RequestTelemetryMiddleware:
             await send(message)
 
         correlation.request_id.set(request_id)  # not taken back: the server logs a fault after this, in the same task
-        with tracing.span(scope["method"], parent=headers.get("traceparent"), kind="SERVER") as span:
-            try:
-                await self._app(scope, receive, send_with_id)
-            except Exception:
-                status = 500
-                raise
-            finally:
-                method, route = _method(scope), _route(scope)
-                if span is not None:
-                    span.update_name(f"{method} {route}")
-                    span.set_attributes(_attributes(method, route, status))
-                self._tell(scope, method, route, status, time.perf_counter() - began)
+        try:
+            await self._app(scope, receive, send_with_id)
+        except Exception:
+            status = 500
+            raise
+        finally:
+            self._tell(scope, _method(scope), _route(scope), status, time.perf_counter() - began)
 
     def _tell(self, scope: Scope, method: str, route: str, status: int, seconds: float) -> None:
         self._metrics.requests.labels(method, route, str(status)).inc()
@@ -84,11 +79,6 @@ class RequestTelemetryMiddleware:
             "seconds": round(seconds, 6),
         }
         logger.log(level, "%s %s %d in %.0f ms", method, _plain(scope["path"]), status, 1000 * seconds, extra=about)
-
-
-def _attributes(method: str, route: str, status: int) -> dict[str, tracing.Value]:
-    """By OpenTelemetry's conventions."""
-    return {"http.request.method": method, "http.route": route, "http.response.status_code": status}
 
 
 def _method(scope: Scope) -> str:

@@ -37,10 +37,14 @@ def check_installed() -> None:
 
 
 def start_tracing(endpoint: str | None, part: Part, version: str) -> None:
-    """Send this process's spans to `endpoint`; None: send none. Not before a fork, which threads do not survive."""
+    """Send this process's spans to `endpoint`; None: send none. Not before a fork, which threads do not survive.
+
+    The provider becomes the process's, so that FastAPI traces requests with it.
+    """
     global _provider  # noqa: PLW0603 (one for each process)
     if endpoint is None:
         return
+    from opentelemetry import trace
     from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
     from opentelemetry.sdk.resources import Resource
     from opentelemetry.sdk.trace import TracerProvider
@@ -52,6 +56,7 @@ def start_tracing(endpoint: str | None, part: Part, version: str) -> None:
     _provider = TracerProvider(resource=resource, shutdown_on_exit=False)
     exporter = OTLPSpanExporter(endpoint=f"{endpoint.rstrip('/')}/v1/traces", timeout=_SEND_SECONDS)
     _provider.add_span_processor(BatchSpanProcessor(exporter, schedule_delay_millis=_SEND_EVERY_MS))
+    trace.set_tracer_provider(_provider)
 
 
 def stop_tracing() -> None:
@@ -68,7 +73,7 @@ def span(
     name: str,
     attributes: Mapping[str, Value] | None = None,
     parent: str | None = None,
-    kind: Literal["INTERNAL", "SERVER", "CONSUMER"] = "INTERNAL",
+    kind: Literal["INTERNAL", "CONSUMER"] = "INTERNAL",
 ) -> Iterator["Span | None"]:
     """The block as a span of the current trace, or of `parent`'s (a W3C traceparent); None if nothing is traced."""
     if _provider is None:
