@@ -3,7 +3,7 @@
 import warnings
 from base64 import b64decode
 from functools import lru_cache
-from ipaddress import ip_address
+from ipaddress import ip_address, ip_network
 from pathlib import Path
 from typing import Annotated, Any, Final, Literal
 
@@ -25,6 +25,8 @@ from service.observe.logs import LogFormat
 Provider = Literal["tensorrt", "cuda", "openvino", "cpu"]
 HttpAddress = Annotated[str, StringConstraints(pattern=r"^https?://[^\s/?#@]+/?$")]
 Origin = Annotated[str, StringConstraints(pattern=r"^(\*|https?://[^\s/?#@]+)$")]
+
+ROOT_PATH: Final = r"(/[A-Za-z0-9._~-]{1,64}){0,8}"  # what a proxy may add to every path
 
 # old name -> new name: taken with a warning until the next version
 RENAMED: Final = {"comfortable_side": "max_inference_side"}
@@ -54,6 +56,15 @@ class Settings(BaseSettings):
     cors_origins: Annotated[list[Origin], NoDecode] = Field(
         default=[],
         description="origins whose pages may call the API, separated by commas: https://example.org, or * for all",
+    )
+    root_path: str = Field(
+        default="",
+        pattern=rf"^{ROOT_PATH}$",
+        description="path at which a proxy in front offers the service, such as /adis; its links begin with it",
+    )
+    trusted_proxies: Annotated[list[IPvAnyNetwork], NoDecode] = Field(
+        default=[ip_network("127.0.0.0/8"), ip_network("::1/128")],
+        description="proxies whose X-Forwarded-For, -Proto, -Host and -Prefix are believed, separated by commas",
     )
     data_dir: Path = Field(
         default=Path("data"), description="folder for uploads, results and the embedded queue's data"
@@ -209,7 +220,9 @@ class Settings(BaseSettings):
                 raise ValueError('make one by: echo "whsec_$(openssl rand -base64 32)"')
         return secret
 
-    @field_validator("providers", "worker_queues", "webhook_private_networks", "cors_origins", mode="before")
+    @field_validator(
+        "providers", "worker_queues", "webhook_private_networks", "cors_origins", "trusted_proxies", mode="before"
+    )
     @classmethod
     def _split_commas(cls, value: Any) -> Any:
         """An environment variable holds `cuda,cpu`."""

@@ -13,6 +13,7 @@ from service.api.context import open_context
 from service.api.head import answer_head
 from service.api.headers import install_headers
 from service.api.problems import install_problems
+from service.api.proxy import ForwardedMiddleware
 from service.observe.http import HttpMetrics, RequestTelemetryMiddleware
 from service.settings import Settings
 
@@ -42,6 +43,7 @@ def create_app(settings: Settings, redis_url: str) -> FastAPI:
     app.state.registry = CollectorRegistry()
     ProcessCollector(registry=app.state.registry)
     app.add_middleware(RequestTelemetryMiddleware, metrics=HttpMetrics(app.state.registry))
+    app.add_middleware(ForwardedMiddleware, root_path=settings.root_path, trusted=settings.trusted_proxies)
     for router in (jobs.router, events.router, status.router, metrics.router, page.router):
         app.include_router(answer_head(router))
     answer_head(app.router)  # /docs

@@ -63,8 +63,9 @@ async def _of_http(request: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)
     if error.status_code in (204, 304):  # an answer without a body, and no problem
         return Response(status_code=error.status_code, headers=error.headers)
+    root_path = request.scope.get("root_path", "")
     detail = {
-        404: f"there is nothing at {request.url.path}; /docs describes the API",
+        404: f"there is nothing at {request.scope['path']}; {root_path}/docs describes the API",
         405: f"{request.method} is not possible here; the Allow header says what is",
     }.get(error.status_code, error.detail)
     document = {
@@ -82,8 +83,9 @@ async def _of_http(request: Request, error: Exception) -> Response:
 def _allowed(request: Request, first: str) -> str:
     """The methods of every route of this path; Starlette names those of the `first` one alone."""
     methods = {method.strip() for method in first.split(",")} - {""}
+    path = request.scope["path"].removeprefix(request.scope.get("root_path", ""))
     for template, operations in request.app.openapi()["paths"].items():
-        if compile_path(template)[0].match(request.url.path):
+        if compile_path(template)[0].match(path):
             methods |= {method.upper() for method in operations} | ({"HEAD"} if "get" in operations else set())
     return ", ".join(sorted(methods))
 

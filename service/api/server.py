@@ -29,7 +29,8 @@ def bind(host: str, port: int) -> socket.socket:
     """Listen on host and port (0: any free one); raises PortTaken."""
     try:
         family, _, _, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)[0]
-        return socket.create_server(address[:2], family=family, backlog=_BACKLOG)
+        both = address[0] == "::" and socket.has_dualstack_ipv6()  # every address, those of IPv4 among them
+        return socket.create_server(address[:2], family=family, backlog=_BACKLOG, dualstack_ipv6=both)
     except OSError as exc:
         raise PortTaken(
             f"cannot listen on {host} port {port}: {exc.strerror or exc}. "
@@ -52,6 +53,7 @@ def serve(settings: Settings, redis_url: str, listener: socket.socket) -> None:
         log_config=None,
         access_log=False,  # service.observe.http writes it
         server_header=False,
+        proxy_headers=False,  # service.api.proxy reads them
         timeout_graceful_shutdown=_LAST_ANSWERS_SECONDS,
     )
     # uvicorn raises its signal once more when it is done; it has been heeded by then
