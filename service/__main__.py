@@ -159,7 +159,7 @@ def _print_settings(settings: Settings) -> None:
         value = getattr(settings, name)
         if name == "redis_url" and value is not None:
             value = without_password(value)
-        shown = ",".join(value) if isinstance(value, list) else "" if value is None else value
+        shown = ",".join(map(str, value)) if isinstance(value, list) else "" if value is None else value
         print(f"ADIS_{name.upper()}={shown}")
         print(textwrap.fill(field.description or "", width, initial_indent="    ", subsequent_indent="    "))
 

@@ -2,6 +2,8 @@
 
 import asyncio
 import logging
+import math
+import time
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
@@ -30,6 +32,33 @@ logger = logging.getLogger(__name__)
 _SWEEP_SECONDS: Final = 600.0
 _PROBES_AT_ONCE: Final = 2
 _RETRY_AFTER_SECONDS: Final = 5
+_STORAGE_CHECK_KEPT_SECONDS: Final = 1.0
+_STORAGE_CHECK_SECONDS: Final = 3.0
+
+
+class StorageCheck:
+    """Whether the storage can be written to, looked at once a second at most, however many ask."""
+
+    def __init__(self, storage: Storage) -> None:
+        self._storage = storage
+        self._gate = asyncio.Lock()
+        self._looked = -math.inf
+        self._problem: Exception | None = None
+
+    async def check(self) -> None:
+        """Raises what `check_writable` raised, or TimeoutError if that took too long."""
+        async with self._gate:
+            if time.monotonic() - self._looked > _STORAGE_CHECK_KEPT_SECONDS:
+                try:
+                    async with asyncio.timeout(_STORAGE_CHECK_SECONDS):
+                        await run_in_threadpool(self._storage.check_writable)
+                except (Unavailable, OSError) as problem:
+                    self._problem = problem
+                else:
+                    self._problem = None
+                self._looked = time.monotonic()
+        if self._problem is not None:
+            raise self._problem
 
 
 @dataclass(frozen=True)
@@ -47,6 +76,7 @@ class Context:
     event_bus: JobEventBus
     worker_registry: WorkerRegistry
     storage: Storage
+    storage_check: StorageCheck
     messages: MessageWriter
     decoder_pool: DecoderPool
     probes: anyio.CapacityLimiter
@@ -112,6 +142,7 @@ async def open_context(settings: Settings, redis_url: str) -> AsyncIterator[Cont
         event_bus=JobEventBus(client),
         worker_registry=WorkerRegistry(client),
         storage=storage,
+        storage_check=StorageCheck(storage),
         messages=MessageWriter(),
         decoder_pool=DecoderPool(settings.media_limits, kept=_PROBES_AT_ONCE),
         probes=anyio.CapacityLimiter(_PROBES_AT_ONCE),

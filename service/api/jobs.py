@@ -21,6 +21,7 @@ from service.jobs.job_index import list_jobs
 from service.jobs.record import JobRecord, JobState
 from service.jobs.submission_repository import job_not_found
 from service.jobs.wait_estimator import whole_seconds
+from service.work.requests import MAX_SECONDS
 
 router = APIRouter(tags=["jobs"], responses=PROBLEMS)
 
@@ -43,7 +44,9 @@ async def stylize_video(
     context: Using,
     caller: Admitted,
     preview: Annotated[bool, Query(description="one frame at five gains instead, within seconds")] = False,
-    at_seconds: Annotated[float | None, Query(ge=0, allow_inf_nan=False, description="of the preview's frame")] = None,
+    at_seconds: Annotated[
+        float | None, Query(ge=0, le=MAX_SECONDS, allow_inf_nan=False, description="of the preview's frame")
+    ] = None,
 ) -> Response:
     """Hand in a video whose soundtrack's volume is to be edited: the answer is a job, or (if ready in time) the video.
 

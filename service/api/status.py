@@ -6,7 +6,6 @@ from typing import Annotated, Final
 
 from fastapi import APIRouter, Depends, Query, Response
 from redis.exceptions import RedisError
-from starlette.concurrency import run_in_threadpool
 
 from service.api.auth import identify
 from service.api.context import Context, Using
@@ -58,7 +57,7 @@ async def is_ready(
     """
     checks: dict[str, Awaitable[object]] = {
         "redis": context.client.ping(),
-        "storage": run_in_threadpool(context.storage.check_writable),
+        "storage": context.storage_check.check(),
     }
     for one in QUEUES:
         checks[_worker_of(one)] = _describe_workers(context, one)

@@ -13,7 +13,8 @@ _TAKE: Final = """
 local place, step = 'adis:rate:' .. ARGV[1], 60 / tonumber(ARGV[2])
 local t = redis.call('TIME')
 local now = tonumber(t[1]) + tonumber(t[2]) / 1e6
-local full = math.max(tonumber(redis.call('GET', place) or 0), now) + step
+local kept = math.min(tonumber(redis.call('GET', place) or 0), now + 60) -- more is from a clock that was put back
+local full = math.max(kept, now) + step
 if full - now > 60.001 then return tostring(full - now - 60) end
 redis.call('SET', place, string.format('%.6f', full), 'PX', math.ceil((full - now) * 1000))
 return '0'

@@ -12,7 +12,11 @@ MODEL_NAME: Final = r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$"
 GainDb = Annotated[float, Field(ge=MIN_GAIN_DB, le=MAX_GAIN_DB, allow_inf_nan=False)]
 PREVIEW_STEPS_DB: Final = (-12.0, -6.0, 0.0, 6.0, 12.0)  # around the gain that a video is to have
 
-Seconds = Annotated[float, Field(ge=0.0, allow_inf_nan=False)]
+MAX_SECONDS: Final = 1e6  # longer than anything that is taken, and far from where sums of numbers overflow
+MIN_WEIGHTS, MAX_WEIGHT = 1e-6, 1e6
+
+Seconds = Annotated[float, Field(ge=0.0, le=MAX_SECONDS, allow_inf_nan=False)]
+Weight = Annotated[float, Field(ge=0.0, le=MAX_WEIGHT, allow_inf_nan=False)]
 
 
 class ImageRequest(BaseModel):
@@ -31,8 +35,8 @@ class ImageRequest(BaseModel):
     gain_db: GainDb = 0.0
     gains_db: Annotated[tuple[GainDb, ...], Field(min_length=1)] | None = None
     strength: float = Field(default=1.0, ge=0.0, le=1.0, allow_inf_nan=False)
-    start_seconds: float | None = Field(default=None, ge=0.0, allow_inf_nan=False)
-    weights: tuple[Annotated[float, Field(ge=0.0, allow_inf_nan=False)], ...] | None = None
+    start_seconds: Seconds | None = None
+    weights: tuple[Weight, ...] | None = None
     max_side: int | None = Field(default=None, ge=64, le=4096)
     format: Literal["png", "jpeg", "webp"] = "png"
     model: str | None = Field(default=None, pattern=MODEL_NAME)
@@ -40,8 +44,8 @@ class ImageRequest(BaseModel):
     @field_validator("weights")
     @classmethod
     def _some_weight(cls, weights: tuple[float, ...] | None) -> tuple[float, ...] | None:
-        if weights is not None and not sum(weights) > 0:
-            raise ValueError("at least one weight must be above 0")
+        if weights is not None and not sum(weights) >= MIN_WEIGHTS:
+            raise ValueError(f"the weights must add up to {MIN_WEIGHTS:g} at least")
         return weights
 
     @model_validator(mode="after")

@@ -18,7 +18,7 @@ from kombu.exceptions import OperationalError
 from redis.exceptions import RedisError
 
 from service.errors import BundleError, ModelNotFound
-from service.jobs.connection import Client, connect, without_password
+from service.jobs.connection import Client, connect, wait_until_reachable, without_password
 from service.jobs.lease import LeaseTerms, release_all
 from service.jobs.open_storage import open_storage
 from service.jobs.queue import QUEUES, make_queue, messages
@@ -73,7 +73,8 @@ class WorkerHeartbeat:
 def run_worker(settings: Settings, redis_url: str) -> int:
     """Work until SIGTERM or SIGINT, finishing the running job; returns the exit code.
 
-    After `stop_seconds` the running job is queued again instead. Exit code 2: the default model is refused.
+    A Redis that does not answer yet is waited for. After `stop_seconds` the running job is queued again instead.
+    Exit code 2: the default model is refused.
     """
     try:
         find_bundle(settings.models_dir, settings.default_model)
@@ -82,6 +83,10 @@ def run_worker(settings: Settings, redis_url: str) -> int:
         return 2
     worker = uuid.uuid4().hex
     client = connect(redis_url)
+    try:
+        wait_until_reachable(client, redis_url)
+    except KeyboardInterrupt:
+        return 130  # as shells have it
     with closing(open_storage(settings)) as storage:  # each process opens its own; what is wrong with it is said here
         storage.prepare()
     registration = WorkerRegistration(client, worker)

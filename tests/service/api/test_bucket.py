@@ -19,6 +19,7 @@ from service.jobs.open_storage import open_storage
 from service.jobs.storage import Storage
 from tests.service.api.harness import GOOD, PHOTO, RESULT, SOUND, api, finish, settings, somebody_at_work, stored_files
 from tests.support.object_store import PREFIX, SECRET_KEY, ObjectStore
+from tests.support.processes import until
 
 TAG = f'"{hashlib.sha256(RESULT).hexdigest()}"'
 
@@ -140,7 +141,7 @@ def test_a_store_that_is_away_is_said_and_a_deletion_can_be_tried_again(
         assert store.endpoint.removeprefix("http://") not in answer.text
     assert http.get(job).json()["state"] == "succeeded"
     store.start()
-    assert http.get("/readyz").status_code == 200
+    until(lambda: True if http.get("/readyz").status_code == 200 else None)  # what was found is kept for a second
     assert http.delete(job).status_code == 204
     assert store.stored() == set()
 

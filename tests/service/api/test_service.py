@@ -4,6 +4,7 @@ import asyncio
 import os
 import re
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -58,6 +59,20 @@ def test_a_service_that_cannot_store_is_not_ready(http: TestClient, data_dir: Pa
     answer = http.get("/readyz")
     assert (answer.status_code, answer.json()["detail"].partition(":")[0]) == (503, "storage")
     (data_dir / "gone").rename(data_dir / "trash")
+
+
+def test_however_many_ask_the_storage_is_looked_at_once_in_a_while(
+    http: TestClient, data_dir: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("service.api.context._STORAGE_CHECK_KEPT_SECONDS", 3600)
+    assert http.get("/readyz").status_code == 200
+    written = (data_dir / "trash").stat().st_mtime_ns
+    with ThreadPoolExecutor(4) as pool:
+        assert {answer.status_code for answer in pool.map(http.get, ["/readyz"] * 12)} == {200}
+    assert (data_dir / "trash").stat().st_mtime_ns == written
+    monkeypatch.setattr("service.api.context._STORAGE_CHECK_KEPT_SECONDS", 0)
+    assert http.get("/readyz").status_code == 200
+    assert (data_dir / "trash").stat().st_mtime_ns > written
 
 
 def test_a_service_without_its_queue_says_which_parts_are_missing(data_dir: Path) -> None:

@@ -101,6 +101,12 @@ def test_an_empty_bucket_fills_again(redis_url: str) -> None:
     assert take(redis_url, "a", 1200) == [0.0]
 
 
+def test_a_clock_that_was_an_hour_ahead_locks_nobody_out(redis_url: str, client: Client) -> None:
+    client.set("adis:rate:a", time.time() + 3600)
+    (wait,) = take(redis_url, "a", 60)
+    assert 0 < wait <= 1.1
+
+
 def test_an_unused_bucket_is_forgotten_within_its_minute(redis_url: str, client: Client) -> None:
     take(redis_url, "a", 60)
     assert 0 < client.pttl("adis:rate:a") <= 60_000
