@@ -87,7 +87,7 @@ STYLIZE_VIDEO: Final[dict[str, Any]] = {
         "requestBody": _form(
             ["video"],
             {
-                "video": _FILE | {"description": "MP4, MOV, MKV or WebM"},
+                "video": _FILE | {"description": "MP4, MOV, MKV, WebM, MPEG-TS or AVI"},
                 "audio": _FILE | {"description": f"a second sound to mix in: {_SOUND}"},
             },
             VideoRequest,

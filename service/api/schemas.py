@@ -41,7 +41,10 @@ _FALLING_IGNORED: Final = Warning(
 
 
 class Result(BaseModel):
-    """One result. receipt: everything that is needed to make it again."""
+    """One result. receipt: everything that is needed to make it again.
+
+    warnings: what the result could not keep of its input.
+    """
 
     url: str
     media_type: str
@@ -52,6 +55,7 @@ class Result(BaseModel):
     gain_db: float
     heard: Heard
     receipt: dict[str, Any]
+    warnings: list[Warning]
 
 
 class Webhook(BaseModel):
@@ -126,8 +130,9 @@ def job_document(record: JobRecord, root_path: str, estimated_seconds: float | N
     results = [
         Result(url=f"{url}/results/{index}", **stored.model_dump()) for index, stored in enumerate(record.results)
     ]
-    warnings = {warning.code: warning for result in results for warning in result.heard.warnings}
-    found = [Warning(code=code, detail=warning.detail) for code, warning in warnings.items()]
+    warnings: dict[str, str] = {warning.code: warning.detail for result in results for warning in result.heard.warnings}
+    warnings |= {warning.code: warning.detail for result in results for warning in result.warnings}
+    found = [Warning(code=code, detail=detail) for code, detail in warnings.items()]
     if record.parameters.get("falling") is not None:
         found.append(_FALLING_IGNORED)
     waited = {} if record.started is None else {"queued": round(record.started - record.created, 6)}

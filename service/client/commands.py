@@ -60,7 +60,7 @@ def _image_parser() -> argparse.ArgumentParser:
 
 def _video_parser() -> argparse.ArgumentParser:
     parser = _parser("stylize-video", "Edit the volume of a video's soundtrack; the images follow what is heard.")
-    parser.add_argument("video", type=Path, help="MP4, MOV, MKV or WebM")
+    parser.add_argument("video", type=Path, help="MP4, MOV, MKV, WebM, MPEG-TS or AVI")
     gain = parser.add_mutually_exclusive_group()
     gain.add_argument("--gain-db", type=float, help="dB relative to the soundtrack as given, -60 to 24 (default: 0)")
     gain.add_argument("--automation", type=_curve, metavar="S:DB,S:DB,...", help="a curve over time: seconds and dB")

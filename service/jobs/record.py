@@ -36,7 +36,10 @@ class StoredInput(BaseModel):
 
 
 class StoredResult(BaseModel):
-    """A result file and the reports that go with it. sha256: also its name in the job's storage."""
+    """A result file and the reports that go with it. sha256: also its name in the job's storage.
+
+    warnings: what the result could not keep of its input: a code, and a detail.
+    """
 
     model_config = ConfigDict(frozen=True)
 
@@ -48,6 +51,7 @@ class StoredResult(BaseModel):
     gain_db: float
     heard: dict[str, Any]
     receipt: dict[str, Any]
+    warnings: tuple[dict[str, str], ...] = ()
 
 
 class JobRecord(BaseModel):

@@ -9,6 +9,7 @@ import logging
 import threading
 from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import contextmanager
+from fractions import Fraction
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Final, Self, TypeVar
@@ -20,13 +21,17 @@ from service.errors import MediaError, TooLarge, Unavailable
 from service.media.audio import AudioInfo, decode_audio, probe_audio
 from service.media.audio_file import Waveform
 from service.media.decoder_process import DecoderKilled, DecoderLost, DecoderProcess
-from service.media.frames import VideoFormat, read_frames, read_video_format
+from service.media.frames import read_frames
 from service.media.image import ImageInfo, decode_image, probe_image
 from service.media.limits import MediaLimits
-from service.media.mux import Segment, mux
-from service.media.soundtrack import Block, TrackForm, read_soundtrack
+from service.media.mux import AudioFile, Segment, mux
+from service.media.preview_frame import PreviewFrame, read_preview_frame
+from service.media.side_tracks import MetadataPolicy
+from service.media.soundtrack_reader import Block, TrackForm, read_soundtrack
 from service.media.times import Times, read_times
-from service.media.video_file import Container, Timeline, VideoInfo, probe_video, read_timeline
+from service.media.track_copy import AudioSpan, copy_track, read_span
+from service.media.video_file import Container, VideoInfo, probe_video
+from service.media.video_manifest import VideoManifest, survey_video
 from service.media.wire import Call, Close, Next
 
 logger = logging.getLogger(__name__)
@@ -35,7 +40,7 @@ Result = TypeVar("Result")
 Pixels = NDArray[np.uint8]
 
 _FILES_EACH: Final = 1000  # then a helper is replaced, whatever it leaked
-_MUX_SECONDS: Final = 3600  # an hour's video is copied in a small part of it
+_WHOLE_FILE_SECONDS: Final = 3600  # an hour's video is copied in a small part of it
 
 
 class DecoderPool:
@@ -75,45 +80,62 @@ class DecoderPool:
         """`service.media.audio.decode_audio`, behind the wall: [N]."""
         return self._call("audio", np.ndarray, decode_audio, path, self._limits, sample_rate_hz)
 
-    def read_timeline(self, path: Path, allow_partial: bool = False) -> Timeline:
-        """`service.media.video_file.read_timeline`, behind the wall."""
-        return self._call("video", Timeline, read_timeline, path, self._limits, allow_partial)
+    def read_manifest(
+        self, path: Path, allow_partial: bool = False, progress: Callable[[int], None] = lambda _: None
+    ) -> VideoManifest:
+        """`service.media.video_manifest.survey_video`, behind the wall. progress: called with the frames so far."""
+        with self._stream("video", survey_video, path, self._limits, allow_partial) as items:
+            for item in items(int | VideoManifest):
+                if isinstance(item, VideoManifest):
+                    return item
+                progress(item)
+        raise AssertionError("a survey ends with the manifest")
 
-    def read_video_format(self, path: Path) -> VideoFormat:
-        """`service.media.frames.read_video_format`, behind the wall."""
-        return self._call("video", VideoFormat, read_video_format, path, self._limits)
+    def read_preview_frame(self, path: Path, at_seconds: float | None) -> tuple[PreviewFrame, Pixels]:
+        """`service.media.preview_frame.read_preview_frame`, behind the wall: what the frame is, and [H, W, 3]."""
+        with self._stream("video", read_preview_frame, path, self._limits, at_seconds) as items:
+            return next(items(PreviewFrame)), next(items(np.ndarray))
 
     def read_times(self, path: Path) -> Times:
         """`service.media.times.read_times`, behind the wall."""
-        return self._call("video", Times, read_times, path)
+        return self._long("video", Times, read_times, path, self._limits)
 
     def read_frames(
-        self, path: Path, timeline: Timeline, video_format: VideoFormat, first: int, stop: int, size: tuple[int, int]
+        self, path: Path, manifest: VideoManifest, first: int, stop: int, size: tuple[int, int]
     ) -> Generator[tuple[int, Pixels]]:
         """`service.media.frames.read_frames`, behind the wall: frames' numbers and pixels [height, width, 3]."""
-        arguments = (path, self._limits, timeline, video_format, first, stop, size)
-        with self._stream("video", _pixels_of, read_frames, *arguments) as items:
+        with self._stream("video", _pixels_of, read_frames, path, self._limits, manifest, first, stop, size) as items:
             yield from enumerate(items(np.ndarray), first)
 
     @contextmanager
-    def read_soundtrack(self, path: Path) -> Iterator[tuple[TrackForm, Iterator[Block]]]:
-        """`service.media.soundtrack.read_soundtrack`, behind the wall: the form of the track, and its blocks."""
-        with self._stream("video", read_soundtrack, path, self._limits) as items:
+    def read_soundtrack(
+        self, path: Path, track: int | None = None, video_start: Fraction = Fraction(0)
+    ) -> Iterator[tuple[TrackForm, Iterator[Block]]]:
+        """`service.media.soundtrack_reader.read_soundtrack`, behind the wall: the form of the track, and its blocks."""
+        with self._stream("video", read_soundtrack, path, self._limits, track, video_start) as items:
             yield next(items(TrackForm)), items(np.ndarray)
+
+    def read_span(self, path: Path, track: int, video_start: Fraction) -> AudioSpan:
+        """`service.media.track_copy.read_span`, behind the wall."""
+        return self._long("video", AudioSpan, read_span, path, self._limits, track, video_start)
+
+    def copy_track(
+        self, source: Path, track: int, video_start: Fraction, target: Path, container: Container, span: AudioSpan
+    ) -> bool:
+        """`service.media.track_copy.copy_track`, behind the wall."""
+        return self._long("video", bool, copy_track, source, self._limits, track, video_start, target, container, span)
 
     def mux(
         self,
         target: Path,
-        container: Container,
+        source: Path,
+        manifest: VideoManifest,
         segments: Sequence[Segment],
-        timeline: Timeline,
-        video_format: VideoFormat,
-        sound: Path | None,
-    ) -> None:
-        """`service.media.mux.join`, behind the wall."""
-        arguments = (target, container, segments, timeline, video_format, sound)
-        with self._helper("video") as helper:
-            helper.ask(Call(mux, arguments, _MUX_SECONDS), type(None), _MUX_SECONDS)
+        audio: Sequence[AudioFile],
+        metadata: MetadataPolicy = "no-location",
+    ) -> list[str]:
+        """`service.media.mux.mux`, behind the wall."""
+        return self._long("video", list[str], mux, target, source, manifest, segments, audio, metadata)
 
     def warm_up(self) -> None:
         """Start the helpers that are kept, so that the first file does not wait for them."""
@@ -151,6 +173,12 @@ class DecoderPool:
             if not isinstance(exc.__cause__, DecoderKilled):
                 raise
             return ask()  # a second time would be the file's own doing
+
+    def _long(self, field: str, kind: type[Result], function: Callable[..., Any], *arguments: Any) -> Result:
+        """A call that reads a whole file, however long."""
+        with self._helper(field) as helper:
+            result: Result = helper.ask(Call(function, arguments, _WHOLE_FILE_SECONDS), kind, _WHOLE_FILE_SECONDS)
+            return result
 
     @contextmanager
     def _stream(

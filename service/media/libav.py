@@ -9,6 +9,7 @@ import av
 from av.container import InputContainer
 
 DEMUXERS: Final = "mov,mp4,m4a,3gp,3g2,mj2,matroska,webm"  # those that carry sounds and videos both
+VIDEO_DEMUXERS: Final = f"{DEMUXERS},mpegts,mpeg,avi,flv"
 
 
 class Nameless:
@@ -33,7 +34,7 @@ class Nameless:
 @contextmanager
 def open_known(path: Path) -> Iterator[InputContainer]:
     """A file that was looked at before, or that we made; its demuxers are listed, and it reaches no other file."""
-    options = {"format_whitelist": DEMUXERS, "protocol_whitelist": "none"}
+    options = {"format_whitelist": VIDEO_DEMUXERS, "protocol_whitelist": "none"}
     with path.open("rb") as file, av.open(Nameless(file), "r", options=options, io_open=refuse_other_files) as opened:
         yield opened
 

@@ -1,5 +1,6 @@
-"""Join the segments of a video and its soundtrack into the result: packets are copied, nothing is encoded again."""
+"""Join the segments of a video, its audio tracks and what else it carries into the result: packets are copied."""
 
+import heapq
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -9,68 +10,81 @@ from pathlib import Path
 from typing import Any, Final
 
 import av
-from av.container import InputContainer, OutputContainer
 
-from service.media.frames import VideoFormat
 from service.media.libav import open_known
-from service.media.video_file import Container, Timeline
+from service.media.side_tracks import MetadataPolicy, SideTracks
+from service.media.timeline import Timeline
+from service.media.video_file import Container
+from service.media.video_manifest import VideoManifest
 
 MEDIA_TYPES: Final[dict[Container, str]] = {"mp4": "video/mp4", "webm": "video/webm"}
-_COPYABLE: Final = {"mp4": {"aac", "mp3", "opus", "ac3", "eac3", "alac", "flac"}, "webm": {"opus", "vorbis"}}
 _MOST_TICKS: Final = 2**31
 
 
 @dataclass(frozen=True)
 class Segment:
-    """An encoded stretch of the images. first, stop: numbers of its frames in the timeline, stop excluded."""
+    """An encoded stretch of the frames. first, stop: their numbers in the timeline, stop excluded."""
 
     path: Path
     first: int
     stop: int
 
 
-def can_copy(codec: str, container: Container) -> bool:
-    """Whether a soundtrack of that codec may stand in the result as it is."""
-    return codec in _COPYABLE[container]
+@dataclass(frozen=True)
+class AudioFile:
+    """A file whose first audio track goes into the result. source_track: the stream whose language and title it has."""
+
+    path: Path
+    source_track: int | None = None
 
 
 def mux(
     target: Path,
-    container: Container,
+    source: Path,
+    manifest: VideoManifest,
     segments: Sequence[Segment],
-    timeline: Timeline,
-    video_format: VideoFormat,
-    sound: Path | None,
-) -> None:
+    audio: Sequence[AudioFile],
+    metadata: MetadataPolicy = "no-location",
+) -> list[str]:
     """Write the whole result to `target`; the file begins with its index, so that it plays while it loads.
 
-    sound: a file of which the first sound track is copied; None for a silent result. Raises ValueError if a segment
-    does not hold the frames that it should.
+    source: the video, whose subtitles, chapters and metadata are kept. Returns what was left out, in words. Raises
+    ValueError if a segment does not hold the frames that it should.
     """
+    container, timeline = manifest.container, manifest.timeline
     with ExitStack() as stack:
-        source = None if sound is None else stack.enter_context(open_known(sound))
-        track = None if source is None else source.streams.audio[0]
+        files = [stack.enter_context(open_known(one.path)) for one in audio]
+        tracks = [file.streams.audio[0] for file in files]
         output = stack.enter_context(
-            av.open(str(target), "w", format=container, options=_muxer_options(container, timeline, track))
+            av.open(str(target), "w", format=container, options=_muxer_options(container, timeline, tracks))
         )
         with av.open(str(segments[0].path)) as first:
-            images = output.add_stream_from_template(first.streams.video[0])
+            video = output.add_stream_from_template(first.streams.video[0])
             header = bytes(first.streams.video[0].codec_context.extradata or b"")
-        images.time_base = timeline.time_base
-        if video_format.display_matrix is not None:
-            images.set_display_matrix(video_format.display_matrix)
-        heard: Iterator[Any] = iter(())
-        if source is not None and track is not None:
-            heard = _sound_packets(source, track, output.add_stream_from_template(track))
-        _mux(output, _video_packets(segments, timeline, images, header), heard)
+        video.time_base = timeline.time_base
+        if manifest.format.display_matrix is not None:
+            video.set_display_matrix(manifest.format.display_matrix)
+        copies = [output.add_stream_from_template(track) for track in tracks]
+        given = stack.enter_context(open_known(source))
+        side = SideTracks(given, manifest, output, metadata)
+        for copy, one in zip(copies, audio, strict=True):
+            side.name(copy, one.source_track)
+        packets = [
+            _frame_packets(segments, timeline, video, header),
+            *(_audio_packets(*each) for each in zip(files, tracks, copies, strict=True)),
+            side.packets(),
+        ]
+        for packet in heapq.merge(*packets, key=_time):
+            output.mux_one(packet)
+    return side.left_out
 
 
-def _muxer_options(container: Container, timeline: Timeline, track: Any) -> dict[str, str]:
+def _muxer_options(container: Container, timeline: Timeline, tracks: Sequence[Any]) -> dict[str, str]:
     """MP4 counts its tracks' starts and lengths in ticks of its own: they must hold frames and samples without rest."""
     if container == "webm":
         return {"cues_to_front": "1"}
     ticks = timeline.time_base.denominator
-    whole = lcm(ticks, track.codec_context.sample_rate if track is not None else 1)
+    whole = lcm(ticks, *(track.codec_context.sample_rate for track in tracks))
     return {
         "movflags": "+faststart",
         "video_track_timescale": str(ticks),
@@ -78,7 +92,7 @@ def _muxer_options(container: Container, timeline: Timeline, track: Any) -> dict
     }
 
 
-def _video_packets(segments: Sequence[Segment], timeline: Timeline, stream: Any, header: bytes) -> Iterator[Any]:
+def _frame_packets(segments: Sequence[Segment], timeline: Timeline, stream: Any, header: bytes) -> Iterator[Any]:
     """All frames in order, timed by the timeline."""
     for segment in segments:
         index = segment.first
@@ -105,24 +119,11 @@ def _video_packets(segments: Sequence[Segment], timeline: Timeline, stream: Any,
             )
 
 
-def _sound_packets(source: InputContainer, track: Any, copied: Any) -> Iterator[Any]:
-    for packet in source.demux(track):
+def _audio_packets(file: Any, track: Any, copy: Any) -> Iterator[Any]:
+    for packet in file.demux(track):
         if packet.size and packet.pts is not None:
-            packet.stream = copied
+            packet.stream = copy
             yield packet
-
-
-def _mux(output: OutputContainer, images: Iterator[Any], sound: Iterator[Any]) -> None:
-    """Interleave by time."""
-    heard = next(sound, None)
-    for packet in images:
-        while heard is not None and _time(heard) <= _time(packet):
-            output.mux_one(heard)
-            heard = next(sound, None)
-        output.mux_one(packet)
-    while heard is not None:
-        output.mux_one(heard)
-        heard = next(sound, None)
 
 
 def _time(packet: Any) -> Fraction:

@@ -1,50 +1,56 @@
-"""When images and sound begin and end in a video file, by its packets."""
+"""Measure by how much sound and frames have moved against each other, by what a decoder gives."""
 
 from dataclasses import dataclass
 from pathlib import Path
 
-from service.media.libav import open_known
+from service.media.limits import MediaLimits
+from service.media.timeline import Timeline
+from service.media.track_copy import AudioSpan, read_span
+from service.media.video_file import open_video
 
 
 @dataclass(frozen=True)
 class Times:
-    """Seconds by the file's clock; None without a sound track. image_end: when the last frame is first shown."""
+    """Seconds. first_frame, last_frame: when each is first shown. audio: of samples that are heard; None: silent."""
 
-    image_start: float
-    image_end: float
-    sound_start: float | None
-    sound_end: float | None
+    first_frame: float
+    last_frame: float
+    audio: AudioSpan | None
 
     def leads(self) -> tuple[float, float] | None:
-        """Seconds by which the sound begins, and ends, after the images."""
-        if self.sound_start is None or self.sound_end is None:
+        """Seconds by which the sound begins, and ends, after the frames."""
+        if self.audio is None:
             return None
-        return self.sound_start - self.image_start, self.sound_end - self.image_end
+        return self.audio.start_seconds - self.first_frame, self.audio.end_seconds - self.last_frame
+
+    def without_priming(self, seconds: float) -> "Times":
+        """The same where so much of the sound's beginning is an encoder's priming."""
+        if self.audio is None:
+            return self
+        audio = AudioSpan(self.audio.start_seconds + seconds, self.audio.end_seconds)
+        return Times(self.first_frame, self.last_frame, audio)
 
 
-def read_times(path: Path) -> Times:
-    """Of a file that was opened before; nothing is decoded."""
-    starts: dict[str, float] = {}
-    ends: dict[str, float] = {}
-    with open_known(path) as container:
-        wanted = [*container.streams.video[:1], *container.streams.audio[:1]]
-        for packet in container.demux(*wanted):
-            if packet.pts is None or not packet.size or packet.is_discard:
-                continue
-            kind = packet.stream.type
-            at = float(packet.pts * packet.time_base)
-            # WebM does not say how long its last frame is shown
-            length = 0 if kind == "video" else packet.duration or 0
-            end = at + float(length * packet.time_base)
-            starts[kind] = min(at, starts.get(kind, at))
-            ends[kind] = max(end, ends.get(kind, end))
-    return Times(starts["video"], ends["video"], starts.get("audio"), ends.get("audio"))
+def times_of(timeline: Timeline, audio: AudioSpan | None) -> Times:
+    """Of a video whose frames and sound were decoded before."""
+    return Times(timeline.seconds(0), timeline.seconds(len(timeline.pts) - 1), audio)
+
+
+def read_times(path: Path, limits: MediaLimits) -> Times:
+    """Of a result, which has a packet for each frame; its sound is decoded, without priming and padding."""
+    first, last = float("inf"), float("-inf")
+    with open_video(path, limits) as (container, stream):
+        has_audio = bool(container.streams.audio)
+        for packet in container.demux(stream):
+            if packet.size and packet.pts is not None:
+                at = float(packet.pts * packet.time_base)
+                first, last = min(first, at), max(last, at)
+    return Times(first, last, read_span(path, limits) if has_audio else None)
 
 
 def drift_seconds(source: Times, result: Times) -> float | None:
-    """By how much the sound has moved against the images, at the worse of both ends; None without sound in both."""
-    leads = [times.leads() for times in (source, result)]
-    if leads[0] is None or leads[1] is None:
+    """By how much the sound has moved against the frames, at the worse of both ends; None without sound in both."""
+    before, after = source.leads(), result.leads()
+    if before is None or after is None:
         return None
-    (start_before, end_before), (start_after, end_after) = leads[0], leads[1]
-    return max(abs(start_after - start_before), abs(end_after - end_before))
+    return max(abs(now - then) for then, now in zip(before, after, strict=True))

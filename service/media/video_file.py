@@ -1,14 +1,12 @@
-"""Open a foreign video with every way to other files closed, and say what its header and its packets announce.
+"""Open a foreign video with every way to other files closed, and say what its header announces.
 
-As for sounds, demuxers and decoders are listed, every protocol is closed, and the file comes without its name. Packets
-are timed by the video's own clock (`time_base`); nothing here is decoded but what libav needs to know the form.
+As for sounds, demuxers and decoders are listed, every protocol is closed, and the file comes without its name. Nothing
+here is decoded but what libav needs to know the form; what is found by decoding is in the manifest.
 """
 
-from bisect import bisect_right
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from fractions import Fraction
 from pathlib import Path
 from typing import Any, Final, Literal
 
@@ -16,26 +14,48 @@ import av
 
 from service.errors import MediaError, StylizationError, TooLarge, UnsupportedMedia
 from service.media.audio_file import SOUND_DECODERS
-from service.media.libav import DEMUXERS, Nameless, refuse_other_files
+from service.media.libav import VIDEO_DEMUXERS, Nameless, refuse_other_files
 from service.media.limits import MediaLimits
 
 _VIDEO_DECODERS: Final = {
     *("h264", "hevc", "mpeg4", "vp8", "vp9", "libvpx", "libvpx-vp9", "av1", "libdav1d", "mjpeg", "prores"),
-    *("mpeg2video", "h263", "ffv1", "dnxhd"),
+    *(
+        "mpeg1video",
+        "mpeg2video",
+        "h263",
+        "ffv1",
+        "dnxhd",
+        "msmpeg4",
+        "msmpeg4v2",
+        "flv",
+        "dvvideo",
+        "huffyuv",
+        "rawvideo",
+    ),
 }
 _OPTIONS: Final = {
-    "format_whitelist": DEMUXERS,
+    "format_whitelist": VIDEO_DEMUXERS,
     "protocol_whitelist": "none",
     # for the decoders that libav tries while it opens the file
     "codec_whitelist": ",".join(sorted(_VIDEO_DECODERS | SOUND_DECODERS)),
     "max_streams": "32",
     "threads": "1",
-    # an edit list would have packets thrown away that the player still needs; frames that it hides are told by a flag
-    "ignore_editlist": "0",
 }
 _SMALLEST_SIDE: Final = 16
-_STREAM_TEXT: Final = "send MP4, MOV, MKV or WebM with H.264, HEVC, VP8, VP9 or AV1"
-_TOLERANCE_SECONDS: Final = 0.5
+_FPS_TOLERANCE: Final = 1.01
+_STREAM_TEXT: Final = "send MP4, MOV, MKV, WebM, MPEG-TS or AVI with H.264, HEVC, VP8, VP9 or AV1"
+_SIGNATURES: Final = (b"\x1a\x45\xdf\xa3", b"FLV\x01", b"\x00\x00\x01\xba")
+_NOT_TAKEN: Final = {
+    b"\x30\x26\xb2\x75": "Windows Media (ASF)",
+    b"OggS": "an Ogg file",
+    b"\x06\x0e\x2b\x34": "MXF",
+    b".RMF": "RealMedia",
+    b"GIF8": "a GIF image",
+    b"\xff\xd8\xff": "a JPEG image",
+    b"\x89PNG": "a PNG image",
+    b"ID3": "an MP3 sound",
+    b"fLaC": "a FLAC sound",
+}
 
 Container = Literal["mp4", "webm"]
 
@@ -57,48 +77,9 @@ class VideoInfo:
     has_sound: bool
 
 
-@dataclass(frozen=True)
-class Timeline:
-    """When each frame is shown, in ticks of `time_base`, and from which ones decoding can begin.
-
-    pts: in order. key_frames: indices into it. last_ticks: how long the last frame is shown.
-    broken_at: seconds up to which the file is whole, None if all of it is.
-    """
-
-    time_base: Fraction
-    pts: tuple[int, ...]
-    key_frames: tuple[int, ...]
-    last_ticks: int
-    broken_at: float | None = None
-
-    @property
-    def start_seconds(self) -> float:
-        """When the first frame is shown."""
-        return float(self.pts[0] * self.time_base)
-
-    @property
-    def end_seconds(self) -> float:
-        """When the last frame is gone."""
-        return float((self.pts[-1] + self.last_ticks) * self.time_base)
-
-    @property
-    def fps(self) -> float:
-        """Mean frames a second."""
-        return len(self.pts) / max(self.end_seconds - self.start_seconds, 1e-6)
-
-    def seconds(self, index: int) -> float:
-        """When frame `index` is shown."""
-        return float(self.pts[index] * self.time_base)
-
-    def key_frame_before(self, index: int) -> int:
-        """The last key frame at or before `index`; the first frame if there is none."""
-        place = bisect_right(self.key_frames, index)
-        return self.key_frames[place - 1] if place else 0
-
-
 @contextmanager
-def open_video(path: Path, limits: MediaLimits) -> Iterator[tuple[Any, Any]]:
-    """The open container and its video stream; whatever libav raises leaves as one of our errors."""
+def open_container(path: Path, limits: MediaLimits) -> Iterator[Any]:
+    """The open container; whatever libav raises leaves as one of our errors."""
     size = path.stat().st_size
     if size == 0:
         raise MediaError("the video is empty (0 bytes); send the file itself", field="video")
@@ -111,7 +92,7 @@ def open_video(path: Path, limits: MediaLimits) -> Iterator[tuple[Any, Any]]:
             raise _unopened(path) from exc
         with container:
             try:
-                yield container, _choose_stream(container, limits)
+                yield container
             except StylizationError:
                 raise
             except MemoryError as exc:
@@ -120,115 +101,96 @@ def open_video(path: Path, limits: MediaLimits) -> Iterator[tuple[Any, Any]]:
                 raise MediaError("the video is damaged; send it again", field="video") from exc
 
 
+@contextmanager
+def open_video(path: Path, limits: MediaLimits) -> Iterator[tuple[Any, Any]]:
+    """The open container and its video stream."""
+    with open_container(path, limits) as container:
+        yield container, _choose_stream(container, limits)
+
+
 def probe_video(path: Path, limits: MediaLimits) -> VideoInfo:
-    """Read the header alone, to refuse early what it honestly announces.
+    """Read the header, and as many packets as it takes to tell whether it is right about what it would be refused for.
 
     Raises UnsupportedMedia for another format or a file without images, TooLarge above the limits, MediaError if it
     is damaged.
     """
     with open_video(path, limits) as (container, stream):
-        context = stream.codec_context
         seconds = None
         if stream.duration is not None:
             seconds = float(stream.duration * stream.time_base)
         elif container.duration is not None:
             seconds = container.duration / av.time_base
-        fps = float(stream.average_rate) if stream.average_rate else None
-        if seconds is not None and seconds > limits.max_video_seconds:
-            raise _too_long(limits)
-        if stream.frames > limits.max_video_frames or (seconds or 0) * (fps or 0) > 1.1 * limits.max_video_frames:
-            raise _too_many_frames(limits)
-        if fps is not None and fps > limits.max_video_fps:
-            raise _too_fast(fps, limits)
+        if not stream.codec_context.width:
+            raise MediaError("the video holds no image that can be decoded; send it again", field="video")
+        frames, fps = stream.frames, float(stream.average_rate) if stream.average_rate else None
+        count = _Count(limits, stream, doubtful=_exceeds(seconds, frames, fps, limits))
+        count.run(container)
+        if count.doubtful:
+            seconds, frames, fps = count.seconds, count.frames, count.fps
+            if is_too_fast(fps, limits):
+                raise too_fast(fps, limits)
         return VideoInfo(
-            container="webm" if _is_webm(path) else "mp4",
-            codec=context.codec.canonical_name,
-            width=context.width,
-            height=context.height,
+            container=container_of_result(path),
+            codec=stream.codec_context.codec.canonical_name,
+            width=stream.codec_context.width,
+            height=stream.codec_context.height,
             seconds=seconds,
-            frames=stream.frames,
+            frames=frames,
             fps=fps,
-            has_sound=bool(container.streams.audio),
+            has_sound=count.has_sound,
         )
 
 
-def read_timeline(path: Path, limits: MediaLimits, allow_partial: bool = False) -> Timeline:
-    """Read every packet of the images, decoding none.
-
-    allow_partial: take a file that breaks off, up to where it does. Raises what `probe_video` raises, by what is found
-    rather than announced, and MediaError with the second at which the file breaks off.
-    """
-    with open_video(path, limits) as (container, stream):
-        shown: dict[int, tuple[bool, int]] = {}
-        broken = False
-        packets = container.demux(stream)
-        while True:
-            try:
-                packet = next(packets, None)
-            except av.FFmpegError:
-                broken = True
-                break
-            if packet is None:
-                break
-            if packet.pts is None or packet.is_discard or not packet.size:
-                continue
-            if packet.is_corrupt:
-                broken = True
-                break
-            shown[packet.pts] = (bool(packet.is_keyframe), int(packet.duration or 0))
-            if len(shown) > limits.max_video_frames:
-                raise _too_many_frames(limits)
-            if (packet.pts - min(packet.pts, stream.start_time or 0)) * stream.time_base > limits.max_video_seconds:
-                raise _too_long(limits)
-        return _timeline(container, stream, shown, broken, limits, allow_partial)
-
-
-def _timeline(
-    container: Any,
-    stream: Any,
-    shown: dict[int, tuple[bool, int]],
-    broken: bool,
-    limits: MediaLimits,
-    allow_partial: bool,
-) -> Timeline:
-    pts = sorted(shown)
-    if not pts or not any(is_key for is_key, _ in shown.values()):
-        raise MediaError("the video holds no image that can be decoded; send it again", field="video")
-    first_key = next(index for index, tick in enumerate(pts) if shown[tick][0])
-    pts = pts[first_key:]  # nothing before the first key frame can be shown
-    last_ticks = shown[pts[-1]][1] or (pts[-1] - pts[-2] if len(pts) > 1 else 1)
-    end = float((pts[-1] + last_ticks) * stream.time_base)
-    broken = broken or _breaks_off(container, stream, len(shown), end)
-    if broken and not allow_partial:
-        raise MediaError(
-            f"the video breaks off at {end:.2f} s; send the whole file, or allow_partial=true for what is there",
-            field="video",
-        )
-    timeline = Timeline(
-        time_base=stream.time_base,
-        pts=tuple(pts),
-        key_frames=tuple(index for index, tick in enumerate(pts) if shown[tick][0]),
-        last_ticks=last_ticks,
-        broken_at=end if broken else None,
+def _exceeds(seconds: float | None, frames: int, fps: float | None, limits: MediaLimits) -> bool:
+    """Whether the header announces more than is taken."""
+    return (
+        (seconds or 0) > limits.max_video_seconds
+        or max(frames, (seconds or 0) * (fps or 0)) > limits.max_video_frames
+        or is_too_fast(fps or 0, limits)
     )
-    if timeline.fps > limits.max_video_fps:
-        raise _too_fast(timeline.fps, limits)
-    return timeline
 
 
-def _breaks_off(container: Any, stream: Any, found: int, end_seconds: float) -> bool:
-    """Whether the header announces more than there is: frames in an MP4's index, a duration in others."""
-    if stream.frames:
-        announced: int = stream.frames
-        return found < 0.99 * announced - 2
-    stated = container.duration / av.time_base if container.duration is not None else None
-    if stated is None or container.streams.audio:  # the sound alone may be that long
-        return False
-    return bool(end_seconds < 0.98 * stated - _TOLERANCE_SECONDS)
+class _Count:
+    """Reads packets until it is known whether there is sound and, if `doubtful`, how many frames and seconds."""
+
+    def __init__(self, limits: MediaLimits, stream: Any, doubtful: bool) -> None:
+        self._limits, self._stream = limits, stream
+        self.doubtful = doubtful
+        self.has_sound = False
+        self.frames, self._first, self._last, self._duration = 0, 0, 0, 0
+
+    @property
+    def seconds(self) -> float:
+        """From the first frame to the end of the last."""
+        return float((self._last + self._duration - self._first) * self._stream.time_base)
+
+    @property
+    def fps(self) -> float:
+        """Mean frames a second."""
+        return self.frames / max(self.seconds, 1e-6)
+
+    def run(self, container: Any) -> None:
+        """Raises TooLarge as soon as there is more than is taken."""
+        if not self.doubtful and not container.streams.audio:
+            return
+        for packet in container.demux([self._stream, *container.streams.audio]):
+            if packet.stream_index != self._stream.index:
+                self.has_sound = self.has_sound or packet.size > 0
+            elif packet.size and packet.pts is not None and not packet.is_discard:
+                self._first = min(self._first, packet.pts) if self.frames else packet.pts
+                if packet.pts >= self._last or not self.frames:
+                    self._last, self._duration = packet.pts, int(packet.duration or 0)
+                self.frames += 1
+                if self.doubtful and self.frames > self._limits.max_video_frames:
+                    raise too_many_frames(self._limits)
+                if self.doubtful and self.seconds > self._limits.max_video_seconds:
+                    raise too_long(self._limits)
+            if not self.doubtful and self.has_sound:
+                return
 
 
 def _choose_stream(container: Any, limits: MediaLimits) -> Any:
-    """The first video track that is no cover image, if its codec and size are taken."""
+    """The first video track that is no cover picture, if its codec and size are taken."""
     streams = [stream for stream in container.streams.video if "attached_pic" not in str(stream.disposition)]
     if not streams:
         raise UnsupportedMedia(f"the file has no images; {_STREAM_TEXT}", field="video")
@@ -236,7 +198,8 @@ def _choose_stream(container: Any, limits: MediaLimits) -> Any:
     context = stream.codec_context
     if context is None or context.codec.name not in _VIDEO_DECODERS:
         raise UnsupportedMedia(f"the video's codec is not taken; {_STREAM_TEXT}", field="video")
-    check_size(context.width, context.height, limits)
+    if context.width or context.height:  # else it takes a frame to know
+        check_size(context.width, context.height, limits)
     return stream
 
 
@@ -250,29 +213,43 @@ def check_size(width: int, height: int, limits: MediaLimits) -> None:
         raise MediaError(f"the video is {width} x {height} pixels; {_SMALLEST_SIDE} is the least side", field="video")
 
 
-def _is_webm(path: Path) -> bool:
+def container_of_result(path: Path) -> Container:
+    """WebM for WebM, MP4 for everything else."""
     with path.open("rb") as file:
         start = file.read(64)
-    return start.startswith(b"\x1a\x45\xdf\xa3") and b"webm" in start
+    return "webm" if start.startswith(b"\x1a\x45\xdf\xa3") and b"webm" in start else "mp4"
 
 
 def _unopened(path: Path) -> MediaError | UnsupportedMedia:
     with path.open("rb") as file:
-        start = file.read(12)
-    if start.startswith(b"\x1a\x45\xdf\xa3") or start[4:8] in (b"ftyp", b"moov", b"mdat", b"wide", b"free"):
+        start = file.read(16)
+    if start.startswith(_SIGNATURES) or start[4:8] in (b"ftyp", b"moov", b"mdat", b"wide", b"free"):
         return MediaError("the video is damaged or incomplete; send it again", field="video")
-    return UnsupportedMedia(f"the file is no video that is known here; {_STREAM_TEXT}", field="video")
+    name = next((name for signature, name in _NOT_TAKEN.items() if start.startswith(signature)), None)
+    if start[:4] + start[8:12] == b"RIFFWAVE":
+        name = "a WAV sound"
+    if name is None:
+        return UnsupportedMedia(f"the file is no video that is known here; {_STREAM_TEXT}", field="video")
+    return UnsupportedMedia(f"the file is {name}, which is not taken; {_STREAM_TEXT}", field="video")
 
 
-def _too_long(limits: MediaLimits) -> TooLarge:
+def too_long(limits: MediaLimits) -> TooLarge:
+    """Refuses a video longer than is taken."""
     return TooLarge(f"the video is longer than {limits.max_video_seconds:g} s; cut it", field="video")
 
 
-def _too_many_frames(limits: MediaLimits) -> TooLarge:
+def too_many_frames(limits: MediaLimits) -> TooLarge:
+    """Refuses a video with more frames than are taken."""
     return TooLarge(f"the video has more than {limits.max_video_frames} frames; cut it", field="video")
 
 
-def _too_fast(fps: float, limits: MediaLimits) -> TooLarge:
+def is_too_fast(fps: float, limits: MediaLimits) -> bool:
+    """Whether there are more frames a second than are taken; 240 may be 240.2."""
+    return fps > limits.max_video_fps * _FPS_TOLERANCE
+
+
+def too_fast(fps: float, limits: MediaLimits) -> TooLarge:
+    """Refuses a video with more frames a second than are taken."""
     return TooLarge(
         f"the video has {fps:.0f} frames a second; at most {limits.max_video_fps:g} are taken", field="video"
     )

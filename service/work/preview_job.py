@@ -1,6 +1,7 @@
 """Make the preview of a video job: one frame at five gains around the one that was asked for, and a contact sheet."""
 
 import time
+from fractions import Fraction
 from pathlib import Path
 from typing import Final
 
@@ -17,7 +18,6 @@ from service.media.decoder_pool import DecoderPool
 from service.media.image import MEDIA_TYPES
 from service.media.image_writer import encode_image
 from service.media.soundtrack import GainCurve
-from service.media.video_file import Timeline
 from service.model.audio import Waveform, Window, apply_gain_db, heard
 from service.model.engine import Engine
 from service.model.speech import speech_share
@@ -45,21 +45,19 @@ def run_preview_job(context: WorkerContext, lease: Lease) -> JobOutput:
     with watch.measure("model"):
         engine = context.engines.get(request.model)
     with watch.measure("look"):
-        has_sound = decoder_pool.probe_video(source).has_sound
-        timeline, look = (
-            decoder_pool.read_timeline(source, request.allow_partial),
-            decoder_pool.read_video_format(source),
-        )
-        index = _frame_at(timeline, request.at_seconds)
-        size = result_size(look, request.max_side)
-        ((_, frame),) = decoder_pool.read_frames(source, timeline, look, index, index + 1, size)
-    upright = np.ascontiguousarray(np.rot90(frame, look.quarter_turns))
-    at = timeline.seconds(index)
+        found, frame = decoder_pool.read_preview_frame(source, request.at_seconds)
+        at = found.at_seconds
+        if request.at_seconds is not None and found.ends_at is not None and request.at_seconds > found.ends_at:
+            raise InvalidValue(f"at_seconds lies behind the video's end at {found.ends_at:.2f} s", field="at_seconds")
+        size = result_size(found.format, request.max_side)
+        if size != (found.format.width, found.format.height):
+            frame = np.asarray(cv2.resize(frame, size, interpolation=cv2.INTER_AREA), np.uint8)
+    upright = np.ascontiguousarray(np.rot90(frame, found.format.quarter_turns))
     with watch.measure("sound"):
         rate, clip = engine.manifest.sample_rate_hz, engine.manifest.clip_samples
         window = np.zeros(clip, np.float32)
-        if has_sound:
-            window = _window_around(decoder_pool, source, at, rate, clip)
+        if found.has_sound:
+            window = _window_around(decoder_pool, source, found.start_seconds, at, rate, clip)
         extra = np.zeros(clip, np.float32)
         if second is not None:
             sound = apply_gain_db(decoder_pool.decode_audio(second, rate), request.audio_gain_db)
@@ -77,8 +75,8 @@ def run_preview_job(context: WorkerContext, lease: Lease) -> JobOutput:
     report = {
         "at_seconds": at,
         "estimate": {
-            "frames": len(timeline.pts),
-            "seconds_on_one_worker": round(per_frame * len(timeline.pts), 1),
+            "frames": found.frames,
+            "seconds_on_one_worker": round(per_frame * found.frames, 1),
         },
     }
     images = [(_contact_sheet(upright, shown, gains, wanted), wanted, len(gains) // 2)]
@@ -114,21 +112,12 @@ def preview_gains(wanted_db: float) -> list[float]:
     return [middle + step for step in PREVIEW_STEPS_DB]
 
 
-def _frame_at(timeline: Timeline, seconds: float | None) -> int:
-    """The frame that is shown then; without a moment, the middle one."""
-    if seconds is None:
-        return len(timeline.pts) // 2
-    if seconds > timeline.end_seconds:
-        raise InvalidValue(
-            f"at_seconds lies behind the video's end at {timeline.end_seconds:.2f} s", field="at_seconds"
-        )
-    return max(0, int(np.searchsorted(timeline.pts, seconds / float(timeline.time_base), side="right")) - 1)
-
-
-def _window_around(decoder_pool: DecoderPool, source: Path, at: float, rate: int, clip: int) -> Waveform:
+def _window_around(
+    decoder_pool: DecoderPool, source: Path, video_start: Fraction, at: float, rate: int, clip: int
+) -> Waveform:
     """[clip] of the soundtrack, mono at `rate`, centred on `at`; mirrored where it does not reach."""
     half = clip / 2 / rate
-    with decoder_pool.read_soundtrack(source) as (form, blocks):
+    with decoder_pool.read_soundtrack(source, None, video_start) as (form, blocks):
         resampler = av.AudioResampler("flt", "mono", rate)
         first, stop = (round((at + side * half - form.start_seconds) * form.sample_rate_hz) for side in (-1, 1))
         kept, position = [], 0

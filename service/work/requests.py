@@ -67,7 +67,8 @@ class VideoRequest(BaseModel):
     points, held before the first and after the last. audio_gain_db: of the second sound, if one is mixed in.
     strength: 0 leaves the images unchanged, 1 is the whole effect. smoothing_seconds: over how long the sound's
     effect is averaged around each moment. max_side: pixels of the longest side of the result; None keeps the video's.
-    allow_partial: take a file that breaks off, up to where it does. model: name of a bundle; None takes the default.
+    allow_partial: take a file that breaks off, up to where it does. metadata: what of the video's the result keeps.
+    model: name of a bundle; None takes the default.
     falling: ignored; accepted for one version, with a warning in the job.
     """
 
@@ -80,6 +81,7 @@ class VideoRequest(BaseModel):
     smoothing_seconds: float = Field(default=0.5, ge=0.0, le=30.0, allow_inf_nan=False)
     max_side: int | None = Field(default=None, ge=64, le=4096)
     allow_partial: bool = False
+    metadata: Literal["keep", "strip", "no-location"] = "no-location"
     model: str | None = Field(default=None, pattern=MODEL_NAME)
     falling: bool | None = Field(default=None, deprecated="it is ignored, and refused from the next version on")
 

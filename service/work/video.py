@@ -18,9 +18,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from service.media.decoder_pool import DecoderPool
-from service.media.frames import SegmentWriter, VideoFormat
 from service.media.mux import Segment
-from service.media.video_file import Container, Timeline
+from service.media.segment_writer import SegmentWriter
+from service.media.timeline import Timeline
+from service.media.video_format import VideoFormat
+from service.media.video_manifest import VideoManifest
 from service.model.engine import Engine
 from service.observe.stages import each, stage
 from service.work.audio_track import AudioTrack
@@ -47,9 +49,7 @@ class VideoPlan:
 
     decoder_pool: DecoderPool
     source: Path
-    container: Container
-    timeline: Timeline
-    video_format: VideoFormat
+    manifest: VideoManifest
     size: tuple[int, int]
     track: AudioTrack
     model: str | None
@@ -57,6 +57,11 @@ class VideoPlan:
     smoothing_seconds: float
     max_inference_side: int
     steady: bool = True
+
+    @property
+    def timeline(self) -> Timeline:
+        """When the frames are shown."""
+        return self.manifest.timeline
 
 
 @dataclass(frozen=True)
@@ -93,7 +98,9 @@ def render(engine: Engine, plan: VideoPlan, segment: Segment, progress: Callable
     steadier, meter, report = TemporalSmoother(), FlickerMeter(), SegmentReport()
     batches = _read(plan, first, segment.stop)
     partial = segment.path.with_name(f".{os.getpid()}.{segment.path.name}")
-    writer = SegmentWriter(partial, plan.container, plan.video_format, plan.timeline, segment.first, plan.size)
+    writer = SegmentWriter(
+        partial, plan.manifest.container, plan.manifest.format.of_result(), plan.timeline, segment.first, plan.size
+    )
     try:
         with ahead(batches, _BATCHES_AHEAD) as read, closing(_restyle(engine, plan, read)) as restyled:
             for batch in restyled:
@@ -137,10 +144,10 @@ def _read(plan: VideoPlan, first: int, stop: int) -> Iterator[_Batch]:
     small_size = (max(_LEAST_SIDE, round(plan.size[0] * scale)), max(_LEAST_SIDE, round(plan.size[1] * scale)))
     most = max(1, min(_MOST_FRAMES, _BATCH_PIXELS // (small_size[0] * small_size[1])))
     batch = _Batch([], [], [], [])
-    frames = plan.decoder_pool.read_frames(plan.source, plan.timeline, plan.video_format, first, stop, plan.size)
+    frames = plan.decoder_pool.read_frames(plan.source, plan.manifest, first, stop, plan.size)
     for number, frame in each(frames, "decode"):
         reduced = frame if scale == 1 else cv2.resize(frame, small_size, interpolation=cv2.INTER_AREA)
-        upright = np.rot90(reduced, plan.video_format.quarter_turns)
+        upright = np.rot90(reduced, plan.manifest.format.quarter_turns)
         batch.numbers.append(number)
         batch.frames.append(frame)
         batch.small.append(np.ascontiguousarray(upright, np.float32) / np.float32(255))
@@ -176,8 +183,8 @@ def _upright(planes: FloatArray, height: int, width: int) -> FloatArray:
 
 def _apply(plan: VideoPlan, frame: Pixels, small: FloatArray, change: FloatArray) -> Pixels:
     """The frame as stored, [H, W, 3], with the change [h, w, 3] that the upright small frame had."""
-    turned = np.ascontiguousarray(np.rot90(small, -plan.video_format.quarter_turns))
-    change = np.ascontiguousarray(np.rot90(change, -plan.video_format.quarter_turns))
+    turned = np.ascontiguousarray(np.rot90(small, -plan.manifest.format.quarter_turns))
+    change = np.ascontiguousarray(np.rot90(change, -plan.manifest.format.quarter_turns))
     if turned.shape == frame.shape:
         shown = np.clip(turned + np.float32(plan.strength) * change, 0, 1)
         return np.asarray(np.rint(shown * 255), np.uint8)

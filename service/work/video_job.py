@@ -8,16 +8,16 @@ segment is made twice, whoever was stopped on the way.
 import logging
 import time
 from collections.abc import Callable
-from typing import Any, Final
-
-import numpy as np
+from pathlib import Path
+from typing import Final
 
 from service.jobs.lease import Lease
 from service.jobs.record import JobRecord, StoredResult
 from service.jobs.segment_leases import SegmentLeases
 from service.media.mux import MEDIA_TYPES, Segment
 from service.media.soundtrack import GainCurve
-from service.media.times import drift_seconds
+from service.media.times import drift_seconds, times_of
+from service.media.video_manifest import VideoManifest, keep_manifest, read_kept_manifest
 from service.model.engine import Engine
 from service.observe import tracing
 from service.observe.stages import count_frames
@@ -25,14 +25,15 @@ from service.work.audio_track import AudioTrack, read_track, write_track
 from service.work.receipt import video_receipt
 from service.work.requests import VideoRequest
 from service.work.segment_report import SegmentReport, read_report, write_report
-from service.work.soundtrack import edit_soundtrack
-from service.work.video import VideoPlan, correlation, plan_segments, render, result_size
+from service.work.soundtrack import edit_soundtrack, keep_further_tracks
+from service.work.video import VideoPlan, plan_segments, render, result_size
+from service.work.video_report import steadiness_report, video_report, video_warnings
 from service.work.worker_context import JobOutput, Stopwatch, WorkerContext
 
 logger = logging.getLogger(__name__)
 
-_VARIED_DB: Final = 3.0  # below it the loudness says nothing about the effect's course
 _TRACK: Final = "track.npz"
+_MANIFEST: Final = "manifest.json"
 _REPORTS: Final = "*.json"
 
 
@@ -46,25 +47,23 @@ def run_video_job(context: WorkerContext, lease: Lease) -> JobOutput:
     with watch.measure("model"):
         engine = context.engines.get(request.model)
     with watch.measure("look"):
-        info = decoder_pool.probe_video(source)
-        timeline = decoder_pool.read_timeline(source, request.allow_partial)
-    lease.progress(0, total=len(timeline.pts))
+        manifest = _survey(context, lease, source, request.allow_partial)
+    lease.progress(0, total=len(manifest.timeline.pts))
     with watch.measure("sound"):
         sound = edit_soundtrack(
             engine,
             decoder_pool,
             source,
+            manifest,
             second,
             GainCurve(request.gain_points),
             request.audio_gain_db,
-            work / f"sound.{info.container}",
-            info.container,
-            info.has_sound,
-            timeline.end_seconds,
+            work / f"sound.{manifest.container}",
         )
+        further, left_out = keep_further_tracks(decoder_pool, source, manifest, work)
         write_track(work / _TRACK, sound.track)
         context.storage.share(record.id, work / _TRACK)
-    plan, segments = _plan(context, record, sound.track)
+    plan, segments = _plan(context, record, manifest, sound.track)
     with watch.measure("stylize"):
         leases = context.leases(record.id)
         context.storage.fetch_shared(record.id, _REPORTS)
@@ -75,29 +74,46 @@ def run_video_job(context: WorkerContext, lease: Lease) -> JobOutput:
         report = _merge_reports(segments)
         leases.forget()
     with watch.measure("join"):
-        context.storage.fetch_shared(record.id, f"*.{info.container}")
-        target = work / f"whole.{info.container}"
-        decoder_pool.mux(target, info.container, segments, timeline, plan.video_format, sound.path)
-        drift = drift_seconds(decoder_pool.read_times(source), decoder_pool.read_times(target))
+        context.storage.fetch_shared(record.id, f"*.{manifest.container}")
+        target = work / f"whole.{manifest.container}"
+        audio = [sound.file, *further]
+        left_out += decoder_pool.mux(target, source, manifest, segments, audio, request.metadata)
+        made = decoder_pool.read_times(target).without_priming(sound.priming_seconds)
+        drift = drift_seconds(times_of(manifest.timeline, sound.span), made)
         size = target.stat().st_size
         sha256 = context.storage.move_to_results(record.id, target)
     context.storage.clear_work(record.id)
     reports = {
-        "soundtrack": sound.report,
-        "video": _video_report(plan, drift),
-        "steadiness": _steadiness_report(plan, report),
+        "soundtrack": sound.report | {"further_tracks": len(further)},
+        "video": video_report(plan, drift),
+        "steadiness": steadiness_report(plan, report),
     }
     result = StoredResult(
         sha256=sha256,
         bytes=size,
-        media_type=MEDIA_TYPES[info.container],
+        media_type=MEDIA_TYPES[manifest.container],
         width=plan.size[0],
         height=plan.size[1],
         gain_db=request.gain_db,
         heard=sound.track.heard.model_dump(mode="json"),
         receipt=video_receipt(engine, sound.track.heard, request, record.inputs, sha256, reports),
+        warnings=video_warnings(manifest, left_out),
     )
-    return JobOutput([result], watch.seconds, done=len(timeline.pts))
+    return JobOutput([result], watch.seconds, done=len(manifest.timeline.pts))
+
+
+def _survey(context: WorkerContext, lease: Lease, source: Path, allow_partial: bool) -> VideoManifest:
+    """The job's manifest: made once, kept with the job, and there for whoever works on it."""
+    job_id, storage = lease.record.id, context.storage
+    kept = storage.work_dir(job_id) / _MANIFEST
+    storage.fetch_shared(job_id, _MANIFEST)
+    if kept.exists():
+        return read_kept_manifest(kept)
+    # a sign of life, by which it is noticed that the job was cancelled
+    manifest = context.decoder_pool.read_manifest(source, allow_partial, progress=lambda _: lease.progress(0))
+    keep_manifest(kept, manifest)
+    storage.share(job_id, kept)
+    return manifest
 
 
 def help_with_video(context: WorkerContext, record: JobRecord) -> int:
@@ -105,11 +121,12 @@ def help_with_video(context: WorkerContext, record: JobRecord) -> int:
     leases = context.leases(record.id)
     if not leases.is_wanted():
         return 0
-    track = context.storage.work_dir(record.id) / _TRACK
-    context.storage.fetch_shared(record.id, _TRACK)
-    if not track.exists():
+    track, manifest = (context.storage.work_dir(record.id) / name for name in (_TRACK, _MANIFEST))
+    for name in (_TRACK, _MANIFEST):
+        context.storage.fetch_shared(record.id, name)
+    if not track.exists() or not manifest.exists():
         return 0
-    plan, segments = _plan(context, record, read_track(track))
+    plan, segments = _plan(context, record, read_kept_manifest(manifest), read_track(track))
     engine, made = context.engines.get(plan.model), 0
     while (segment := _take_one(context, segments, leases)) is not None:
         _make(context, engine, plan, segment, leases, lambda: _check_wanted(leases))
@@ -126,25 +143,23 @@ def _check_wanted(leases: SegmentLeases) -> None:
         raise NotWanted
 
 
-def _plan(context: WorkerContext, record: JobRecord, track: AudioTrack) -> tuple[VideoPlan, list[Segment]]:
+def _plan(
+    context: WorkerContext, record: JobRecord, manifest: VideoManifest, track: AudioTrack
+) -> tuple[VideoPlan, list[Segment]]:
     """What every worker on the job comes to by itself, from the same files."""
-    request, decoder_pool = VideoRequest.model_validate(record.parameters), context.decoder_pool
-    source = context.inputs(record, "video")[0]
-    video_format = decoder_pool.read_video_format(source)
+    request = VideoRequest.model_validate(record.parameters)
     plan = VideoPlan(
-        decoder_pool=decoder_pool,
-        source=source,
-        container=decoder_pool.probe_video(source).container,
-        timeline=decoder_pool.read_timeline(source, request.allow_partial),
-        video_format=video_format,
-        size=result_size(video_format, request.max_side),
+        decoder_pool=context.decoder_pool,
+        source=context.inputs(record, "video")[0],
+        manifest=manifest,
+        size=result_size(manifest.format, request.max_side),
         track=track,
         model=request.model,
         strength=request.strength,
         smoothing_seconds=request.smoothing_seconds,
         max_inference_side=context.settings.video_side,
     )
-    return plan, plan_segments(plan.timeline, context.storage.work_dir(record.id), plan.container)
+    return plan, plan_segments(plan.timeline, context.storage.work_dir(record.id), manifest.container)
 
 
 def _make_all(
@@ -216,31 +231,3 @@ def _merge_reports(segments: list[Segment]) -> SegmentReport:
         whole.effect += report.effect
         whole.warping_errors += report.warping_errors
     return whole
-
-
-def _video_report(plan: VideoPlan, drift: float | None) -> dict[str, Any]:
-    timeline = plan.timeline
-    return {
-        "frames": len(timeline.pts),
-        "seconds": round(timeline.end_seconds - timeline.start_seconds, 6),
-        "broken_at_seconds": timeline.broken_at,
-        "drift_seconds": None if drift is None else round(drift, 6),
-        "reduced_from_bits": plan.video_format.bits if plan.video_format.bits > 8 else None,
-        "working_side": min(plan.max_inference_side, max(plan.size)),
-    }
-
-
-def _steadiness_report(plan: VideoPlan, report: SegmentReport) -> dict[str, Any]:
-    """Warping errors in levels of 255, and how well the effect follows the loudness."""
-    given, made = (np.mean([errors[k] for errors in report.warping_errors] or [0.0]) for k in (0, 1))
-    seconds = np.array([plan.timeline.seconds(index) for index in range(len(plan.timeline.pts))])
-    loudness = plan.track.loudness_at(seconds)
-    follows = correlation(loudness.tolist(), report.effect) if np.ptp(loudness) > _VARIED_DB else None
-    return {
-        "warping_error_input": round(float(given), 4),
-        "warping_error_output": round(float(made), 4),
-        "warping_error_ratio": round(float(made / given), 4) if given > 0 else None,
-        "effect_mean": round(float(np.mean(report.effect)), 3),
-        "effect_follows_loudness": None if follows is None else round(follows, 4),
-        "flow": "DIS fast on the frames the model sees; mask: flow there and back agrees",
-    }

@@ -19,11 +19,10 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from service.media.decoder_pool import DecoderPool
-from service.media.frames import read_video_format
 from service.media.limits import MediaLimits
 from service.media.mux import Segment
 from service.media.soundtrack import GainCurve
-from service.media.video_file import probe_video, read_timeline
+from service.media.video_manifest import read_manifest
 from service.model.bundle import load_bundle
 from service.model.engine import Engine
 from service.work.prefetch import in_lanes
@@ -43,28 +42,10 @@ PARTS = ("flicker", "speed", "memory", "sharing", "cancelling")
 
 def plan_of(engine: Engine, source: Path, work: Path, side: int) -> VideoPlan:
     """The source with its sound as it is."""
-    timeline, video_format, info = (
-        read_timeline(source, LIMITS),
-        read_video_format(source, LIMITS),
-        probe_video(source, LIMITS),
-    )
-    sound = edit_soundtrack(
-        engine, DECODER_POOL, source, None, GainCurve(((0.0, 0.0),)), 0.0, work / "sound.mp4", "mp4", info.has_sound,
-        timeline.end_seconds,
-    )  # fmt: skip
-    return VideoPlan(
-        DECODER_POOL,
-        source,
-        "mp4",
-        timeline,
-        video_format,
-        (video_format.width, video_format.height),
-        sound.track,
-        None,
-        1.0,
-        0.5,
-        side,
-    )
+    manifest = read_manifest(source, LIMITS)
+    size, curve = (manifest.format.width, manifest.format.height), GainCurve(((0.0, 0.0),))
+    sound = edit_soundtrack(engine, DECODER_POOL, source, manifest, None, curve, 0.0, work / "sound.mp4")
+    return VideoPlan(DECODER_POOL, source, manifest, size, sound.track, None, 1.0, 0.5, side)
 
 
 def measure_flicker(engine: Engine, source: Path, work: Path, side: int) -> dict[str, Any]:

@@ -12,7 +12,7 @@ import pytest
 
 from service.jobs.connection import connect
 from service.media.limits import MediaLimits
-from service.media.video_file import read_timeline
+from service.media.video_manifest import read_manifest
 from tests.end_to_end.conftest import CLIENT_SECONDS
 from tests.end_to_end.test_durability import LONG_RESULTS, check_success, submit, submit_long, wait_for
 from tests.end_to_end.test_video import after_frames, submit_video
@@ -136,6 +136,6 @@ def test_a_video_is_shared_and_carried_on_when_its_holder_is_killed(
     assert (job["state"], job["progress"]["done"]) == ("succeeded", 600), job
     (tmp_path / "b.mp4").write_bytes(http.get(job["results"][0]["url"]).content)
     limits = MediaLimits()
-    assert read_timeline(tmp_path / "b.mp4", limits).pts == read_timeline(source, limits).pts
+    assert read_manifest(tmp_path / "b.mp4", limits).timeline.pts == read_manifest(source, limits).timeline.pts
     assert http.delete(url).status_code == 204
     assert job_files(bucket, url) == set()

@@ -14,7 +14,7 @@ import httpx2 as httpx
 import pytest
 
 from service.media.limits import MediaLimits
-from service.media.video_file import read_timeline
+from service.media.video_manifest import read_manifest
 from tests.end_to_end.test_durability import check_success, serving, submit, wait_for
 from tests.support.processes import child_named, children_of, until
 from tests.support.running_service import RunningService
@@ -64,7 +64,7 @@ def test_a_video_is_restyled_and_its_progress_counts_frames(running: Serving, tm
     assert (answer.headers["Content-Type"], len(answer.content)) == ("video/mp4", job["results"][0]["bytes"])
     (tmp_path / "b.mp4").write_bytes(answer.content)
     limits = MediaLimits()
-    assert read_timeline(tmp_path / "b.mp4", limits).pts == read_timeline(source, limits).pts
+    assert read_manifest(tmp_path / "b.mp4", limits).timeline.pts == read_manifest(source, limits).timeline.pts
     middle = http.get(job["results"][0]["url"], headers={"Range": "bytes=100-199"})
     assert (middle.status_code, middle.content) == (206, answer.content[100:200])
 
@@ -125,7 +125,7 @@ def test_a_worker_killed_on_a_shared_video_costs_its_part_alone(
     twice = len(begun) - len(set(begun))
     assert twice <= 1
     limits = MediaLimits()
-    assert read_timeline(tmp_path / "b.mp4", limits).pts == read_timeline(source, limits).pts
+    assert read_manifest(tmp_path / "b.mp4", limits).timeline.pts == read_manifest(source, limits).timeline.pts
 
 
 def test_a_killed_worker_costs_the_part_it_was_at(running: Serving, long_clip: Path) -> None:

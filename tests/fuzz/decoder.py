@@ -11,11 +11,12 @@ from pathlib import Path
 
 from service.errors import StylizationError
 from service.media.audio import decode_audio, probe_audio
-from service.media.frames import read_frames, read_video_format
+from service.media.frames import read_frames
 from service.media.image import decode_image, probe_image
 from service.media.limits import MediaLimits
-from service.media.soundtrack import SoundtrackReader
-from service.media.video_file import probe_video, read_timeline
+from service.media.soundtrack_reader import SoundtrackReader
+from service.media.video_file import probe_video
+from service.media.video_manifest import read_manifest
 
 BEGINS = "/the-files-begin-here"  # asked for once the kinds are known: what is opened after it is opened by a file
 LIMITS = MediaLimits()
@@ -35,13 +36,13 @@ def open_audio(path: Path) -> None:
 def open_video(path: Path) -> None:
     """As a job does: the packets, the sound, the frames."""
     info = probe_video(path, LIMITS)
-    timeline, look = read_timeline(path, LIMITS, allow_partial=True), read_video_format(path, LIMITS)
+    manifest = read_manifest(path, LIMITS, allow_partial=True)
     if info.has_sound:
-        with SoundtrackReader(path, LIMITS) as reader:
+        with SoundtrackReader(path, LIMITS, manifest.soundtrack, manifest.start_seconds) as reader:
             for _ in reader.blocks():
                 pass
-    stop = min(len(timeline.pts), _MOST_FRAMES)
-    for _ in read_frames(path, LIMITS, timeline, look, 0, stop, (look.width, look.height)):
+    stop = min(len(manifest.timeline.pts), _MOST_FRAMES)
+    for _ in read_frames(path, LIMITS, manifest, 0, stop, (manifest.format.width, manifest.format.height)):
         pass
 
 

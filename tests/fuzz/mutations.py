@@ -26,10 +26,20 @@ _SOUNDS = (
     media.write_wav, media.write_float_wav, media.write_mp3, media.write_ogg, media.write_flac, media.write_m4a,
     media.write_webm,
 )  # fmt: skip
-_VIDEOS = (
-    ("a.mp4", "libx264", "aac"),
-    ("a.mkv", "libx264", "aac"),
-    ("a.webm", "libvpx-vp9", "libopus"),
+_CLIP = Clip(width=48, height=32, frames=6, key_every=3, fps=25)
+_HLG = {"x264-params": "colorprim=bt2020:transfer=arib-std-b67:colormatrix=bt2020nc"}
+_VIDEOS: tuple[tuple[str, dict[str, Any]], ...] = (
+    ("a.mp4", {}),
+    ("a.mp4", {"video_options": {"x264-params": "tff=1"}}),
+    ("a.mkv", {}),
+    ("a.webm", {"video_codec": "libvpx-vp9", "audio_codec": "libopus"}),
+    ("a.mov", {"pix_fmt": "yuv420p10le", "video_options": _HLG, "audio_codec": "pcm_s16le"}),
+    ("a.ts", {}),
+    ("a.ts", {"video_codec": "mpeg2video", "audio_codec": "mp2"}),
+    ("a.mpeg", {"video_codec": "mpeg1video", "audio_codec": "mp2"}),
+    ("a.avi", {"video_codec": "mpeg4", "audio_codec": "libmp3lame"}),
+    ("a.avi", {"video_codec": "mjpeg", "pix_fmt": "yuvj420p", "full_range": True, "audio_codec": "pcm_s16le"}),
+    ("a.flv", {}),
 )
 
 
@@ -43,10 +53,9 @@ def valid_files() -> dict[str, list[bytes]]:
             found["image"].append(media.write_image(path, photo, format, **options).read_bytes())
         for write in _SOUNDS:
             found["audio"].append(write(path, sound).read_bytes())
-        clip = Clip(width=48, height=32, frames=6, key_every=3)
-        for name, codec, audio in _VIDEOS:
-            video = replace(clip, video_codec=codec, audio_codec=audio)
-            found["video"].append(write_video(Path(folder) / name, video, noise_track(0.6)).read_bytes())
+        for name, form in _VIDEOS:
+            video = write_video(Path(folder) / name, replace(_CLIP, **form), noise_track(0.6))
+            found["video"].append(video.read_bytes())
         return found
 
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from service.media.soundtrack import TrackForm
+from service.media.soundtrack_reader import TrackForm
 
 
 def crash(*_: Any) -> None:

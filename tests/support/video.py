@@ -1,6 +1,6 @@
 """Make videos for tests and benchmarks: a pan and zoom over a photograph, with or without a soundtrack."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
@@ -36,6 +36,7 @@ class Clip:
     bt709: bool = False
     b_frames: bool = True
     brightness: float = 1.0
+    video_options: Mapping[str, str] | None = None
 
 
 def pan(image: NDArray[np.uint8], width: int, height: int, share: float) -> NDArray[np.uint8]:
@@ -67,7 +68,10 @@ def write_frames(
     time_base = clip.time_base or Fraction(1, clip.fps)
     options = {"video_track_timescale": str(time_base.denominator)} if container in ("mp4", "mov") else {}
     with av.open(
-        str(path), "w", format={"mkv": "matroska", "ts": "mpegts"}.get(container, container), options=options
+        str(path),
+        "w",
+        format={"mkv": "matroska", "ts": "mpegts", "mpeg": "mpeg"}.get(container, container),
+        options=options,
     ) as output:
         stream: Any = output.add_stream(clip.video_codec, rate=clip.fps)
         stream.width, stream.height, stream.pix_fmt = clip.width, clip.height, clip.pix_fmt
@@ -75,6 +79,8 @@ def write_frames(
         stream.gop_size = clip.key_every
         if clip.video_codec == "libx264":
             stream.options = {"preset": "ultrafast", "crf": "12", "bf": "2" if clip.b_frames else "0"}
+        if clip.video_options:
+            stream.options = {**stream.options, **clip.video_options}
         if clip.pixel_aspect:
             stream.codec_context.sample_aspect_ratio = clip.pixel_aspect
         if clip.bt709:

@@ -13,6 +13,7 @@ from service.jobs.queue import messages
 from service.jobs.worker_registry import Runtime, WorkerRegistration
 from tests.service.api.harness import MODEL, RESULT, SOUND, api, finish, somebody_at_work, stored_files
 from tests.support.video import Clip, noise_track, write_video
+from tests.support.video_edits import write_empty_track
 
 VIDEO = "video"
 
@@ -52,6 +53,24 @@ def test_a_video_becomes_a_job_in_the_queue_of_videos(http: TestClient, client: 
 
 def test_a_curve_is_json(http: TestClient, clip: bytes) -> None:
     assert post(http, clip, automation="[[0, -20], [2.5, 6]]").status_code == 202
+
+
+def test_a_curve_may_have_a_thousand_points_with_every_digit(http: TestClient, clip: bytes) -> None:
+    points = [[number * 3.6 + 1 / 3, 5 * number / 300 - 12 - 1 / 3] for number in range(1000)]
+    text = json.dumps(points)
+    assert len(text) > 32 * 1024
+    assert post(http, clip, automation=text).status_code == 202
+    more = [*points, [4000.0, 0.0]]
+    answer = post(http, clip, automation=json.dumps(more))
+    assert (answer.status_code, answer.json()["field"]) == (422, "automation")
+
+
+def test_a_track_without_packets_is_no_soundtrack(http: TestClient, clip: bytes, tmp_path: Path) -> None:
+    silent = write_empty_track(tmp_path / "a.mkv").read_bytes()
+    answer = post(http, silent)
+    assert (answer.status_code, answer.json()["field"]) == (422, "video")
+    assert "no soundtrack" in answer.json()["detail"]
+    assert post(http, silent, SOUND).status_code == 202
 
 
 @pytest.mark.parametrize(

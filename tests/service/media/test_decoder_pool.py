@@ -17,12 +17,13 @@ from service.errors import MediaError, TooLarge, Unavailable, UnsupportedMedia
 from service.media import decoder_pool as decoder_pool_module
 from service.media.audio import decode_audio, probe_audio
 from service.media.decoder_pool import DecoderPool
-from service.media.frames import read_frames, read_video_format
+from service.media.frames import read_frames
 from service.media.image import decode_image, probe_image
 from service.media.limits import MediaLimits
-from service.media.soundtrack import SoundtrackReader
+from service.media.soundtrack_reader import SoundtrackReader
 from service.media.times import read_times
-from service.media.video_file import probe_video, read_timeline
+from service.media.video_file import probe_video
+from service.media.video_manifest import read_manifest
 from tests.support.hostile import png_bomb
 from tests.support.media import make_noise, make_photo, write_png, write_wav
 from tests.support.misbehaviour import bloat, crash, crash_later, sleep, spin
@@ -63,14 +64,13 @@ def test_images_and_sounds_are_the_same_behind_the_wall(decoder_pool: DecoderPoo
 
 
 def test_videos_are_the_same_behind_the_wall(decoder_pool: DecoderPool, clip: Path, tmp_path: Path) -> None:
-    timeline, look = read_timeline(clip, LIMITS), read_video_format(clip, LIMITS)
+    manifest = read_manifest(clip, LIMITS)
     assert decoder_pool.probe_video(clip) == probe_video(clip, LIMITS)
-    assert decoder_pool.read_timeline(clip) == timeline
-    assert decoder_pool.read_video_format(clip) == look
-    assert decoder_pool.read_times(clip) == read_times(clip)
-    size = (look.width, look.height)
-    there = list(decoder_pool.read_frames(clip, timeline, look, 5, 20, size))
-    here = list(read_frames(clip, LIMITS, timeline, look, 5, 20, size))
+    assert decoder_pool.read_manifest(clip) == manifest
+    assert decoder_pool.read_times(clip) == read_times(clip, LIMITS)
+    size = (manifest.format.width, manifest.format.height)
+    there = list(decoder_pool.read_frames(clip, manifest, 5, 20, size))
+    here = list(read_frames(clip, LIMITS, manifest, 5, 20, size))
     assert [number for number, _ in there] == [number for number, _ in here]
     assert all(np.array_equal(one, other) for (_, one), (_, other) in zip(there, here, strict=True))
     with decoder_pool.read_soundtrack(clip) as (form, blocks), SoundtrackReader(clip, LIMITS) as reader:
@@ -95,9 +95,10 @@ def test_errors_keep_their_kind_words_and_field(decoder_pool: DecoderPool, clip:
     with pytest.raises(UnsupportedMedia) as caught, decoder_pool.read_soundtrack(tmp_path / "text"):
         pass
     assert caught.value.field == "video"
-    timeline, look = read_timeline(clip, LIMITS), read_video_format(clip, LIMITS)
+    manifest = read_manifest(clip, LIMITS)
+    size = (manifest.format.width, manifest.format.height)
     with pytest.raises(MediaError, match="breaks at"):
-        list(decoder_pool.read_frames(clip, timeline, look, 0, len(timeline.pts) + 1, (look.width, look.height)))
+        list(decoder_pool.read_frames(clip, manifest, 0, len(manifest.timeline.pts) + 1, size))
 
 
 def test_a_fault_of_our_own_is_told_with_its_place(
@@ -119,22 +120,22 @@ def test_a_stream_that_is_left_early_leaves_a_helper_that_works(clip: Path) -> N
         (helper,) = opened._idle
         opened_files = Path(f"/proc/{helper._process.pid}/fd").iterdir()
         assert clip not in [file.readlink() for file in opened_files]
-        timeline, look = opened.read_timeline(clip), opened.read_video_format(clip)
-        frames = opened.read_frames(clip, timeline, look, 0, 30, (look.width, look.height))
+        manifest = opened.read_manifest(clip)
+        frames = opened.read_frames(clip, manifest, 0, 30, (manifest.format.width, manifest.format.height))
         next(frames)
         frames.close()
         assert opened.probe_video(clip).frames == 30
-        assert helper.tasks == 4
+        assert helper.tasks == 3
 
 
 DOORS: dict[str, tuple[str, Callable[[DecoderPool, Path], object]]] = {
     "probe_image": ("image", lambda box, path: box.probe_image(path)),
     "decode_image": ("image", lambda box, path: box.decode_image(path)),
     "decode_audio": ("audio", lambda box, path: box.decode_audio(path, RATE_HZ)),
-    "read_timeline": ("video", lambda box, path: box.read_timeline(path)),
-    "read_frames": ("video", lambda box, path: list(box.read_frames(path, *([None] * 2), 0, 1, (1, 1)))),  # type: ignore[arg-type, call-arg]
+    "survey_video": ("video", lambda box, path: box.read_manifest(path)),
+    "read_frames": ("video", lambda box, path: list(box.read_frames(path, None, 0, 1, (1, 1)))),  # type: ignore[arg-type]
     "read_soundtrack": ("video", lambda box, path: box.read_soundtrack(path).__enter__()),
-    "mux": ("video", lambda box, path: box.mux(path, "mp4", [], *([None] * 3))),  # type: ignore[arg-type]
+    "mux": ("video", lambda box, path: box.mux(path, path, None, [], [])),  # type: ignore[arg-type]
 }
 
 

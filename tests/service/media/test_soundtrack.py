@@ -15,11 +15,9 @@ from service.media.soundtrack import (
     GainCurve,
     Limiter,
     PeakMeter,
-    SoundtrackReader,
-    TrackForm,
     mixed_in,
-    silent_blocks,
 )
+from service.media.soundtrack_reader import SoundtrackReader, TrackForm, silent_blocks
 from tests.support.video import Clip, noise_track, write_video
 
 RATE = 48_000

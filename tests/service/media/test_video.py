@@ -1,6 +1,6 @@
 """Videos: what goes in comes out with every time, size and colour tag it had; images alone are touched."""
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
@@ -10,12 +10,14 @@ import numpy as np
 import pytest
 
 from service.media.audio_writer import AudioWriter
-from service.media.frames import SegmentWriter, VideoFormat, read_frames, read_video_format
+from service.media.frames import read_frames
 from service.media.limits import MediaLimits
-from service.media.mux import Segment, mux
-from service.media.soundtrack import SoundtrackReader
-from service.media.times import drift_seconds, read_times
-from service.media.video_file import Timeline, probe_video, read_timeline
+from service.media.mux import AudioFile, Segment, mux
+from service.media.segment_writer import SegmentWriter
+from service.media.soundtrack_reader import SoundtrackReader
+from service.media.times import drift_seconds, read_times, times_of
+from service.media.track_copy import read_span
+from service.media.video_manifest import VideoManifest, read_manifest
 from tests.support.video import Clip, noise_track, write_video
 
 LIMITS = MediaLimits()
@@ -39,31 +41,41 @@ CLIPS: dict[str, tuple[str, Clip]] = {
 }
 
 
-def remade(source: Path, target: Path, cuts: tuple[int, ...]) -> tuple[Timeline, VideoFormat]:
-    """Decode and encode again in segments that begin at `cuts`, with the soundtrack; what the source was like."""
-    info, timeline, video_format = (
-        probe_video(source, LIMITS),
-        read_timeline(source, LIMITS),
-        read_video_format(source, LIMITS),
-    )
-    size, segments = (video_format.width, video_format.height), []
+@dataclass(frozen=True)
+class Remade:
+    """What the source was like, and by how much its sound has moved."""
+
+    manifest: VideoManifest
+    drift: float | None
+
+
+def remade(source: Path, target: Path, cuts: tuple[int, ...]) -> Remade:
+    """Decode and encode again in segments that begin at `cuts`, with the soundtrack."""
+    manifest = read_manifest(source, LIMITS)
+    format, timeline = manifest.format, manifest.timeline
+    size, segments = (format.width, format.height), []
     for first, stop in zip(cuts, [*cuts[1:], len(timeline.pts)], strict=True):
         segment = Segment(target.with_name(f"segment{first}"), first, stop)
-        writer = SegmentWriter(segment.path, info.container, video_format, timeline, first, size)
-        for index, pixels in read_frames(source, LIMITS, timeline, video_format, first, stop, size):
+        writer = SegmentWriter(segment.path, manifest.container, format.of_result(), timeline, first, size)
+        for index, pixels in read_frames(source, LIMITS, manifest, first, stop, size):
             writer.write(index, pixels)
         writer.close()
         segments.append(segment)
-    sound = None
-    if info.has_sound:
-        sound = target.with_name("sound")
-        with SoundtrackReader(source, LIMITS) as reader:
-            track = AudioWriter(sound, info.container, reader.form)
+    audio, drift = [], None
+    if manifest.soundtrack is not None:
+        audio.append(AudioFile(target.with_name("sound"), manifest.soundtrack))
+        with (
+            SoundtrackReader(source, LIMITS, manifest.soundtrack, manifest.start_seconds) as reader,
+            AudioWriter(audio[0].path, manifest.container, reader.form) as track,
+        ):
             for block in reader.blocks():
                 track.write(block)
-            track.close()
-    mux(target, info.container, segments, timeline, video_format, sound)
-    return timeline, video_format
+    mux(target, source, manifest, segments, audio)
+    if manifest.soundtrack is not None:
+        span = read_span(source, LIMITS, manifest.soundtrack, manifest.start_seconds)
+        made = read_times(target, LIMITS).without_priming(track.priming_seconds)
+        drift = drift_seconds(times_of(manifest.timeline, span), made)
+    return Remade(manifest, drift)
 
 
 @pytest.mark.parametrize("name", CLIPS)
@@ -71,20 +83,20 @@ def test_times_sizes_and_colours_stay_and_the_parts_meet(name: str, tmp_path: Pa
     suffix, clip = CLIPS[name]
     source = write_video(tmp_path / f"source.{suffix}", clip, noise_track(clip.frames / clip.fps))
     target = tmp_path / "target"
-    timeline, video_format = remade(source, target, cuts=(0, 7, 15))
-    result, result_look = read_timeline(target, LIMITS), read_video_format(target, LIMITS)
-    assert (result.time_base, result.pts) == (timeline.time_base, timeline.pts)
-    assert replace(result_look, fps=video_format.fps) == video_format
-    size = (video_format.width, video_format.height)
-    before = dict(read_frames(source, LIMITS, timeline, video_format, 0, len(timeline.pts), size))
-    after = dict(read_frames(target, LIMITS, result, result_look, 0, len(timeline.pts), size))
+    done = remade(source, target, cuts=(0, 7, 15))
+    given = done.manifest
+    made, count = read_manifest(target, LIMITS), len(given.timeline.pts)
+    assert (made.timeline.time_base, made.timeline.pts) == (given.timeline.time_base, given.timeline.pts)
+    assert replace(made.format, fps=given.format.fps) == given.format
+    size = (given.format.width, given.format.height)
+    before = dict(read_frames(source, LIMITS, given, 0, count, size))
+    after = dict(read_frames(target, LIMITS, made, 0, count, size))
     for index, pixels in before.items():
         difference = after[index].astype(int) - pixels
         assert np.abs(difference).mean() < 6
         assert np.abs(difference.mean(axis=(0, 1))).max() < 1.6  # no shift of colour or range
-    drift = drift_seconds(read_times(source), read_times(target))
-    assert drift is not None
-    assert drift < 1 / timeline.fps
+    assert done.drift is not None
+    assert done.drift < 0.001
 
 
 def test_the_soundtrack_keeps_its_length_rate_channels_and_place(tmp_path: Path) -> None:
@@ -112,43 +124,43 @@ def test_the_index_of_the_result_is_at_its_front(tmp_path: Path) -> None:
 
 def test_a_frame_can_be_reached_without_those_before(tmp_path: Path) -> None:
     source = write_video(tmp_path / "a.mp4", Clip(frames=40, key_every=10))
-    timeline, video_format = read_timeline(source, LIMITS), read_video_format(source, LIMITS)
-    assert timeline.key_frames == (0, 10, 20, 30)
-    size = (video_format.width, video_format.height)
-    whole = dict(read_frames(source, LIMITS, timeline, video_format, 0, 40, size))
-    some = dict(read_frames(source, LIMITS, timeline, video_format, 23, 27, size))
+    manifest = read_manifest(source, LIMITS)
+    assert manifest.timeline.key_frames == (0, 10, 20, 30)
+    size = (manifest.format.width, manifest.format.height)
+    whole = dict(read_frames(source, LIMITS, manifest, 0, 40, size))
+    some = dict(read_frames(source, LIMITS, manifest, 23, 27, size))
     assert list(some) == [23, 24, 25, 26]
     assert all(np.array_equal(some[index], whole[index]) for index in some)
 
 
 def test_frames_may_be_asked_for_at_another_size(tmp_path: Path) -> None:
     source = write_video(tmp_path / "a.mp4", Clip())
-    timeline, video_format = read_timeline(source, LIMITS), read_video_format(source, LIMITS)
-    (_, pixels), *_ = read_frames(source, LIMITS, timeline, video_format, 0, 1, (64, 48))
+    manifest = read_manifest(source, LIMITS)
+    (_, pixels), *_ = read_frames(source, LIMITS, manifest, 0, 1, (64, 48))
     assert pixels.shape == (48, 64, 3)
 
 
 def test_parts_of_different_encoders_are_not_joined(tmp_path: Path) -> None:
     source = write_video(tmp_path / "a.mp4", Clip())
     other = write_video(tmp_path / "b.mp4", Clip(width=64, height=64, frames=10))
-    timeline, video_format = read_timeline(source, LIMITS), read_video_format(source, LIMITS)
+    manifest = read_manifest(source, LIMITS)
     segments = [Segment(source, 0, 10), Segment(other, 10, 20)]
     with pytest.raises(ValueError, match=r"frames|settings"):
-        mux(tmp_path / "c.mp4", "mp4", segments, timeline, video_format, None)
+        mux(tmp_path / "c.mp4", source, manifest, segments, [])
 
 
 def test_more_than_eight_bits_are_read(tmp_path: Path) -> None:
     source = write_video(tmp_path / "a.mp4", Clip(video_codec="libx265", pix_fmt="yuv420p10le", frames=6))
-    assert read_video_format(source, LIMITS).bits == 10
+    assert read_manifest(source, LIMITS).format.bits == 10
     remade(source, tmp_path / "b.mp4", cuts=(0,))
-    assert read_video_format(tmp_path / "b.mp4", LIMITS).bits == 8
+    assert read_manifest(tmp_path / "b.mp4", LIMITS).format.bits == 8
 
 
 def test_packets_can_be_copied_untouched(tmp_path: Path) -> None:
     source = write_video(tmp_path / "a.mp4", Clip(), noise_track(2.0))
-    timeline, video_format = read_timeline(source, LIMITS), read_video_format(source, LIMITS)
+    manifest = read_manifest(source, LIMITS)
     images = write_video(tmp_path / "p.mp4", Clip(b_frames=False))
-    mux(tmp_path / "b.mp4", "mp4", [Segment(images, 0, 20)], timeline, video_format, source)
+    mux(tmp_path / "b.mp4", source, manifest, [Segment(images, 0, 20)], [AudioFile(source, 1)])
 
     def packets(path: Path) -> list[tuple[Any, bytes]]:
         with av.open(str(path)) as container:

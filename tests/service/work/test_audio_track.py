@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from service.media.soundtrack import TrackForm
+from service.media.soundtrack_reader import TrackForm
 from service.model.bundle import load_bundle
 from service.model.engine import Engine
 from service.work.audio_track import HOP_SECONDS, AudioTrack, AudioTrackEncoder

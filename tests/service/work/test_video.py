@@ -13,11 +13,12 @@ import pytest
 from numpy.typing import NDArray
 
 from service.media.decoder_pool import DecoderPool
-from service.media.frames import read_frames, read_video_format
+from service.media.frames import read_frames
 from service.media.limits import MediaLimits
 from service.media.mux import Segment, mux
 from service.media.soundtrack import GainCurve
-from service.media.video_file import Timeline, read_timeline
+from service.media.timeline import Timeline
+from service.media.video_manifest import read_manifest
 from service.model.bundle import load_bundle
 from service.model.engine import Engine
 from service.work.soundtrack import edit_soundtrack
@@ -39,15 +40,13 @@ def engine(tmp_path_factory: pytest.TempPathFactory) -> Engine:
 @pytest.fixture
 def plan_of(engine: Engine, decoder_pool: DecoderPool) -> PlanOf:
     def plan_of(source: Path, points: tuple[tuple[float, float], ...] = ((0.0, 0.0),)) -> VideoPlan:
-        timeline, video_format = read_timeline(source, LIMITS), read_video_format(source, LIMITS)
+        manifest = read_manifest(source, LIMITS)
         sound = edit_soundtrack(
-            engine, decoder_pool, source, None, GainCurve(points), 0.0, source.with_name("sound.mp4"), "mp4", True,
-            timeline.end_seconds,
-        )  # fmt: skip
+            engine, decoder_pool, source, manifest, None, GainCurve(points), 0.0, source.with_name("sound.mp4")
+        )
         return VideoPlan(
-            decoder_pool=decoder_pool, source=source, container="mp4", timeline=timeline, video_format=video_format,
-            size=result_size(video_format, None), track=sound.track, model=None, strength=1.0, smoothing_seconds=0.5,
-            max_inference_side=384,
+            decoder_pool=decoder_pool, source=source, manifest=manifest, size=result_size(manifest.format, None),
+            track=sound.track, model=None, strength=1.0, smoothing_seconds=0.5, max_inference_side=384,
         )  # fmt: skip
 
     return plan_of
@@ -63,14 +62,14 @@ def rendered(engine: Engine, plan: VideoPlan, cuts: tuple[int, ...] = (0,)) -> l
     for segment in segments:
         render(engine, plan, segment, lambda _: None)
     target = plan.source.with_name("result.mp4")
-    mux(target, "mp4", segments, plan.timeline, plan.video_format, None)
-    timeline, video_format = read_timeline(target, LIMITS), read_video_format(target, LIMITS)
-    assert timeline.pts == plan.timeline.pts
-    return [pixels for _, pixels in read_frames(target, LIMITS, timeline, video_format, 0, count, plan.size)]
+    mux(target, plan.source, plan.manifest, segments, [])
+    made = read_manifest(target, LIMITS)
+    assert made.timeline.pts == plan.timeline.pts
+    return [pixels for _, pixels in read_frames(target, LIMITS, made, 0, count, plan.size)]
 
 
 def originals(plan: VideoPlan) -> list[NDArray[np.uint8]]:
-    frames = read_frames(plan.source, LIMITS, plan.timeline, plan.video_format, 0, len(plan.timeline.pts), plan.size)
+    frames = read_frames(plan.source, LIMITS, plan.manifest, 0, len(plan.timeline.pts), plan.size)
     return [pixels for _, pixels in frames]
 
 
@@ -152,7 +151,7 @@ def test_a_part_begins_early_so_that_its_first_frame_is_steady(
     read_frames = plan.decoder_pool.read_frames
 
     def noted(*arguments: Any) -> Any:
-        read.append(arguments[3])
+        read.append(arguments[2])
         return read_frames(*arguments)
 
     monkeypatch.setattr(plan.decoder_pool, "read_frames", noted)
@@ -200,7 +199,7 @@ def test_what_progress_raises_stops_the_work_and_leaves_no_half_file(
 
 
 def timeline(frames: int, key_every: int, fps: int = 10) -> Timeline:
-    return Timeline(Fraction(1, fps), tuple(range(frames)), tuple(range(0, frames, key_every)), 1)
+    return Timeline(Fraction(1, fps), tuple(range(frames)), tuple(range(frames)), tuple(range(0, frames, key_every)), 1)
 
 
 @pytest.mark.parametrize(("frames", "key_every"), [(20, 5), (300, 7), (1000, 10_000), (95, 1), (119, 7), (1, 1)])

@@ -15,9 +15,8 @@ from service.jobs.record import JobState
 from service.jobs.storage import Storage
 from service.media import decoder_pool as decoder_pool_module
 from service.media.decoder_pool import DecoderPool
-from service.media.frames import read_video_format
 from service.media.limits import MediaLimits
-from service.media.video_file import read_timeline
+from service.media.video_manifest import read_manifest
 from service.settings import Settings
 from service.work import video_job
 from service.work.engines import Engines
@@ -43,8 +42,8 @@ def test_a_720p_file_of_five_seconds_goes_through(
     workshop.run(job_id)
     record, result, receipt = succeeded(redis_url, storage, job_id)
     assert (record.done, record.total, record.unit) == (150, 150, "frames")
-    assert read_timeline(result, LIMITS).pts == read_timeline(source, LIMITS).pts
-    given, made = read_video_format(source, LIMITS), read_video_format(result, LIMITS)
+    assert read_manifest(result, LIMITS).timeline.pts == read_manifest(source, LIMITS).timeline.pts
+    given, made = read_manifest(source, LIMITS).format, read_manifest(result, LIMITS).format
     assert given == made
     with av.open(str(source)) as before, av.open(str(result)) as after:
         assert after.streams.video[0].codec_context.name == "h264"
@@ -140,7 +139,7 @@ def test_max_side_reduces_the_frames(
     workshop.run(job_id)
     record, result, _ = succeeded(redis_url, storage, job_id)
     assert (record.results[0].width, record.results[0].height) == (64, 48)
-    assert read_video_format(result, LIMITS).width == 64
+    assert read_manifest(result, LIMITS).format.width == 64
 
 
 def test_a_damaged_video_fails_with_the_second_or_is_taken_as_far_as_it_goes(
@@ -178,7 +177,7 @@ def test_negative_times_are_no_trouble(
     job_id = queued(source, gain_db=3.0)
     workshop.run(job_id)
     _, result, _ = succeeded(redis_url, storage, job_id)
-    given, made = read_timeline(source, LIMITS), read_timeline(result, LIMITS)
+    given, made = read_manifest(source, LIMITS).timeline, read_manifest(result, LIMITS).timeline
     assert np.diff(made.pts).tolist() == np.diff(given.pts).tolist()
 
 
@@ -210,7 +209,7 @@ def test_finished_parts_are_not_made_again(
     workshop.run(job_id)
     assert rendered == [0, 10, 20, -1, 30, 40, 50]
     record, result, receipt = succeeded(redis_url, storage, job_id)
-    assert receipt["video"]["frames"] == len(read_timeline(result, LIMITS).pts) == 60
+    assert receipt["video"]["frames"] == len(read_manifest(result, LIMITS).timeline.pts) == 60
     assert record.done == 60
     assert not (storage.result_path(job_id, "x").parent.parent / "work").exists()
 
@@ -239,7 +238,7 @@ def test_a_video_that_is_cancelled_stops_and_leaves_nothing(
 @pytest.mark.parametrize(
     ("door", "misbehaving"),
     [
-        *product(["read_timeline", "read_soundtrack", "read_frames", "mux"], [crash, bloat]),
+        *product(["survey_video", "read_soundtrack", "read_frames", "mux"], [crash, bloat]),
         ("read_soundtrack", crash_later),
     ],
 )
