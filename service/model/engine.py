@@ -137,6 +137,8 @@ def _load(
         if PROVIDERS[name] not in ort.get_available_providers():
             reasons.append(f"{name} is not in this build of ONNX Runtime")
         else:
+            if name in ("cuda", "tensorrt"):
+                ort.preload_dlls()  # CUDA and cuDNN lie in wheels of their own, where no linker looks
             try:
                 sessions = {graph: _open_session(bundle, graph, name, threads, gpu_memory_bytes) for graph in GRAPHS}
             except Exception as exc:  # ONNX Runtime's exceptions share no base class
