@@ -52,6 +52,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("part", nargs="?", default="all", choices=_PARTS, help="what to run, see below")
     parser.add_argument("--version", action="version", version=_describe_version())
     parser.add_argument("--queues", help="what a worker takes: pictures,videos (ADIS_WORKER_QUEUES)")
+    parser.add_argument("--markdown", action="store_true", help="settings: as the page docs/settings.md")
     parser.add_argument("--fd", type=int, help=argparse.SUPPRESS)  # a listening socket, from the supervisor
     options = parser.parse_args(given)
     if options.queues:
@@ -60,7 +61,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if settings is None:
         return 2
     if options.part == "settings":
-        _print_settings(settings)
+        _print_settings(settings, options.markdown)
         return 0
     return _check_and_run(options.part, settings, options.fd)
 
@@ -150,17 +151,20 @@ def _refuse(reason: str, exit_code: int) -> int:
     return exit_code
 
 
-def _print_settings(settings: Settings) -> None:
-    """One paragraph for each: variable, value, meaning."""
+def _print_settings(settings: Settings, markdown: bool) -> None:
+    """One paragraph for each: variable, value, meaning. markdown: the page of all with their defaults instead."""
     from service.jobs.connection import without_password
+    from service.settings_reference import show_value, write_reference
 
+    if markdown:
+        print(write_reference(), end="")
+        return
     width = min(shutil.get_terminal_size((100, 24)).columns, 120)
     for name, field in type(settings).model_fields.items():
         value = getattr(settings, name)
         if name == "redis_url" and value is not None:
             value = without_password(value)
-        shown = ",".join(map(str, value)) if isinstance(value, list) else "" if value is None else value
-        print(f"ADIS_{name.upper()}={shown}")
+        print(f"ADIS_{name.upper()}={show_value(value)}")
         print(textwrap.fill(field.description or "", width, initial_indent="    ", subsequent_indent="    "))
 
 

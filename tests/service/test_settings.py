@@ -6,6 +6,7 @@ import pytest
 from pydantic import ValidationError
 
 from service.settings import Settings
+from service.settings_reference import write_reference
 
 
 @pytest.fixture(autouse=True)
@@ -17,6 +18,11 @@ def _no_settings_around(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None
 
 def test_every_setting_is_described() -> None:
     assert [name for name, field in Settings.model_fields.items() if not field.description] == []
+
+
+def test_the_page_of_all_settings_is_up_to_date() -> None:
+    page = Path(__file__).parents[2] / "docs/settings.md"
+    assert page.read_text() == write_reference(), "run: adis settings --markdown > docs/settings.md"
 
 
 def test_the_environment_is_read(monkeypatch: pytest.MonkeyPatch) -> None:
