@@ -50,8 +50,7 @@ async def follow_job(position: Position, context: Using, response: Response) -> 
     """Follow a job by server-sent events; they are kept, so that a reader who was cut off misses nothing."""
     yield ServerSentEvent(retry=_RECONNECT_MS)
     async for event in context.event_bus.follow(position.job_id, position.after):
-        if event is not None:
-            yield ServerSentEvent(id=event.id, event=event.name, raw_data=event.data)
+        yield ServerSentEvent(id=event.id, event=event.name, raw_data=event.data)
 
 
 @router.head("/jobs/{job_id}/events", include_in_schema=False)

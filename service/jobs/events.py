@@ -17,7 +17,7 @@ from service.jobs.record import JobState
 logger = logging.getLogger(__name__)
 
 _RECONNECT_SECONDS: Final = 0.5
-_SILENCE_SECONDS: Final = 15.0  # after it a waiter looks for itself, in case news was lost, and a stream says "alive"
+_SILENCE_SECONDS: Final = 15.0  # after it a waiter looks for itself, in case news was lost
 
 
 @dataclass(frozen=True)
@@ -71,10 +71,10 @@ class JobEventBus:
                     await self._next(waiter.woken)
         return False
 
-    async def follow(self, job_id: str, after: str) -> AsyncIterator[JobEvent | None]:
+    async def follow(self, job_id: str, after: str) -> AsyncIterator[JobEvent]:
         """Yield the events later than the id `after`, old ones first, until the job has ended or is gone.
 
-        Yields None when nothing happened for a while. after: "0" for all.
+        after: "0" for all.
         """
         with self._waiting_for(job_id) as waiter:
             while not self.closed:
@@ -89,21 +89,17 @@ class JobEventBus:
                     yield JobEvent(event_id, fields["event"], fields["data"])
                 if state is None or JobState(state).ended:
                     return
-                if not await self._next(waiter.woken):
-                    yield None
+                await self._next(waiter.woken)
 
     async def has_events(self, job_id: str, after: str) -> bool:
         """Whether anything happened to the job after the event `after`."""
         return bool(await self._client.xrange(f"adis:events:{job_id}", min=f"({after}", count=1))
 
-    async def _next(self, woken: asyncio.Event) -> bool:
-        """Wait for news, but not for ever; whether there was any."""
-        try:
+    async def _next(self, woken: asyncio.Event) -> None:
+        """Wait for news, but not for ever."""
+        with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(_SILENCE_SECONDS):
                 await woken.wait()
-        except TimeoutError:
-            return False
-        return True
 
     @contextmanager
     def _waiting_for(self, job_id: str) -> Iterator["_Waiter"]:

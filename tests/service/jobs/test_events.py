@@ -33,7 +33,7 @@ async def subscribed(client: Client) -> None:
 
 
 async def events_of(room: JobEventBus, job_id: str, after: str = "0") -> list[JobEvent]:
-    return [event async for event in room.follow(job_id, after) if event is not None]
+    return [event async for event in room.follow(job_id, after)]
 
 
 def told(events: list[JobEvent]) -> list[tuple[str, str, int]]:
