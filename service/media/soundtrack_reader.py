@@ -53,6 +53,11 @@ class TrackForm:
         """libav's name for that many channels."""
         return _LAYOUTS[self.channels]
 
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The channels' places, those of `layout` if the file does not say."""
+        return self.channel_names or tuple(channel.name for channel in av.AudioLayout(self.layout).channels)
+
 
 class SoundtrackReader:
     """The blocks of one audio track. A context manager; `form` is known inside.

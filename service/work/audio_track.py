@@ -8,7 +8,8 @@ import av
 import numpy as np
 from numpy.typing import NDArray
 
-from service.media.soundtrack import Block, TrackForm
+from service.media.downmix import MonoStream, downmix, downmix_matrix
+from service.media.soundtrack_reader import Block, TrackForm
 from service.model.audio import Heard, Waveform, Window, heard, loudness_dbfs
 from service.model.engine import Engine
 from service.model.speech import speech_share
@@ -84,6 +85,7 @@ class AudioTrackEncoder:
         self._rate = engine.manifest.sample_rate_hz
         self._clip = engine.manifest.clip_samples
         self._hop = round(HOP_SECONDS * self._rate)
+        self._matrix, self._mono = downmix_matrix(form.names), MonoStream(form.sample_rate_hz)
         self._resampler = av.AudioResampler("flt", "mono", self._rate)
         self._kept = np.zeros(0, np.float32)  # what later windows need
         self._dropped = 0  # samples before `_kept`, counted from the beginning of the mirrored sound
@@ -95,10 +97,7 @@ class AudioTrackEncoder:
 
     def push(self, block: Block) -> None:
         """Hear [channels, n]."""
-        mono = np.ascontiguousarray(block.mean(axis=0, keepdims=True), np.float32)
-        frame = av.AudioFrame.from_ndarray(mono, format="flt", layout="mono")
-        frame.sample_rate = self._form.sample_rate_hz
-        self._append(self._resampler.resample(frame))
+        self._resample(self._mono.push(downmix(block, self._matrix)))
         half = self._clip // 2
         if not self._mirrored and len(self._kept) > half:
             self._kept = np.concatenate([self._kept[half:0:-1], self._kept])
@@ -108,6 +107,7 @@ class AudioTrackEncoder:
 
     def finish(self) -> AudioTrack:
         """The whole track; the sound has ended."""
+        self._resample(self._mono.finish())
         if self._form.sample_rate_hz != self._rate:
             self._append(self._resampler.resample(None))
         before, after = (0 if self._mirrored else self._clip // 2), self._clip - self._clip // 2
@@ -130,6 +130,12 @@ class AudioTrackEncoder:
                 speech_share(waveform, self._rate),
             ),
         )
+
+    def _resample(self, mono: Waveform) -> None:
+        if len(mono):
+            frame = av.AudioFrame.from_ndarray(np.ascontiguousarray(mono[None]), format="flt", layout="mono")
+            frame.sample_rate = self._form.sample_rate_hz
+            self._append(self._resampler.resample(frame))
 
     def _append(self, frames: list[av.AudioFrame]) -> None:
         self._kept = np.concatenate([self._kept, *(frame.to_ndarray()[0] for frame in frames)])

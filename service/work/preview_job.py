@@ -15,6 +15,7 @@ from service.errors import InvalidValue
 from service.jobs.lease import Lease
 from service.jobs.record import StoredResult
 from service.media.decoder_pool import DecoderPool
+from service.media.downmix import downmix, downmix_matrix, to_mono
 from service.media.image import MEDIA_TYPES
 from service.media.image_writer import encode_image
 from service.media.soundtrack import GainCurve
@@ -124,11 +125,12 @@ def _window_around(
         for block in blocks:
             low, high = max(first - position, 0), min(stop - position, block.shape[1])
             if high > low:
-                kept.append(block[:, low:high].mean(axis=0))
+                kept.append(block[:, low:high])
             position += block.shape[1]
             if position >= stop:
                 break
-    samples = np.concatenate(kept) if kept else np.zeros(2, np.float32)
+    channels = np.concatenate(kept, axis=1) if kept else np.zeros((form.channels, 2), np.float32)
+    samples = to_mono(downmix(channels, downmix_matrix(form.names)), form.sample_rate_hz)
     frame = av.AudioFrame.from_ndarray(np.ascontiguousarray(samples[None], np.float32), format="flt", layout="mono")
     frame.sample_rate = form.sample_rate_hz
     frames = resampler.resample(frame) + (resampler.resample(None) if form.sample_rate_hz != rate else [])

@@ -86,3 +86,21 @@ def test_silence_is_reported(engine: Engine, tmp_path: Path) -> None:
     track = hear(engine, np.zeros(4 * RATE, np.float32))
     assert [warning.code for warning in track.heard.warnings] == ["silence"]
     assert np.linalg.norm(track.embeddings, axis=1).max() < 0.01
+
+
+def test_channels_of_opposite_polarity_and_dead_ones_are_heard(engine: Engine) -> None:
+    sound, silent = steps(0.1), np.zeros(4 * RATE, np.float32)
+    alone = hear(engine, sound).loudness_dbfs.mean()
+    for channels in ([sound, -sound], [sound, silent], [silent, sound]):
+        track = AudioTrackEncoder(engine, TrackForm(RATE, 2, 0.0, "", 0))
+        track.push(np.stack(channels))
+        assert track.finish().loudness_dbfs.mean() == pytest.approx(alone, abs=0.2)
+
+
+def test_what_is_in_the_center_of_surround_is_as_loud_as_in_stereo(engine: Engine) -> None:
+    center = np.zeros((6, 4 * RATE), np.float32)
+    center[2] = steps(0.1)
+    surround, stereo = (AudioTrackEncoder(engine, TrackForm(RATE, count, 0.0, "", 0)) for count in (6, 2))
+    surround.push(center)
+    stereo.push(np.stack([center[2], center[2]]) * np.float32(0.5**0.5))
+    assert surround.finish().loudness_dbfs.mean() == pytest.approx(stereo.finish().loudness_dbfs.mean(), abs=0.5)
