@@ -102,7 +102,7 @@ def subtitles_of(path: Path) -> list[tuple[float, str]]:
         for packet in container.demux(track):
             decoded = packet.stream.codec_context.decode2(packet) if packet.size else None
             for rect in decoded.rects if decoded else ():
-                found.append((float(packet.pts * packet.time_base), rect.ass.decode().rpartition(",")[2].strip()))  # type: ignore[union-attr]
+                found.append((float(packet.pts * packet.time_base), rect.ass.decode().rpartition(",")[2].strip()))  # type: ignore[attr-defined]
         return [one for one in found if one[1]]
 
 
