@@ -35,8 +35,13 @@ class Nameless:
 def open_known(path: Path) -> Iterator[InputContainer]:
     """A file that was looked at before, or that we made; its demuxers are listed, and it reaches no other file."""
     options = {"format_whitelist": VIDEO_DEMUXERS, "protocol_whitelist": "none"}
-    with path.open("rb") as file, av.open(Nameless(file), "r", options=options, io_open=refuse_other_files) as opened:
+    with path.open("rb") as file, open_nameless(file, options) as opened:
         yield opened
+
+
+def open_nameless(file: BinaryIO, options: dict[str, str]) -> InputContainer:
+    """Open with these options; texts that are not UTF-8, as old cameras write them, are no reason to refuse a file."""
+    return av.open(Nameless(file), "r", options=options, io_open=refuse_other_files, metadata_errors="replace")
 
 
 def refuse_other_files(*_: object) -> NoReturn:

@@ -46,7 +46,7 @@ class SideTracks:
         tracks = [self._source.streams[index] for index in (*self._copied, *self._encoded)]
         if not tracks:
             return
-        for packet in self._source.demux(tracks):
+        for packet in _readable(self._source, tracks):
             index = packet.stream_index
             if not packet.size or packet.pts is None:
                 continue
@@ -86,6 +86,19 @@ class SideTracks:
         except av.FFmpegError:
             return None
         return text.codec_context.encode_subtitle(decoded) if decoded is not None and len(decoded.rects) else None
+
+
+def _readable(source: Any, tracks: list[Any]) -> Iterator[Any]:
+    """Packets up to where the file breaks off."""
+    packets = source.demux(tracks)
+    while True:
+        try:
+            packet = next(packets, None)
+        except av.FFmpegError:
+            return
+        if packet is None:
+            return
+        yield packet
 
 
 def kept_metadata(given: dict[str, str], policy: MetadataPolicy) -> dict[str, str]:

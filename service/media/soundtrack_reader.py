@@ -231,8 +231,15 @@ def _with_following(frames: Iterator[Any]) -> Iterator[tuple[Any, Sequence[Any]]
 
 
 def _decoded(container: Any, stream: Any) -> Iterator[Any]:
-    """Frames of that stream; a packet that cannot be decoded leaves a gap."""
-    for packet in container.demux(stream):
+    """Frames of that stream; a packet that cannot be decoded leaves a gap, one that cannot be read ends them."""
+    packets = container.demux(stream)
+    while True:
+        try:
+            packet = next(packets, None)
+        except av.FFmpegError:
+            return
+        if packet is None:
+            return
         try:
             frames = packet.decode()
         except av.InvalidDataError:

@@ -14,7 +14,7 @@ import av
 
 from service.errors import MediaError, StylizationError, TooLarge, UnsupportedMedia
 from service.media.audio_file import SOUND_DECODERS
-from service.media.libav import VIDEO_DEMUXERS, Nameless, refuse_other_files
+from service.media.libav import VIDEO_DEMUXERS, open_nameless
 from service.media.limits import MediaLimits
 
 _VIDEO_DECODERS: Final = {
@@ -87,7 +87,7 @@ def open_container(path: Path, limits: MediaLimits) -> Iterator[Any]:
         raise TooLarge(f"the video has {size} bytes; at most {limits.max_video_bytes} are taken", field="video")
     with path.open("rb") as file:
         try:
-            container = av.open(Nameless(file), "r", options=_OPTIONS, io_open=refuse_other_files)
+            container = open_nameless(file, _OPTIONS)
         except Exception as exc:  # a demuxer fed with hostile bytes may raise anything
             raise _unopened(path) from exc
         with container:

@@ -15,7 +15,8 @@ ITU709: Final = 1
 ITU601: Final = 5
 BT2020: Final = 9
 _BT2020_MATRICES: Final = {9, 10}
-_UNSPECIFIED_MATRICES: Final = {0, 2}
+_RGB: Final = 0
+_UNSPECIFIED_MATRICES: Final = {_RGB, 2}
 _HD_ROWS: Final = 720  # a video that does not name its matrix has BT.709 from here on, BT.601 below
 _HDR_TRANSFERS: Final[dict[int, Hdr]] = {16: "pq", 18: "hlg"}  # SMPTE ST 2084, ARIB STD-B67
 # without these two libswscale darkens everything by one level on the way there and back
@@ -66,6 +67,8 @@ class VideoFormat:
     def of_result(self) -> "VideoFormat":
         """The format of the result: progressive, 8 bits, and BT.709 instead of a high dynamic range."""
         result = replace(self, interlaced=False, bits=8)
+        if self.matrix == _RGB:
+            result = replace(result, matrix=self.conversion[0], full_range=False)
         if self.hdr is not None:
             result = replace(result, matrix=ITU709, primaries=ITU709, transfer=ITU709, full_range=False)
         return result

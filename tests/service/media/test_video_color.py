@@ -167,3 +167,21 @@ def test_progressive_frames_are_left_alone(tmp_path: Path) -> None:
         strict=True,
     ):
         np.testing.assert_array_equal(one, other)
+
+
+@pytest.mark.parametrize(("codec", "pix_fmt"), [("ffv1", "bgr0"), ("rawvideo", "bgr24")])
+def test_frames_stored_as_rgb_keep_their_colors(codec: str, pix_fmt: str, tmp_path: Path) -> None:
+    with av.open(str(tmp_path / "a.avi"), "w") as output:
+        stream: Any = output.add_stream(codec, rate=10)
+        stream.width, stream.height, stream.pix_fmt = *SIZE, pix_fmt
+        for number in range(3):
+            pixels = np.full((48, 64, 3), (200, 100, 50), np.uint8)
+            frame = av.VideoFrame.from_ndarray(pixels, format="rgb24").reformat(format=pix_fmt)
+            frame.pts, frame.time_base = number, Fraction(1, 10)
+            output.mux(stream.encode(frame))
+        output.mux(stream.encode(None))
+    before = shown(tmp_path / "a.avi", remade(tmp_path / "a.avi", tmp_path / "b.mp4", cuts=(0,)).manifest)
+    made = read_manifest(tmp_path / "b.mp4", LIMITS)
+    assert before == pytest.approx([200, 100, 50], abs=1)
+    assert shown(tmp_path / "b.mp4", made) == pytest.approx(before, abs=3)
+    assert made.format.matrix != 0

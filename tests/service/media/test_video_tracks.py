@@ -191,3 +191,29 @@ def test_a_track_is_copied_only_if_it_then_begins_where_it_did(tmp_path: Path) -
 def test_an_empty_track_is_no_soundtrack(tmp_path: Path) -> None:
     manifest = read_manifest(write_empty_track(tmp_path / "a.mkv"), LIMITS)
     assert (manifest.soundtrack, manifest.audio) == (None, ())
+
+
+def test_a_title_that_is_not_utf8_is_no_reason_to_refuse_a_video(tmp_path: Path) -> None:
+    with av.open(str(tmp_path / "a.avi"), "w") as output:
+        stream: Any = output.add_stream("mjpeg", rate=10)
+        stream.width, stream.height, stream.pix_fmt = 64, 48, "yuvj420p"
+        output.metadata["title"] = "Caf?"
+        for _ in range(20):
+            output.mux(stream.encode(av.VideoFrame(64, 48, "yuvj420p")))
+        output.mux(stream.encode(None))
+    content = (tmp_path / "a.avi").read_bytes()
+    assert content.count(b"Caf?") == 1
+    (tmp_path / "a.avi").write_bytes(content.replace(b"Caf?", b"Caf\xe9"))
+    passed_on(tmp_path / "a.avi", tmp_path / "result")
+    with av.open(str(tmp_path / "result")) as made:
+        assert made.metadata["title"].startswith("Caf")
+
+
+def test_a_file_that_breaks_off_keeps_what_is_there_of_its_tracks(tmp_path: Path) -> None:
+    source = rich_video(tmp_path / "a.mkv", "subrip")
+    content = source.read_bytes()
+    source.write_bytes(content[: len(content) * 2 // 3])
+    manifest = read_manifest(source, LIMITS, allow_partial=True)
+    assert manifest.timeline.broken_at == pytest.approx(manifest.timeline.end_seconds)
+    with SoundtrackReader(source, LIMITS, manifest.soundtrack) as reader:
+        assert 0.3 < sum(block.shape[1] for block in reader.blocks()) / 48_000 < 2.0
