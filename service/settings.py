@@ -111,10 +111,12 @@ class Settings(BaseSettings):
     # images
     max_image_bytes: int = Field(default=50 * MEBIBYTE, gt=0, description="largest image file taken")
     max_image_pixels: int = Field(
-        default=100_000_000, gt=0, description="most pixels that an image's header may announce"
+        default=120_000_000,
+        gt=0,
+        description="most pixels that an image's header may announce; half as many for WebP, HEIC, AVIF and GIF",
     )
     max_side: int = Field(
-        default=4096, ge=64, le=16384, description="longest side of a result; larger images are reduced"
+        default=65_500, ge=64, le=65_500, description="longest side of a result; larger images are reduced"
     )
     max_inference_side: int = Field(
         default=768,

@@ -18,6 +18,7 @@ from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
 
 from service.errors import InvalidValue, MissingField, TooLarge, UnsupportedMedia, UploadStalled
+from service.jobs.file_name import safe_name
 from service.jobs.record import StoredInput
 
 if TYPE_CHECKING:
@@ -62,10 +63,10 @@ class ReceivedForm:
 
 @dataclass(frozen=True)
 class _Begin:
-    """A part begins. has_file_name: whether its sender says that it is a file."""
+    """A part begins. file_name: what its sender calls it; None if it is no file."""
 
     name: str
-    has_file_name: bool
+    file_name: str | None
 
 
 _Event = _Begin | bytes
@@ -133,11 +134,11 @@ def _begin_part(
     if rule := rules.files.get(name):
         if sum(part.name == name for part in before) >= rule.max_count:
             raise InvalidValue(f"at most {rule.max_count} part(s) {name!r} are taken", field=name)
-        return _FilePart(name, folder, rule.max_bytes)
+        return _FilePart(name, begin.file_name or "", folder, rule.max_bytes)
     if name not in rules.texts:
         known = ", ".join([*rules.files, *sorted(rules.texts)])
         raise InvalidValue(f"there is no field {name[:64]!r}; there are {known}", field=name[:64])
-    if begin.has_file_name:
+    if begin.file_name is not None:
         raise InvalidValue(f"{name} is a value, not a file", field=name)
     if sum(isinstance(part, _TextPart) for part in before) >= _MAX_TEXT_PARTS:
         raise InvalidValue(f"the form has more than {_MAX_TEXT_PARTS} values", field=name)
@@ -173,8 +174,9 @@ class _FilePart:
     What is small is kept until the form has ended: then one thread writes all of it.
     """
 
-    def __init__(self, name: str, folder: Callable[[], Path], max_bytes: int) -> None:
+    def __init__(self, name: str, file_name: str, folder: Callable[[], Path], max_bytes: int) -> None:
         self.name = name
+        self._file_name = safe_name(file_name)
         self._folder = folder
         self._max_bytes = max_bytes
         self._bytes = 0
@@ -198,7 +200,7 @@ class _FilePart:
         sha256 = self._hash.hexdigest()
         folder = self._folder()
         (folder / self._partial).replace(folder / sha256)
-        return StoredInput(field=self.name, sha256=sha256, bytes=self._bytes)
+        return StoredInput(field=self.name, sha256=sha256, bytes=self._bytes, name=self._file_name)
 
     def close(self) -> None:
         if self._file is not None:
@@ -263,7 +265,8 @@ class _Parser:
         if b"name" not in options:
             raise InvalidValue("a part of the form has no name")
         name = options[b"name"].decode("utf-8", errors="replace")
-        self._events.append(_Begin(name, b"filename" in options))
+        file_name = options[b"filename"].decode("utf-8", errors="replace") if b"filename" in options else None
+        self._events.append(_Begin(name, file_name))
 
     def _on_end(self) -> None:
         self.ended = True

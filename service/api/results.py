@@ -9,6 +9,7 @@ from starlette.responses import RedirectResponse, Response, StreamingResponse
 
 from service.api.problems import problem_response
 from service.errors import RangeNotSatisfiable, ResultNotFound
+from service.jobs.file_name import content_disposition, result_name
 from service.jobs.record import JobRecord, StoredResult
 from service.jobs.storage import Storage
 
@@ -26,12 +27,11 @@ async def send_result(
     if not 0 <= index < len(record.results):
         raise ResultNotFound(f"job {record.id} is {record.state} and has {len(record.results)} results, from 0")
     stored = record.results[index]
-    suffix = stored.media_type.partition("/")[2].replace("jpeg", "jpg")
-    name = f"stylized-{index}.{suffix}"
+    name = result_name(record, index)
     headers = {
         "ETag": f'"{stored.sha256}"',
         "Cache-Control": "private, no-cache",  # a deleted result is not shown from memory
-        "Content-Disposition": f'inline; filename="{name}"',
+        "Content-Disposition": content_disposition(name),
         "Content-Location": f"{request.scope.get('root_path', '')}/jobs/{record.id}/results/{index}",
         "X-Content-Type-Options": "nosniff",
     }

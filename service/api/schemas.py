@@ -5,6 +5,7 @@ from typing import Any, Final, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from service.jobs.file_name import result_name
 from service.jobs.record import JobRecord, JobState
 from service.jobs.worker_registry import ModelSummary
 from service.model.audio import Heard
@@ -41,7 +42,7 @@ _FALLING_IGNORED: Final = Warning(
 
 
 class Result(BaseModel):
-    """One result. receipt: everything that is needed to make it again.
+    """One result. receipt: everything that is needed to make it again. file_name: under which it is downloaded.
 
     warnings: what the result could not keep of its input.
     """
@@ -55,6 +56,7 @@ class Result(BaseModel):
     gain_db: float
     heard: Heard
     receipt: dict[str, Any]
+    file_name: str
     warnings: list[Warning]
 
 
@@ -128,7 +130,8 @@ def job_document(record: JobRecord, root_path: str, estimated_seconds: float | N
     """The record as clients see it. root_path: prefix of every address, where a proxy adds one."""
     url = f"{root_path}/jobs/{record.id}"
     results = [
-        Result(url=f"{url}/results/{index}", **stored.model_dump()) for index, stored in enumerate(record.results)
+        Result(url=f"{url}/results/{index}", file_name=result_name(record, index), **stored.model_dump())
+        for index, stored in enumerate(record.results)
     ]
     warnings: dict[str, str] = {warning.code: warning.detail for result in results for warning in result.heard.warnings}
     warnings |= {warning.code: warning.detail for result in results for warning in result.warnings}

@@ -18,6 +18,7 @@ from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
 
 from service.errors import StorageUnavailable
+from service.jobs.file_name import content_disposition
 
 logger = logging.getLogger(__name__)
 
@@ -131,7 +132,7 @@ class ObjectStore:
             "Bucket": self._bucket,
             "Key": self._prefix + key,
             "ResponseContentType": media_type,
-            "ResponseContentDisposition": f'inline; filename="{file_name}"',
+            "ResponseContentDisposition": content_disposition(file_name),
         }
         with _translated():
             return str(self._lender.generate_presigned_url("get_object", Params=wanted, ExpiresIn=seconds))

@@ -15,14 +15,16 @@ from types import TracebackType
 from typing import Any, Final, Self, TypeVar
 
 import numpy as np
-from numpy.typing import NDArray
 
 from service.errors import MediaError, TooLarge, Unavailable
 from service.media.audio import AudioInfo, decode_audio, probe_audio
 from service.media.audio_file import Waveform
 from service.media.decoder_process import DecoderKilled, DecoderLost, DecoderProcess
 from service.media.frames import read_frames
-from service.media.image import ImageInfo, decode_image, probe_image
+from service.media.icc import convert_colors
+from service.media.image import ImageInfo, probe_image
+from service.media.image_reader import ImageHeader, ReadPlan, read_image, read_strips
+from service.media.image_reduce import Pixels
 from service.media.limits import MediaLimits
 from service.media.mux import AudioFile, Segment, mux
 from service.media.preview_frame import PreviewFrame, read_preview_frame
@@ -37,7 +39,6 @@ from service.media.wire import Call, Close, Next
 logger = logging.getLogger(__name__)
 
 Result = TypeVar("Result")
-Pixels = NDArray[np.uint8]
 
 _FILES_EACH: Final = 1000  # then a helper is replaced, whatever it leaked
 _WHOLE_FILE_SECONDS: Final = 3600  # an hour's video is copied in a small part of it
@@ -72,9 +73,23 @@ class DecoderPool:
         """`service.media.video_file.probe_video`, behind the wall."""
         return self._call("video", VideoInfo, probe_video, path, self._limits)
 
-    def decode_image(self, path: Path, max_side: int | None = None) -> Pixels:
-        """`service.media.image.decode_image`, behind the wall: [H, W, 3]."""
-        return self._call("image", np.ndarray, decode_image, path, self._limits, max_side)
+    def read_image(self, path: Path, plan: ReadPlan) -> tuple[ImageHeader, Pixels]:
+        """`service.media.image_reader.read_image`, behind the wall: the header and the pixels [H, W, C]."""
+
+        def read() -> tuple[ImageHeader, Pixels]:
+            with self._stream("image", read_image, path, self._limits, plan) as items:
+                return next(items(ImageHeader)), next(items(np.ndarray))
+
+        return _twice_if_killed(read)
+
+    def read_strips(self, path: Path, plan: ReadPlan) -> Generator[Pixels]:
+        """`service.media.image_reader.read_strips`, behind the wall: [rows, W, C]."""
+        with self._stream("image", read_strips, path, self._limits, plan) as items:
+            yield from items(np.ndarray)
+
+    def convert_colors(self, pixels: Pixels, profile: bytes, *, to_srgb: bool) -> Pixels:
+        """`service.media.icc.convert_colors`, behind the wall: [H, W, 3] of 8 bits, both."""
+        return self._call("image", np.ndarray, convert_colors, pixels, profile, to_srgb)
 
     def decode_audio(self, path: Path, sample_rate_hz: int) -> Waveform:
         """`service.media.audio.decode_audio`, behind the wall: [N]."""
@@ -167,12 +182,7 @@ class DecoderPool:
                 result: Result = helper.ask(call, kind, self._wall_seconds)
                 return result
 
-        try:
-            return ask()
-        except MediaError as exc:
-            if not isinstance(exc.__cause__, DecoderKilled):
-                raise
-            return ask()  # a second time would be the file's own doing
+        return _twice_if_killed(ask)
 
     def _long(self, field: str, kind: type[Result], function: Callable[..., Any], *arguments: Any) -> Result:
         """A call that reads a whole file, however long."""
@@ -242,6 +252,16 @@ class DecoderPool:
                 self._idle.append(helper)
                 return
         helper.end()
+
+
+def _twice_if_killed(ask: Callable[[], Result]) -> Result:
+    """Ask again if somebody ended the helper; a second time would be the file's own doing."""
+    try:
+        return ask()
+    except MediaError as exc:
+        if not isinstance(exc.__cause__, DecoderKilled):
+            raise
+        return ask()
 
 
 def _pixels_of(read: Callable[..., Iterator[tuple[int, Pixels]]], *arguments: Any) -> Iterator[Pixels]:

@@ -19,7 +19,7 @@ import numpy as np
 
 # what tasks need is imported before the first one comes
 import service.media.audio
-import service.media.image
+import service.media.image_reader
 import service.media.mux
 import service.media.soundtrack
 import service.media.times  # noqa: F401

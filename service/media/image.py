@@ -1,63 +1,79 @@
-"""The only door for foreign images: look at the header, and decode to plain RGB.
+"""The only door for foreign images: look at the header, and open under every check that the header allows.
 
-What a client sends is a path under our own name and never trusted: three formats, one frame, bounded pixels.
-Metadata (EXIF, XMP, ICC) ends here: the orientation is applied, colours are converted to sRGB, the rest is dropped.
+What a client sends is a path under our own name and never trusted: known kinds, one frame, bounded pixels.
 """
 
 import io
 import logging
-from dataclasses import dataclass
+from contextlib import suppress
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Final, Literal
+from typing import Any, Final
 
-import numpy as np
-from numpy.typing import NDArray
-from PIL import Image, ImageCms, UnidentifiedImageError
+import pillow_heif
+from PIL import AvifImagePlugin, Image, TiffImagePlugin, UnidentifiedImageError
 
 from service.errors import MediaError, TooLarge, UnsupportedMedia
+from service.media.image_kind import TAKEN, ImageKind, kind_of
+from service.media.image_metadata import raw_profile
+from service.media.isobmff import avif_bits
 from service.media.limits import MediaLimits
+from service.media.png import PngChunks, read_chunks
 
 logger = logging.getLogger(__name__)
 
-ImageFormat = Literal["png", "jpeg", "webp"]
-MEDIA_TYPES: Final[dict[ImageFormat, str]] = {"png": "image/png", "jpeg": "image/jpeg", "webp": "image/webp"}
-
 # Our own cap is checked on every header before a pixel is decoded; Pillow's would warn at another figure.
 Image.MAX_IMAGE_PIXELS = None
+AvifImagePlugin.DEFAULT_MAX_THREADS = 2
+pillow_heif.options.THUMBNAILS = pillow_heif.options.DEPTH_IMAGES = pillow_heif.options.AUX_IMAGES = False
+pillow_heif.options.DECODE_THREADS = 2
+pillow_heif.register_heif_opener()
 
-_FORMATS: Final[dict[str, ImageFormat]] = {"PNG": "png", "JPEG": "jpeg", "WEBP": "webp", "MPO": "jpeg"}
-_MAX_ICC_BYTES: Final = 4 * 1024 * 1024
-_EXIF_ORIENTATION: Final = 0x0112
-_TURNS: Final = {
-    2: Image.Transpose.FLIP_LEFT_RIGHT,
-    3: Image.Transpose.ROTATE_180,
-    4: Image.Transpose.FLIP_TOP_BOTTOM,
-    5: Image.Transpose.TRANSPOSE,
-    6: Image.Transpose.ROTATE_270,
-    7: Image.Transpose.TRANSVERSE,
-    8: Image.Transpose.ROTATE_90,
-}
-_SIDEWAYS: Final = {5, 6, 7, 8}
-_SIGNATURES: Final = (
-    (b"\x89PNG", "PNG"),
-    (b"\xff\xd8\xff", "JPEG"),
-    (b"GIF8", "GIF"),
-    (b"BM", "BMP"),
-    (b"II*\0", "TIFF"),
-    (b"MM\0*", "TIFF"),
-    (b"%PDF", "PDF"),
-    (b"<svg", "SVG"),
-    (b"<?xml", "XML"),
+_PLUGINS: Final[dict[ImageKind, str]] = {
+    "png": "PNG", "jpeg": "JPEG", "webp": "WEBP", "heic": "HEIF", "avif": "AVIF", "tiff": "TIFF", "bmp": "BMP",
+    "gif": "GIF",
+}  # fmt: skip
+# Their decoders hold several copies of the image at a time, so they are allowed a share of the pixels.
+_MANY_COPIES: Final = frozenset({"webp", "heic", "avif", "gif"})
+_MODES: Final = frozenset(
+    {"1", "L", "LA", "La", "P", "PA", "RGB", "RGBA", "RGBX", "RGBa", "CMYK", "YCbCr", "LAB", "I;16", "I;16B", "I;16L"}
 )
+_EXIF_ORIENTATION: Final = 0x0112
+_SIDEWAYS: Final = frozenset({5, 6, 7, 8})
+_NEW_SUBFILE_TYPE, _SUB_IFDS, _DNG_VERSION, _SAMPLE_FORMAT, _BITS = 254, 330, 50706, 339, 258
+_MOST_PAGES: Final = 16
 
 
 @dataclass(frozen=True)
 class ImageInfo:
-    """What a header says. width, height: pixels as a viewer shows them, after the EXIF orientation."""
+    """What a header says. width, height: pixels as a viewer shows them, after the orientation."""
 
     width: int
     height: int
-    format: ImageFormat
+    format: ImageKind
+
+
+@dataclass
+class OpenImage:
+    """An image whose pixels are not decoded yet. size: (width, height) as a viewer shows it.
+
+    stored: what Pillow opened, as it is stored. orientation: EXIF's, 1..8, that makes it upright. bits: of a sample.
+    chunks: of a PNG. texts: of a PNG, by their keywords.
+    """
+
+    path: Path
+    kind: ImageKind
+    stored: Image.Image
+    orientation: int
+    bits: int
+    chunks: PngChunks | None = None
+    texts: dict[str, str] = field(default_factory=dict)
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """(width, height) as a viewer shows it."""
+        width, height = self.stored.size
+        return (height, width) if self.orientation in _SIDEWAYS else (width, height)
 
 
 def probe_image(path: Path, limits: MediaLimits) -> ImageInfo:
@@ -65,138 +81,159 @@ def probe_image(path: Path, limits: MediaLimits) -> ImageInfo:
 
     Raises UnsupportedMedia for another format or several frames, TooLarge above the limits, MediaError if damaged.
     """
-    with _open(path, limits) as image:
-        width, height = image.size
-        if _orientation(image) in _SIDEWAYS:
-            width, height = height, width
-        return ImageInfo(width=width, height=height, format=_FORMATS[image.format or ""])
+    opened = open_image(path, limits)
+    with opened.stored:
+        width, height = opened.size
+        return ImageInfo(width=width, height=height, format=opened.kind)
 
 
-def decode_image(path: Path, limits: MediaLimits, max_side: int | None = None) -> NDArray[np.uint8]:
-    """Decode to [H, W, 3] sRGB, upright; transparency is laid onto white.
-
-    max_side: an image whose longer side exceeds it is reduced to it, its proportions kept.
-    Raises what `probe_image` raises, and MediaError if the pixels are damaged or incomplete.
-    """
-    with _open(path, limits) as image:
-        orientation = _orientation(image)
-        size = _fit(image.size, max_side)
-        try:
-            if size != image.size and _FORMATS[image.format or ""] == "jpeg":
-                image.draft(None, size)  # JPEG decodes at 1/2, 1/4 or 1/8 for a fraction of the price
-            image.load()
-            upright = _to_rgb(image)
-        except MemoryError as exc:
-            raise TooLarge("the image does not fit in memory; send a smaller one", field="image") from exc
-        except Exception as exc:  # a decoder fed with hostile bytes may raise anything
-            raise MediaError("the image is damaged or incomplete; send it again", field="image") from exc
-    if size != upright.size:
-        upright = upright.resize(size, Image.Resampling.LANCZOS, reducing_gap=3.0)
-    if orientation in _TURNS:
-        upright = upright.transpose(_TURNS[orientation])
-    return np.array(upright, dtype=np.uint8)
-
-
-def _open(path: Path, limits: MediaLimits) -> Image.Image:
-    """Open lazily under every check that the header allows."""
+def open_image(path: Path, limits: MediaLimits) -> OpenImage:
+    """Open lazily under every check that the header allows; the caller closes `stored`. Raises as `probe_image`."""
     size = path.stat().st_size
     if size == 0:
         raise MediaError("the image is empty (0 bytes); send the file itself", field="image")
     if size > limits.max_image_bytes:
         raise TooLarge(f"the image has {size} bytes; at most {limits.max_image_bytes} are taken", field="image")
+    kind, name = kind_of(path)
+    if kind is None:
+        raise _unsupported(name)
+    chunks: PngChunks | None = None
+    source: Any = path
     try:
-        image = Image.open(path, formats=("JPEG", "PNG", "WEBP"))
-    except UnidentifiedImageError as exc:
-        raise _unidentified(path) from exc
-    except Exception as exc:  # a decoder fed with hostile bytes may raise anything
-        raise MediaError("the image is damaged or incomplete; send it again", field="image") from exc
-    try:
-        _check(image, limits)
-    except BaseException:
-        image.close()
+        if kind == "png":
+            with path.open("rb") as file:
+                chunks = read_chunks(file)
+            source = io.BytesIO(chunks.pixels)
+        stored = Image.open(source, formats=(_PLUGINS[kind],))
+    except MemoryError:
         raise
-    return image
+    except Exception as exc:  # a decoder fed with hostile bytes may raise anything
+        if not isinstance(exc, UnidentifiedImageError):
+            logger.debug("%s is not opened: %r", name, exc)
+        raise damaged(name) from exc
+    try:
+        texts: dict[str, str] = {}
+        if chunks is not None:
+            texts = dict(chunks.texts())
+            _tell_of_chunks(stored, chunks)
+        _check(stored, kind, name, chunks, limits)
+        return OpenImage(
+            path, kind, stored, _orientation(stored, texts), _bits(path, stored, kind, chunks), chunks, texts
+        )
+    except BaseException:
+        stored.close()
+        raise
 
 
-def _check(image: Image.Image, limits: MediaLimits) -> None:
+def damaged(name: str) -> MediaError:
+    """The file is of that kind, but cannot be decoded."""
+    return MediaError(f"the {name} image is damaged or incomplete; send it again", field="image")
+
+
+def _unsupported(name: str) -> UnsupportedMedia:
+    if name.endswith("audio"):
+        return UnsupportedMedia(
+            f"the file sent as image is {name}: were image and audio swapped? Send a {TAKEN} image", field="image"
+        )
+    said = f"the file is {name}" if name else "the file is no image that is known here"
+    return UnsupportedMedia(f"{said}; send a {TAKEN} image", field="image")
+
+
+def _tell_of_chunks(stored: Image.Image, chunks: PngChunks) -> None:
+    """What Pillow would have found among the chunks that it was not shown."""
+    if exif := chunks.first(b"eXIf"):
+        stored.info["exif"] = exif
+    if (density := chunks.first(b"pHYs")) and len(density) == 9 and density[8] == 1:
+        stored.info["dpi"] = tuple(int.from_bytes(density[at : at + 4], "big") * 0.0254 for at in (0, 4))
+
+
+def _check(image: Image.Image, kind: ImageKind, name: str, chunks: PngChunks | None, limits: MediaLimits) -> None:
     width, height = image.size
-    if width * height > limits.max_image_pixels:
+    most = limits.max_image_pixels // (2 if kind in _MANY_COPIES else 1)
+    if width * height > most:
         raise TooLarge(
-            f"the image has {width} x {height} pixels; at most {limits.max_image_pixels} are taken, in all",
+            f"the image has {width} x {height} pixels; of {name}, at most {most} are taken, in all", field="image"
+        )
+    if width < 1 or height < 1:
+        raise damaged(name)
+    if kind == "tiff":
+        _check_tiff(image)
+    elif _is_animated(image, kind, chunks):
+        raise UnsupportedMedia(
+            f"the {name} file is animated, and animated images are not taken; send one frame of it", field="image"
+        )
+    if image.mode not in _MODES:
+        raise UnsupportedMedia(
+            f"the {name} image has samples of the kind {image.mode}, which is not taken; send 8 or 16 bits a sample",
             field="image",
         )
-    # MPO is how phones store a JPEG with an auxiliary second image: the first one is the photograph.
-    if image.format != "MPO" and getattr(image, "n_frames", 1) > 1:
-        raise UnsupportedMedia("animated images are not taken; send one frame of it", field="image")
 
 
-def _unidentified(path: Path) -> UnsupportedMedia | MediaError:
-    with path.open("rb") as file:
-        start = file.read(64)
-    kind = next((name for signature, name in _SIGNATURES if start.startswith(signature)), None)
-    if start[:4] == b"RIFF" and start[8:12] == b"WEBP":
-        kind = "WEBP"
-    elif start[4:12] in (b"ftypheic", b"ftypheix", b"ftypmif1", b"ftypmsf1"):
-        kind = "HEIC"
-    elif start[4:12] in (b"ftypavif", b"ftypavis"):
-        kind = "AVIF"
-    if kind in _FORMATS:
-        return MediaError(f"the {kind} image is damaged or incomplete; send it again", field="image")
-    known = f"the file is {kind}" if kind else "the file is no image that is known here"
-    return UnsupportedMedia(f"{known}; send a JPEG, PNG or WebP image", field="image")
-
-
-def _orientation(image: Image.Image) -> int:
-    """The EXIF orientation, 1..8; 1 (upright) where there is none or it is malformed."""
-    if image.format == "PNG" and "exif" not in image.info:
-        return 1  # asking Pillow would decode the whole image to look behind it
+def _is_animated(image: Image.Image, kind: ImageKind, chunks: PngChunks | None) -> bool:
+    if chunks is not None:
+        frames = chunks.first(b"acTL")
+        return frames is not None and int.from_bytes(frames[:4], "big") > 1
+    # MPO is how phones store a JPEG with an auxiliary second image, and HEIC holds several: the first is the photograph
+    if kind in ("jpeg", "heic"):
+        return False
     try:
-        value = image.getexif().get(_EXIF_ORIENTATION, 1)
+        return bool(getattr(image, "is_animated", False))
+    except Exception as exc:  # counting a GIF's frames reads the whole file
+        raise damaged(kind.upper()) from exc
+
+
+def _check_tiff(image: Image.Image) -> None:
+    """One page of pixels: smaller copies of it may follow, other pages may not, and raw sensor data is none."""
+    assert isinstance(image, TiffImagePlugin.TiffImageFile)
+    tags: Any = image.tag_v2
+    if _DNG_VERSION in tags or (tags.get(_NEW_SUBFILE_TYPE, 0) & 1 and _SUB_IFDS in tags):
+        raise UnsupportedMedia(
+            "the file is a camera's raw data, which has no colors of its own; develop it and send the image",
+            field="image",
+        )
+    try:
+        for page in range(1, _MOST_PAGES):
+            image.seek(page)
+            if not image.tag_v2.get(_NEW_SUBFILE_TYPE, 0) & 1:
+                raise UnsupportedMedia("the TIFF file has several pages; send one of them", field="image")
+    except EOFError:
+        pass
+    except UnsupportedMedia:
+        raise
+    except Exception as exc:  # foreign bytes again
+        logger.debug("the pages behind the first are ignored: %r", exc)
+    try:
+        image.seek(0)
+    except Exception as exc:
+        raise damaged("TIFF") from exc
+
+
+def _bits(path: Path, image: Image.Image, kind: ImageKind, chunks: PngChunks | None) -> int:
+    """Bits of a sample, as they are stored: 8 for fewer."""
+    if chunks is not None:
+        return max(8, chunks.bit_depth)
+    if isinstance(image, TiffImagePlugin.TiffImageFile):
+        with suppress(Exception):  # a tag may hold anything
+            return int(max(8, *image.tag_v2.get(_BITS, (8,))))
+        return 8
+    if kind == "heic":
+        return int(image.info.get("bit_depth", 8))
+    return avif_bits(path) if kind == "avif" else 8
+
+
+def _orientation(image: Image.Image, texts: dict[str, str]) -> int:
+    """The EXIF orientation, 1..8; 1 (upright) where there is none or it is malformed.
+
+    The turns that an AVIF states itself are in what Pillow gives as its EXIF, those of a HEIC are done by its decoder,
+    and those of a TIFF by Pillow.
+    """
+    if image.format == "TIFF":
+        return 1
+    try:
+        exif = Image.Exif()
+        exif.load(image.info.get("exif") or raw_profile(texts, "exif") or b"")
+        value = exif.get(_EXIF_ORIENTATION, 1)
     except Exception as exc:  # EXIF is foreign bytes too, and the image is whole without it
         logger.debug("EXIF is ignored: %s", exc)
         return 1
-    return value if value in _TURNS else 1
-
-
-def _fit(size: tuple[int, int], max_side: int | None) -> tuple[int, int]:
-    longest = max(size)
-    if max_side is None or longest <= max_side:
-        return size
-    width, height = (max(1, round(side * max_side / longest)) for side in size)
-    return width, height
-
-
-def _to_rgb(image: Image.Image) -> Image.Image:
-    """Any mode that the three formats can hold -> RGB, in sRGB and without transparency."""
-    if image.mode.startswith("I"):  # 16-bit grey: Pillow would clip at 255 instead of scaling
-        grey = np.asarray(image).astype(np.uint32)
-        return Image.fromarray(((grey * 255 + 32_767) // 65_535).astype(np.uint8)).convert("RGB")
-    transparent = image.mode in ("RGBA", "LA", "PA") or "transparency" in image.info
-    profile = image.info.get("icc_profile")
-    if transparent:
-        image = image.convert("RGBA")
-    elif image.mode not in ("RGB", "CMYK", "L"):
-        image = image.convert("RGB")
-    if profile:
-        image = _to_srgb(image, profile)
-    if image.mode == "RGBA":
-        paper = Image.new("RGB", image.size, (255, 255, 255))
-        paper.paste(image, mask=image.getchannel("A"))
-        return paper
-    return image.convert("RGB")
-
-
-def _to_srgb(image: Image.Image, profile: bytes) -> Image.Image:
-    """Apply the colour profile, so that a wide-gamut photograph keeps its colours; a bad profile is ignored."""
-    if len(profile) > _MAX_ICC_BYTES:
-        return image
-    try:
-        source = ImageCms.ImageCmsProfile(io.BytesIO(profile))
-        if "sRGB" in ImageCms.getProfileDescription(source):
-            return image
-        mode = "RGBA" if image.mode == "RGBA" else "RGB"
-        converted = ImageCms.profileToProfile(image, source, ImageCms.createProfile("sRGB"), outputMode=mode)
-    except (ImageCms.PyCMSError, OSError, ValueError, TypeError) as exc:
-        logger.debug("the colour profile is ignored: %s", exc)
-        return image
-    return converted if converted is not None else image
+    return int(value) if isinstance(value, int) and 1 <= value <= 8 else 1

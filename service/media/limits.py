@@ -10,7 +10,7 @@ class MediaLimits:
     """What is refused before it costs anything; `Settings.media_limits` builds it from the environment."""
 
     max_image_bytes: int = 50 * MEBIBYTE
-    max_image_pixels: int = 100_000_000
+    max_image_pixels: int = 120_000_000
     max_audio_bytes: int = 50 * MEBIBYTE
     max_audio_seconds: float = 600.0
     min_audio_seconds: float = 0.5

@@ -17,7 +17,7 @@ from pydantic import TypeAdapter
 from service.errors import MediaError, StylizationError, TooLarge, UnsupportedMedia
 
 ReplyKind = Literal["value", "array", "end", "problem", "os-error", "no-memory", "fault"]
-Array = NDArray[np.uint8] | NDArray[np.float32]
+Array = NDArray[np.uint8] | NDArray[np.uint16] | NDArray[np.float32]
 
 REPLY_HEAD: Final = struct.Struct("<BIQ")  # kind, bytes of JSON, bytes of an array behind it
 _REQUEST_HEAD: Final = struct.Struct("<Q")
@@ -90,7 +90,7 @@ def kind_of(number: int) -> ReplyKind:
 def empty_array(described: bytes, count: int) -> Array:
     """Room for the array that a reply announces; raises ValueError if it is none that a helper may send."""
     said = _adapter(dict).validate_json(described)
-    kinds: dict[str, Any] = {"uint8": np.uint8, "float32": np.float32}
+    kinds: dict[str, Any] = {"uint8": np.uint8, "uint16": np.uint16, "float32": np.float32}
     shape = tuple(int(side) for side in said["shape"])
     if count > _MOST_ARRAY_BYTES or said["dtype"] not in kinds:
         raise ValueError("a helper sent an array that was not asked for")

@@ -2,7 +2,7 @@
 
 With L the small image, S its stylization and D = S - L, the plain way adds D, enlarged, to the full image I.
 That misses what S did to detail which L is too small to hold: snow evens the ground out, fog flattens everything.
-So D is also explained, around each pixel and for each colour, as a line, D = a * L + b (a guided filter, He et al.
+So D is also explained, around each pixel and for each color, as a line, D = a * L + b (a guided filter, He et al.
 2010), and its slope is applied to the detail as well, as far as the line explains the change:
 
     out = I + up(a) * I + up(D - a * L)
@@ -10,12 +10,14 @@ So D is also explained, around each pixel and for each colour, as a line, D = a 
 D = 0 gives I back exactly. Everything at full size is done in strips, so memory hardly grows with the image.
 """
 
-from typing import Final
+from typing import Any, Final
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
+
+from service.media.image_reduce import Pixels
 
 FloatArray = NDArray[np.float32]
 
@@ -23,16 +25,42 @@ _CELL: Final = 6  # pixels of the small image between two slopes; each looks twi
 _FLATNESS: Final = (1 / 255) ** 2  # variance below which a neighbourhood is flat: it has no slope
 _STEEPEST: Final = 0.9  # slopes beyond this would invert or double the detail
 _STRIP_PIXELS: Final = 1 << 20
+_TILE_COLUMNS: Final = 16_384  # OpenCV warps no more than 32,767 columns
 
 cv2.setNumThreads(1)  # the graphs have the cores
 
 
-def reduce_image(pixels: NDArray[np.uint8], longest_side: int) -> NDArray[np.uint8]:
-    """[H, W, 3] -> [h, w, 3] with the longer side `longest_side`, its proportions kept."""
-    height, width = pixels.shape[:2]
-    scale = longest_side / max(height, width)
-    size = (max(1, round(width * scale)), max(1, round(height * scale)))
-    return np.asarray(Image.fromarray(pixels).resize(size, Image.Resampling.LANCZOS, reducing_gap=3.0))
+class DetailTransfer:
+    """How a small image was changed, ready to be applied to strips of the full one."""
+
+    def __init__(self, small: FloatArray, stylized: FloatArray, strength: float, full_scale: int = 255) -> None:
+        """small, stylized: [h, w, 3] in 0..1, before and after. strength: share of the change that is applied, 0..1.
+
+        full_scale: the largest value of the full image, 255 or 65535.
+        """
+        change = stylized - small
+        height, width = small.shape[:2]
+        slope = _slope(small, change) * np.float32(strength)  # [h / 6, w / 6, 3]
+        self._offset = change * np.float32(strength) - _enlarge(slope, (height, width), (0, height), (0, width)) * small
+        self._offset *= full_scale
+        self._slope = slope + 1
+        self._depth = cv2.CV_8U if full_scale == 255 else cv2.CV_16U
+
+    def apply(self, strip: Pixels, top: int, full_size: tuple[int, int]) -> Pixels:
+        """Restyle rows top.. of an image of `full_size` (height, width): [rows, W, 3] -> [rows, W, 3].
+
+        Values are rounded, and kept within their range.
+        """
+        rows, width = strip.shape[:2]
+        tiles: list[Any] = []
+        for left in range(0, width, _TILE_COLUMNS):
+            right = min(left + _TILE_COLUMNS, width)
+            tile = _enlarge(self._slope, full_size, (top, top + rows), (left, right))
+            cv2.multiply(tile, np.ascontiguousarray(strip[:, left:right]), dst=tile, dtype=cv2.CV_32F)
+            offset = _enlarge(self._offset, full_size, (top, top + rows), (left, right))
+            tiles.append(cv2.add(tile, offset, dtype=self._depth))
+        joined: Pixels = tiles[0] if len(tiles) == 1 else np.concatenate(tiles, axis=1)
+        return joined
 
 
 def transfer_detail(
@@ -42,20 +70,11 @@ def transfer_detail(
 
     strength: share of the change that is applied, 0..1. Returns [H, W, 3].
     """
-    small_size, full_size = small.shape[:2], full.shape[:2]
-    change = stylized - small
-    slope = _slope(small, change) * np.float32(strength)  # [h / 6, w / 6, 3]
-    offset = change * np.float32(strength) - _enlarge(slope, small_size, 0, small_size[0]) * small
-    offset *= 255
-    slope += 1
+    transfer, size = DetailTransfer(small, stylized, strength), full.shape[:2]
     result = np.empty_like(full)
-    rows = max(1, _STRIP_PIXELS // full_size[1])
-    for top in range(0, full_size[0], rows):
-        bottom = min(top + rows, full_size[0])
-        strip = _enlarge(slope, full_size, top, bottom)
-        cv2.multiply(strip, full[top:bottom], dst=strip, dtype=cv2.CV_32F)
-        # rounded, and kept within 0..255
-        cv2.add(strip, _enlarge(offset, full_size, top, bottom), dst=result[top:bottom], dtype=cv2.CV_8U)
+    rows = max(1, _STRIP_PIXELS // size[1])
+    for top in range(0, size[0], rows):
+        result[top : top + rows] = transfer.apply(full[top : top + rows], top, size)
     return result
 
 
@@ -80,13 +99,15 @@ def _local_mean(planes: FloatArray) -> FloatArray:
     return np.stack([np.asarray(plane) for plane in resized], axis=-1)
 
 
-def _enlarge(planes: FloatArray, size: tuple[int, int], top: int, bottom: int) -> FloatArray:
-    """Rows top..bottom of [h, w, C] enlarged to `size` (height, width) with C planes; strips meet without a seam."""
-    if (top, bottom) == (0, size[0]):  # the same sums, eight times as fast
+def _enlarge(planes: FloatArray, size: tuple[int, int], rows: tuple[int, int], columns: tuple[int, int]) -> FloatArray:
+    """Rows and columns of [h, w, C] enlarged to `size` (height, width), with C planes; tiles meet without a seam."""
+    (top, bottom), (left, right) = rows, columns
+    if (bottom - top, right - left) == size:  # the same sums, eight times as fast
         return np.asarray(cv2.resize(planes, size[::-1], interpolation=cv2.INTER_LINEAR), np.float32)
-    rows, columns = planes.shape[0] / size[0], planes.shape[1] / size[1]
+    down, across = planes.shape[0] / size[0], planes.shape[1] / size[1]
     # from the middle of a pixel of the result to its place between the middles of the small planes' pixels
-    place = np.array([[columns, 0, columns / 2 - 0.5], [0, rows, rows * (top + 0.5) - 0.5]])
+    place = np.array([[across, 0, across * (left + 0.5) - 0.5], [0, down, down * (top + 0.5) - 0.5]])
     flags = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
-    enlarged = cv2.warpAffine(planes, place, (size[1], bottom - top), flags=flags, borderMode=cv2.BORDER_REPLICATE)
+    tile = (right - left, bottom - top)
+    enlarged = cv2.warpAffine(planes, place, tile, flags=flags, borderMode=cv2.BORDER_REPLICATE)
     return np.asarray(enlarged, np.float32)

@@ -1,15 +1,19 @@
 """Make the results of an image job from its stored uploads."""
 
 import time
+import uuid
 from concurrent.futures import wait
 from typing import Final
 
 from service.jobs.lease import Lease
 from service.jobs.record import JobRecord, StoredResult
-from service.media.image import MEDIA_TYPES
-from service.media.image_writer import encode_image
+from service.media.image_kind import MEDIA_TYPES
+from service.media.image_reader import ImageHeader, ReadPlan
+from service.media.image_writer import encode_image, write_image
 from service.model.audio import Waveform
 from service.observe.stages import stage
+from service.settings import Settings
+from service.work.image_source import read_source
 from service.work.image_stylization import Stylization, audio_executor, encode_content, stylize_image
 from service.work.receipt import image_receipt
 from service.work.requests import ImageRequest
@@ -22,16 +26,17 @@ def run_image_job(context: WorkerContext, lease: Lease) -> JobOutput:
     """Decode, stylize, encode and store. Raises what a bad file or request can raise, and LeaseLost."""
     record, watch, settings, claimed = lease.record, Stopwatch(), context.settings, time.monotonic()
     request = ImageRequest.model_validate(record.parameters)
-    max_side = min(request.max_side or settings.max_side, settings.max_side)
     with watch.measure("model"):
         engine = context.engines.get(request.model)
     # sounds are decoded while the model looks at the image
     decoding = audio_executor().submit(_decode_sounds, context, record, engine.manifest.sample_rate_hz)
     try:
         with watch.measure("decode"):
-            pixels = context.decoder_pool.decode_image(context.inputs(record, "image")[0], max_side)
+            header, source = read_source(
+                context.decoder_pool, context.inputs(record, "image")[0], _plan(request, settings)
+            )
         with watch.measure("stylize"):
-            seen = encode_content(engine, pixels, request.strength, settings.max_inference_side)
+            seen = encode_content(engine, source, request.strength, settings.max_inference_side)
     finally:
         with watch.measure("decode"):
             wait([decoding])  # whatever comes next: its files may be erased then
@@ -50,25 +55,52 @@ def run_image_job(context: WorkerContext, lease: Lease) -> JobOutput:
         if stylization is None:
             return JobOutput(results, watch.seconds)
         with watch.measure("encode"):
-            results.append(_store(context, lease, request, stylization))
+            results.append(_store(context, lease, request, header, stylization))
 
 
 def _decode_sounds(context: WorkerContext, record: JobRecord, sample_rate_hz: int) -> list[Waveform]:
     return [context.decoder_pool.decode_audio(path, sample_rate_hz) for path in context.inputs(record, "audio")]
 
 
-def _store(context: WorkerContext, lease: Lease, request: ImageRequest, stylization: Stylization) -> StoredResult:
-    content = encode_image(stylization.pixels, request.format)
-    with stage("store"):
-        sha256 = context.storage.write_result(lease.record.id, content)
+def _plan(request: ImageRequest, settings: Settings) -> ReadPlan:
+    return ReadPlan(
+        format=request.format,
+        metadata=request.metadata,
+        color_profile=request.color_profile,
+        max_side=request.max_side,
+        limit_side=settings.max_side,
+        model_side=settings.max_inference_side,
+    )
+
+
+def _store(
+    context: WorkerContext, lease: Lease, request: ImageRequest, header: ImageHeader, stylization: Stylization
+) -> StoredResult:
+    job_id, made = lease.record.id, request.model_copy(update={"format": header.format})
+    is_lossless = request.strength == 0  # then the image is to be as it was, where its format can do that
+    if header.is_held:
+        content = encode_image(stylization.pixels, header.format, header.tags, is_lossless=is_lossless)
+        size = len(content)
+        with stage("store"):
+            sha256 = context.storage.write_result(job_id, content)
+    else:
+        path = context.storage.work_dir(job_id) / uuid.uuid4().hex
+        with path.open("wb") as file:
+            dimensions = (header.width, header.height)
+            write_image(file, stylization.strips(), dimensions, header.format, header.tags, is_lossless=is_lossless)
+        size = path.stat().st_size
+        with stage("store"):
+            sha256 = context.storage.adopt_result(job_id, path)
+            path.unlink(missing_ok=True)
     heard = stylization.heard()
     return StoredResult(
         sha256=sha256,
-        bytes=len(content),
-        media_type=MEDIA_TYPES[request.format],
-        width=stylization.pixels.shape[1],
-        height=stylization.pixels.shape[0],
+        bytes=size,
+        media_type=MEDIA_TYPES[header.format],
+        width=header.width,
+        height=header.height,
         gain_db=stylization.gain_db,
         heard=heard.model_dump(mode="json"),
-        receipt=image_receipt(stylization, heard, request, lease.record.inputs, sha256),
+        receipt=image_receipt(stylization, heard, made, lease.record.inputs, sha256),
+        warnings=tuple(warning.model_dump() for warning in header.warnings),
     )

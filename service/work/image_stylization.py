@@ -12,22 +12,23 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
-from typing import Final, Literal
+from typing import Any, Final, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict
 
 from service.build import build_version
+from service.media.image_reduce import Pixels, visible_colors
 from service.model.audio import Heard, Waveform, Window, apply_gain_db, heard, mix, pick_window
 from service.model.engine import Engine
 from service.model.speech import speech_share
-from service.work.detail_transfer import reduce_image, transfer_detail
+from service.work.detail_transfer import DetailTransfer
+from service.work.image_source import Colors, Source
 from service.work.prefetch import kept_threads
 from service.work.requests import ImageRequest
 
 FloatArray = NDArray[np.float32]
-Pixels = NDArray[np.uint8]
 Progress = Callable[[int, int], None]
 Method = Literal["unchanged", "whole", "detail"]
 
@@ -63,44 +64,54 @@ class ModelReceipt(BaseModel):
 class EncodedImage:
     """A photograph as the model has taken it in.
 
-    pixels: [H, W, 3]. small: what the model saw of it, [h, w, 3] in 0..1. content: [1, C, h/4, w/4], padded. Both are
-    None where no run is needed.
+    small: the image as it is reduced for the model, [h, w, 3] in 0..1, in its own colors. shown: the same as the model
+    saw it, in sRGB. content: [1, C, h/4, w/4], padded. All are None where no run is needed.
     """
 
-    pixels: Pixels
+    source: Source
     method: Method
     small: FloatArray | None = None
+    shown: FloatArray | None = None
     content: FloatArray | None = None
 
 
 @dataclass(frozen=True)
 class Stylization:
-    """One result. pixels: [H, W, 3], as large as the image that came in.
+    """One result, as large as the image that came in, and with its alpha.
 
+    strips: makes it, [rows, W, 3 or 4] from the top, as often as it is called.
     heard: what was heard; speech is listened for meanwhile, so ask for it when the pixels are encoded.
     """
 
-    pixels: Pixels
+    strips: Callable[[], Iterator[Pixels]]
     gain_db: float
     heard: Callable[[], Heard]
     receipt: ModelReceipt
 
+    @property
+    def pixels(self) -> Pixels:
+        """[H, W, 3 or 4]: all strips."""
+        strips: list[Any] = list(self.strips())
+        joined: Pixels = strips[0] if len(strips) == 1 else np.concatenate(strips)
+        return joined
+
 
 def encode_content(
-    engine: Engine, pixels: Pixels, strength: float, max_inference_side: int = _DEFAULT_MAX_INFERENCE_SIDE
+    engine: Engine, source: Source, strength: float, max_inference_side: int = _DEFAULT_MAX_INFERENCE_SIDE
 ) -> EncodedImage:
-    """Take in an image [H, W, 3]; what it is to sound like need not be known yet.
+    """Take in an image; what it is to sound like need not be known yet.
 
     max_inference_side: above it the model sees a reduced image, and its change is carried over to the full one.
     """
     if strength == 0:
-        return EncodedImage(pixels, "unchanged")
-    is_large = max(pixels.shape[:2]) > max_inference_side
-    small = _unit_range(reduce_image(pixels, max_inference_side) if is_large else pixels)
-    padded = np.pad(small, padded_for(engine, *small.shape[:2]), mode="reflect")
-    return EncodedImage(
-        pixels, "detail" if is_large else "whole", small, engine.encode(padded.transpose(2, 0, 1)[None])
-    )
+        return EncodedImage(source, "unchanged")
+    is_large = max(source.size) > max_inference_side
+    small = source.small(max_inference_side) if is_large else visible_colors(np.concatenate(list(source.strips())))
+    reduced = _unit_range(small)
+    shown = reduced if source.colors is None else _unit_range(source.colors.to_srgb(_eight_bits(reduced)))
+    padded = np.pad(shown, padded_for(engine, *shown.shape[:2]), mode="reflect")
+    content = engine.encode(padded.transpose(2, 0, 1)[None])
+    return EncodedImage(source, "detail" if is_large or source.colors is not None else "whole", reduced, shown, content)
 
 
 def stylize_image(
@@ -151,19 +162,44 @@ def _driving_sound(
     return windows, mix([window.waveform for window in windows], request.weights)
 
 
-def _restyle(engine: Engine, seen: EncodedImage, embeddings: FloatArray, strength: float) -> Iterator[Pixels]:
-    """The results for [G, E], lazily."""
+def _restyle(
+    engine: Engine, seen: EncodedImage, embeddings: FloatArray, strength: float
+) -> Iterator[Callable[[], Iterator[Pixels]]]:
+    """What makes the results for [G, E], lazily."""
     for embedding in embeddings:
-        if seen.small is None or seen.content is None:
-            yield seen.pixels.copy()
+        if seen.small is None or seen.shown is None or seen.content is None:
+            yield seen.source.strips
             continue
         height, width = seen.small.shape[:2]
         padded = engine.decode(seen.content, embedding[None])[0]  # [3, h, w]
         stylized = padded[:, :height, :width].transpose(1, 2, 0)
         if seen.method == "whole":
-            yield _blend(seen.small, stylized, strength)
+            change = partial(_blend, stylized, strength)
         else:
-            yield transfer_detail(seen.pixels, seen.small, stylized, strength)
+            if seen.source.colors is not None:
+                stylized = seen.small + _change_in_own_colors(seen.source.colors, seen.shown, stylized)
+            transfer = DetailTransfer(seen.small, stylized, strength, seen.source.full_scale)
+            change = partial(transfer.apply, full_size=seen.source.size)
+        yield partial(_changed_strips, seen.source, change)
+
+
+def _change_in_own_colors(colors: Colors, shown: FloatArray, stylized: FloatArray) -> FloatArray:
+    """The change that the model made in sRGB, [h, w, 3], in the image's colors: those that sRGB has not are kept."""
+    before, after = (_unit_range(colors.from_srgb(_eight_bits(one))) for one in (shown, stylized))
+    return after - before
+
+
+def _changed_strips(source: Source, change: Callable[[Pixels, int], Pixels]) -> Iterator[Pixels]:
+    """change: of colors [rows, W, 3] that begin at a row. Alpha stays, and so do colors that it hides."""
+    top = 0
+    for strip in source.strips():
+        colors = change(strip[..., :3], top)
+        top += len(strip)
+        if strip.shape[2] == 3:
+            yield colors
+        else:
+            alpha = strip[..., 3:]
+            yield np.concatenate([np.where(alpha > 0, colors, strip[..., :3]), alpha], axis=2)
 
 
 def _hear(
@@ -183,14 +219,22 @@ def _missing(side: int, multiple: int) -> int:
     return -(-max(side, _SMALLEST_SIDE) // multiple) * multiple - side
 
 
+def _eight_bits(unit_range: FloatArray) -> NDArray[np.uint8]:
+    return np.rint(np.clip(unit_range, 0, 1) * 255).astype(np.uint8)
+
+
 def _unit_range(pixels: Pixels) -> FloatArray:
-    return pixels.astype(np.float32) / np.float32(255)
+    return pixels.astype(np.float32) / np.float32(np.iinfo(pixels.dtype).max)
 
 
-def _blend(image: FloatArray, stylized: FloatArray, strength: float) -> Pixels:
-    """[h, w, 3] in 0..1, both -> [h, w, 3] of 0..255."""
-    blended = stylized if strength == 1 else image + np.float32(strength) * (stylized - image)
-    result: Pixels = np.rint(np.clip(blended, 0, 1) * 255).astype(np.uint8)
+def _blend(stylized: FloatArray, strength: float, strip: Pixels, top: int) -> Pixels:
+    """Rows top.. of the image, [rows, w, 3], and all of its stylization, [h, w, 3] in 0..1 -> [rows, w, 3]."""
+    scale = np.iinfo(strip.dtype).max
+    wanted: NDArray[np.floating] = stylized[top : top + len(strip)]
+    if strength != 1:
+        given = strip.astype(np.float32) / np.float32(scale)
+        wanted = given + np.float32(strength) * (wanted - given)
+    result: Pixels = np.rint(np.clip(wanted, 0, 1) * np.float32(scale)).astype(strip.dtype)
     return result
 
 

@@ -16,7 +16,7 @@ from service.jobs.lease import Lease
 from service.jobs.record import StoredResult
 from service.media.decoder_pool import DecoderPool
 from service.media.downmix import downmix, downmix_matrix, to_mono
-from service.media.image import MEDIA_TYPES
+from service.media.image_kind import MEDIA_TYPES
 from service.media.image_writer import encode_image
 from service.media.soundtrack import GainCurve
 from service.model.audio import Waveform, Window, apply_gain_db, heard

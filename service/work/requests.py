@@ -27,7 +27,9 @@ class ImageRequest(BaseModel):
     start_seconds: where the window of the sound starts; None takes the loudest.
     weights: one for each sound, not negative, not all zero; None weighs them equally.
     max_side: pixels of the longest side of the result; None keeps the image's (up to the service's own limit).
-    format: file format of the results. model: name of a bundle; None takes the service's default.
+    format: file format of the results; None takes the input's kind. metadata: what of the input's the results keep.
+    color_profile: whether results are in sRGB or in the input's own colors.
+    model: name of a bundle; None takes the service's default.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -37,8 +39,10 @@ class ImageRequest(BaseModel):
     strength: float = Field(default=1.0, ge=0.0, le=1.0, allow_inf_nan=False)
     start_seconds: Seconds | None = None
     weights: tuple[Weight, ...] | None = None
-    max_side: int | None = Field(default=None, ge=64, le=4096)
-    format: Literal["png", "jpeg", "webp"] = "png"
+    max_side: int | None = Field(default=None, ge=64, le=65_500)
+    format: Literal["png", "jpeg", "webp"] | None = None
+    metadata: Literal["keep", "strip", "no-location"] = "no-location"
+    color_profile: Literal["srgb", "input"] = "srgb"
     model: str | None = Field(default=None, pattern=MODEL_NAME)
 
     @field_validator("weights")

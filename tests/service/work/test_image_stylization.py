@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from service.model.bundle import load_bundle
 from service.model.engine import Engine
+from service.work.image_source import HeldSource
 from service.work.image_stylization import Stylization, encode_content, stylize_image, warm_up
 from service.work.requests import ImageRequest
 from tests.support.media import make_noise, make_photo, make_tone
@@ -33,12 +34,12 @@ def stylize(
     max_inference_side: int = 1024,
 ) -> list[Stylization]:
     request = request or ImageRequest()
-    seen = encode_content(engine, pixels, request.strength, max_inference_side)
+    seen = encode_content(engine, HeldSource(pixels), request.strength, max_inference_side)
     return list(stylize_image(engine, seen, waveforms, request, no_progress))
 
 
 def shift(result: Stylization, pixels: np.ndarray) -> np.ndarray:
-    """[3]: the mean change of each colour, in 0..255."""
+    """[3]: the mean change of each color, in 0..255."""
     change: np.ndarray = (result.pixels.astype(float) - pixels).mean(axis=(0, 1))
     return change
 
@@ -55,7 +56,7 @@ def test_every_size_comes_back_exactly(engine: Engine, width: int, height: int) 
 
 @settings(max_examples=15, deadline=None)
 @given(width=st.integers(1, 300), height=st.integers(1, 300))
-def test_large_images_come_back_exactly_too(engine: Engine, width: int, height: int) -> None:
+def test_large_pictures_come_back_exactly_too(engine: Engine, width: int, height: int) -> None:
     photo = make_photo(width, height)
     (result,) = stylize(engine, photo, [np.zeros(48_000, np.float32)], max_inference_side=64)
     np.testing.assert_array_equal(result.pixels, photo)
@@ -108,7 +109,7 @@ def test_a_gain_gives_the_same_alone_and_in_a_list(engine: Engine) -> None:
     np.testing.assert_array_equal(alone.pixels, listed.pixels)
 
 
-def test_the_image_is_encoded_once_for_all_gains(engine: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_picture_is_encoded_once_for_all_gains(engine: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
     runs: list[str] = []
     for name in ("embed", "encode", "decode"):
         real = getattr(engine, name)
@@ -154,7 +155,7 @@ def test_wrong_counts_are_refused(engine: Engine) -> None:
 
 def test_progress_counts_results_and_may_stop_the_work(engine: Engine) -> None:
     told: list[tuple[int, int]] = []
-    request, seen = ImageRequest(gains_db=(-20, -10, 0)), encode_content(engine, make_photo(32, 32), 1.0)
+    request, seen = ImageRequest(gains_db=(-20, -10, 0)), encode_content(engine, HeldSource(make_photo(32, 32)), 1.0)
     results = stylize_image(engine, seen, [make_tone(3)], request, lambda *at: told.append(at))
     assert len(list(results)) == 3
     assert told == [(0, 3), (1, 3), (2, 3), (3, 3)]
