@@ -14,11 +14,12 @@ import uvicorn
 from fastapi import FastAPI, Request, Response, UploadFile
 
 from service.media.audio import decode_audio
-from service.media.image import decode_image
+from service.media.image_reader import ImageHeader, ReadPlan, read_image
 from service.media.image_writer import encode_image
 from service.media.limits import MediaLimits
 from service.model.bundle import load_bundle
 from service.model.engine import Engine
+from service.work.image_source import HeldSource
 from service.work.image_stylization import encode_content, stylize_image
 from service.work.requests import ImageRequest
 
@@ -31,10 +32,11 @@ def stylize(engine: Engine, image: bytes, audio: bytes) -> bytes:
         photo, sound = Path(folder) / "image", Path(folder) / "audio"
         photo.write_bytes(image)
         sound.write_bytes(audio)
-        pixels = decode_image(photo, LIMITS, 4096)
+        _, pixels = read_image(photo, LIMITS, ReadPlan())
         waveform = decode_audio(sound, LIMITS, engine.manifest.sample_rate_hz)
     request = ImageRequest()
-    seen = encode_content(engine, pixels, request.strength)
+    assert not isinstance(pixels, ImageHeader)
+    seen = encode_content(engine, HeldSource(pixels), request.strength)
     (result,) = stylize_image(engine, seen, [waveform], request, lambda _done, _total: None)
     content = encode_image(result.pixels, "png")
     result.heard()

@@ -12,7 +12,8 @@ from pathlib import Path
 from service.errors import StylizationError
 from service.media.audio import decode_audio, probe_audio
 from service.media.frames import read_frames
-from service.media.image import decode_image, probe_image
+from service.media.image import probe_image
+from service.media.image_reader import ReadPlan, read_image, read_strips
 from service.media.limits import MediaLimits
 from service.media.soundtrack_reader import SoundtrackReader
 from service.media.video_file import probe_video
@@ -24,8 +25,11 @@ _MOST_FRAMES = 20
 
 
 def open_image(path: Path) -> None:
+    """As a job does, small and large: with all that goes with the pixels, and in strips."""
     probe_image(path, LIMITS)
-    decode_image(path, LIMITS, 4096)
+    list(read_image(path, LIMITS, ReadPlan(max_side=4096, metadata="keep")))
+    list(read_image(path, LIMITS, ReadPlan(held_pixels=0, model_side=32, color_profile="input", format="png")))
+    list(read_strips(path, LIMITS, ReadPlan(max_side=40, format="jpeg")))
 
 
 def open_audio(path: Path) -> None:

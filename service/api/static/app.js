@@ -1,7 +1,7 @@
 // The page's wiring: inputs become a request, the request becomes a job, the job becomes a picture.
 
 import { cancelJob, fetchModels, follow, openable, Problem, submit } from "./api.js";
-import { curlCommand, resultName } from "./command.js";
+import { curlCommand } from "./command.js";
 import { Compare } from "./compare.js";
 import { storedKey } from "./key.js";
 import { decibels, sentence, showHeard, showProgressBar, showSweep } from "./report.js";
@@ -28,7 +28,7 @@ function fieldsNow(gains) {
   else if (settings.gain.value !== "0") fields.push(["gain_db", settings.gain.value]);
   if (settings.strength.value !== "1") fields.push(["strength", settings.strength.value]);
   if (settings["max-side"].value) fields.push(["max_side", settings["max-side"].value]);
-  if (settings.format.value !== "png") fields.push(["format", settings.format.value]);
+  if (settings.format.value) fields.push(["format", settings.format.value]);
   if (settings.model.value) fields.push(["model", settings.model.value]);
   return fields;
 }
@@ -83,8 +83,7 @@ async function showResults(job, fields, gains, began, signal) {
   const addresses = await openable(urls, gains ? "sweep" : "picture", signal);
   const show = async (index) => {
     await compare.showAfter(addresses[index]);
-    const extra = gains ? `-${gains[index]}dB` : "";
-    Object.assign(find("#download"), { hidden: false, href: addresses[index], download: resultName(fields, extra) });
+    Object.assign(find("#download"), { hidden: false, href: addresses[index], download: job.results[index].file_name });
     showHeard(find("#heard"), job.results[index].heard);
     sounds.showHeard(job.results[index].heard.windows);
     markSwept(index);

@@ -12,18 +12,25 @@ function filePart(name, fileName) {
   return quote(`${name}=@${safe}`);
 }
 
-export function resultName(fields, extra = "") {
+/** The format that results have: as chosen, else as the picture's. */
+function formatOf(fields) {
   const [, picture] = fields.find(([name]) => name === "image");
-  const format = fields.find(([name]) => name === "format")?.[1] ?? "png";
+  const likely = /\.(jpe?g|jfif|hei[cf]|avif)$/i.test(picture.name) ? "jpeg" : /\.webp$/i.test(picture.name) ? "webp" : "png";
+  return fields.find(([name]) => name === "format")?.[1] ?? likely;
+}
+
+function resultName(fields) {
+  const [, picture] = fields.find(([name]) => name === "image");
+  const format = formatOf(fields);
   const stem = picture.name.replace(/\.[^.]*$/, "") || "picture";
-  return `${stem}-stylized${extra}.${format === "jpeg" ? "jpg" : format}`;
+  return `${stem}-stylized.${format === "jpeg" ? "jpg" : format}`;
 }
 
 /** fields: [name, value] pairs, a value being a string or a File. One result comes as a picture, several as JSON.
  * keyed: whether a key is needed, which is not shown. */
 export function curlCommand(fields, address, keyed = false) {
   const several = fields.some(([name]) => name === "gains_db");
-  const format = fields.find(([name]) => name === "format")?.[1] ?? "png";
+  const format = formatOf(fields);
   const head = several ? "curl -sS -H 'Prefer: wait=60'" : `curl -sS -H 'Accept: ${FORMATS[format]}'`;
   const key = keyed ? ['-H "Authorization: Bearer $ADIS_API_KEY"'] : [];
   const parts = fields.map(([name, value]) =>

@@ -52,7 +52,9 @@ def test_values_have_the_defaults_of_the_contract(http: TestClient, client: Clie
         "start_seconds": None,
         "weights": None,
         "max_side": None,
-        "format": "png",
+        "format": None,
+        "metadata": "no-location",
+        "color_profile": "srgb",
         "model": None,
     }
 
@@ -72,7 +74,7 @@ def test_sounds_are_mixed_by_weights(http: TestClient, client: Client) -> None:
     [
         ("image/webp", {}, "webp"),
         ("image/jpeg;q=0.5, image/webp;q=0.9", {}, "webp"),
-        ("image/*", {}, "png"),
+        ("image/*", {}, None),
         ("image/png", {"format": "jpeg"}, "jpeg"),
     ],
 )

@@ -18,13 +18,15 @@ from service.media import decoder_pool as decoder_pool_module
 from service.media.audio import decode_audio, probe_audio
 from service.media.decoder_pool import DecoderPool
 from service.media.frames import read_frames
-from service.media.image import decode_image, probe_image
+from service.media.image import probe_image
+from service.media.image_reader import ReadPlan
 from service.media.limits import MediaLimits
 from service.media.soundtrack_reader import SoundtrackReader
 from service.media.times import read_times
 from service.media.video_file import probe_video
 from service.media.video_manifest import read_manifest
 from tests.support.hostile import png_bomb
+from tests.support.images import decode_image, read
 from tests.support.media import make_noise, make_photo, write_png, write_wav
 from tests.support.misbehaviour import bloat, crash, crash_later, sleep, spin
 from tests.support.processes import is_running, until
@@ -58,8 +60,13 @@ def test_images_and_sounds_are_the_same_behind_the_wall(decoder_pool: DecoderPoo
     decoder_pool.warm_up()
     assert decoder_pool.probe_image(photo) == probe_image(photo, LIMITS)
     assert decoder_pool.probe_audio(sound) == probe_audio(sound, LIMITS)
-    np.testing.assert_array_equal(decoder_pool.decode_image(photo), decode_image(photo, LIMITS))
-    np.testing.assert_array_equal(decoder_pool.decode_image(photo, 20), decode_image(photo, LIMITS, 20))
+    for plan in ({}, {"max_side": 20}, {"held_pixels": 0, "model_side": 16}):
+        header, pixels = decoder_pool.read_image(photo, ReadPlan(**plan))
+        expected_header, expected_pixels = read(photo, **plan)
+        assert header == expected_header
+        np.testing.assert_array_equal(pixels, expected_pixels)
+    strips = list(decoder_pool.read_strips(photo, ReadPlan()))
+    np.testing.assert_array_equal(np.concatenate(strips), decode_image(photo))
     np.testing.assert_array_equal(decoder_pool.decode_audio(sound, 8000), decode_audio(sound, LIMITS, 8000))
 
 
@@ -87,11 +94,11 @@ def test_errors_keep_their_kind_words_and_field(decoder_pool: DecoderPool, clip:
         decoder_pool.probe_image(tmp_path / "text")
     assert caught.value.field == "image"
     with pytest.raises(TooLarge, match="30000 x 30000"):
-        decoder_pool.decode_image(tmp_path / "bomb")
+        decoder_pool.read_image(tmp_path / "bomb", ReadPlan())
     with pytest.raises(UnsupportedMedia, match="send WAV"):
         decoder_pool.decode_audio(tmp_path / "text", RATE_HZ)
     with pytest.raises(FileNotFoundError):
-        decoder_pool.decode_image(tmp_path / "nothing")
+        decoder_pool.read_image(tmp_path / "nothing", ReadPlan())
     with pytest.raises(UnsupportedMedia) as caught, decoder_pool.read_soundtrack(tmp_path / "text"):
         pass
     assert caught.value.field == "video"
@@ -130,7 +137,8 @@ def test_a_stream_that_is_left_early_leaves_a_helper_that_works(clip: Path) -> N
 
 DOORS: dict[str, tuple[str, Callable[[DecoderPool, Path], object]]] = {
     "probe_image": ("image", lambda box, path: box.probe_image(path)),
-    "decode_image": ("image", lambda box, path: box.decode_image(path)),
+    "read_image": ("image", lambda box, path: box.read_image(path, ReadPlan())),
+    "read_strips": ("image", lambda box, path: list(box.read_strips(path, ReadPlan()))),
     "decode_audio": ("audio", lambda box, path: box.decode_audio(path, RATE_HZ)),
     "survey_video": ("video", lambda box, path: box.read_manifest(path)),
     "read_frames": ("video", lambda box, path: list(box.read_frames(path, None, 0, 1, (1, 1)))),  # type: ignore[arg-type]
@@ -166,10 +174,10 @@ def test_memory_is_bounded(
 
 @pytest.mark.parametrize("stalling", [spin, sleep])
 def test_time_is_bounded(stalling: Callable[..., None], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(decoder_pool_module, "decode_image", stalling)
+    monkeypatch.setattr(decoder_pool_module, "read_image", stalling)
     seconds = {spin: (1, 300.0), sleep: (300, 1.0)}[stalling]
     with DecoderPool(LIMITS, 1, *seconds) as hasty, pytest.raises(MediaError, match="takes it too long"):
-        hasty.decode_image(tmp_path / "any")
+        hasty.read_image(tmp_path / "any", ReadPlan())
 
 
 def test_a_stream_that_crashes_on_the_way_gives_what_came_before(
@@ -187,7 +195,7 @@ def test_a_helper_that_is_idle_holds_no_image(tmp_path: Path) -> None:
     with DecoderPool(LIMITS, kept=1) as opened:
         opened.probe_image(photo)
         before = resident_mb(opened)
-        assert opened.decode_image(photo).nbytes == 72_000_000
+        assert opened.read_image(photo, ReadPlan())[1].nbytes == 72_000_000
         until = time.monotonic() + 10  # it lets go after it has answered
         while resident_mb(opened) >= before + 36 and time.monotonic() < until:
             time.sleep(0.05)

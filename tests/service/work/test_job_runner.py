@@ -178,7 +178,7 @@ def test_a_job_that_is_cancelled_on_the_way_stops_and_leaves_nothing(
 ) -> None:
     encoded = []
 
-    def cancel_then_encode(pixels: np.ndarray, format: Any) -> bytes:
+    def cancel_then_encode(pixels: np.ndarray, format: Any, *_: Any, **__: Any) -> bytes:
         encoded.append(format)
         delete(redis_url, job_id)  # as the client would, between two results
         return b"picture"
@@ -205,7 +205,7 @@ def test_a_job_whose_files_went_with_its_cancellation_is_no_fault(
         storage.erase(job_id)
         raise FileNotFoundError
 
-    monkeypatch.setattr(decoder_pool, "decode_image", erase_then_decode)
+    monkeypatch.setattr(decoder_pool, "read_image", erase_then_decode)
     job_id = queued()
     workshop.run(job_id)
     assert read(redis_url, job_id).state is JobState.CANCELLED
@@ -223,7 +223,7 @@ def test_a_fault_of_ours_ends_the_job_and_tells_no_secrets(
     def fail(*_: Any) -> None:
         raise RuntimeError("a secret")
 
-    monkeypatch.setattr(decoder_pool, "decode_image", fail)
+    monkeypatch.setattr(decoder_pool, "read_image", fail)
     job_id = queued()
     workshop.run(job_id)
     record = read(redis_url, job_id)
@@ -245,7 +245,7 @@ def test_a_job_that_takes_too_much_fails_with_what_to_do(
     def fail(*_: Any) -> None:
         raise kind
 
-    monkeypatch.setattr(decoder_pool, "decode_image", fail)
+    monkeypatch.setattr(decoder_pool, "read_image", fail)
     job_id = queued()
     workshop.run(job_id)
     record = read(redis_url, job_id)
