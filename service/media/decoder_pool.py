@@ -15,6 +15,7 @@ from types import TracebackType
 from typing import Any, Final, Self, TypeVar
 
 import numpy as np
+from numpy.typing import NDArray
 
 from service.errors import MediaError, TooLarge, Unavailable
 from service.media.audio import AudioInfo, decode_audio, probe_audio
@@ -117,7 +118,7 @@ class DecoderPool:
 
     def read_frames(
         self, path: Path, manifest: VideoManifest, first: int, stop: int, size: tuple[int, int]
-    ) -> Generator[tuple[int, Pixels]]:
+    ) -> Generator[tuple[int, NDArray[np.uint8]]]:
         """`service.media.frames.read_frames`, behind the wall: frames' numbers and pixels [height, width, 3]."""
         with self._stream("video", _pixels_of, read_frames, path, self._limits, manifest, first, stop, size) as items:
             yield from enumerate(items(np.ndarray), first)
@@ -264,7 +265,9 @@ def _twice_if_killed(ask: Callable[[], Result]) -> Result:
         return ask()
 
 
-def _pixels_of(read: Callable[..., Iterator[tuple[int, Pixels]]], *arguments: Any) -> Iterator[Pixels]:
+def _pixels_of(
+    read: Callable[..., Iterator[tuple[int, NDArray[np.uint8]]]], *arguments: Any
+) -> Iterator[NDArray[np.uint8]]:
     """In a helper: frames without their numbers, which follow each other."""
     for _, pixels in read(*arguments):
         yield pixels

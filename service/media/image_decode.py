@@ -7,7 +7,7 @@ it is stored; its turn and its colors are a matter of each strip.
 import io
 import logging
 from collections.abc import Callable, Iterator
-from typing import Final, TypeVar
+from typing import Any, Final, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -68,7 +68,7 @@ class Decoded:
         width, height = self.size
         if self._orientation in (3, 4, 7, 8):  # upright rows run against the stored ones, or stored columns
             top, bottom = height - bottom, height - top
-        piece: Pixels
+        piece: Any
         if isinstance(self._stored, Image.Image):
             box = (top, 0, bottom, width) if self._orientation > 4 else (0, top, width, bottom)
             whole = box == (0, 0, *self._stored.size)

@@ -172,7 +172,7 @@ def _dpi(image: Image.Image) -> tuple[float, float] | None:
 def clean_xmp(packet: bytes, keeps_location: bool) -> bytes | None:
     """The packet without what is stale and, unless it is kept, without the location; None if it is not XML."""
     try:
-        document = defusedxml.minidom.parseString(packet.strip(b"\0 \r\n\t"), forbid_dtd=True)
+        document = defusedxml.minidom.parseString(packet.strip(b"\0 \r\n\t"), forbid_dtd=True)  # type: ignore[arg-type]
         _clean(document, keeps_location)
         return str(document.toxml()).removeprefix('<?xml version="1.0" ?>').encode()
     except (ExpatError, ValueError, RecursionError):  # what defusedxml forbids is a ValueError

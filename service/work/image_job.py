@@ -90,7 +90,7 @@ def _store(
             write_image(file, stylization.strips(), dimensions, header.format, header.tags, is_lossless=is_lossless)
         size = path.stat().st_size
         with stage("store"):
-            sha256 = context.storage.adopt_result(job_id, path)
+            sha256 = context.storage.move_to_results(job_id, path)
             path.unlink(missing_ok=True)
     heard = stylization.heard()
     return StoredResult(
