@@ -61,7 +61,7 @@ STYLIZE: Final[dict[str, Any]] = {
         "requestBody": _form(
             ["image", "audio"],
             {
-                "image": _FILE | {"description": "JPEG, PNG or WebP"},
+                "image": _FILE | {"description": "JPEG, PNG, WebP, HEIC, AVIF, TIFF, BMP or GIF (not animated)"},
                 "audio": {"type": "array", "items": _FILE, "minItems": 1, "description": _SOUND},
             },
             ImageRequest,

@@ -48,13 +48,16 @@ def main(command: str, arguments: Sequence[str]) -> int:
 
 def _image_parser() -> argparse.ArgumentParser:
     parser = _parser("stylize", "Restyle a photograph so that it looks like the place where the sounds are heard.")
-    parser.add_argument("image", type=Path, help="JPEG, PNG or WebP")
+    parser.add_argument("image", type=Path, help="JPEG, PNG, WebP, HEIC, AVIF, TIFF, BMP or GIF")
     parser.add_argument("audio", type=Path, nargs="+", help="one to four sounds, mixed by --weights")
     parser.add_argument("--gain-db", type=float, help="dB relative to the sound as given, -60 to 24 (default: 0)")
     parser.add_argument("--gains-db", type=_numbers, metavar="DB,DB,...", help="several gains: one result for each")
     parser.add_argument("--weights", type=_numbers, metavar="W,W,...", help="one for each sound (default: equal)")
     parser.add_argument("--start-seconds", type=float, help="where the used part begins (default: the loudest)")
-    parser.add_argument("--format", choices=("png", "jpeg", "webp"), help="default: as --output says, else png")
+    parser.add_argument("--metadata", choices=("keep", "strip", "no-location"), help="default: no-location")
+    parser.add_argument(
+        "--format", choices=("png", "jpeg", "webp"), help="default: as --output says, else the kind of the image"
+    )
     return parser
 
 
@@ -76,7 +79,7 @@ def _parser(name: str, description: str) -> argparse.ArgumentParser:
     parser.add_argument("-o", "--output", type=Path, help="result (default: beside the input, named NAME-stylized)")
     parser.add_argument("-f", "--force", action="store_true", help="overwrite results that exist")
     parser.add_argument("--strength", type=float, help="0 leaves it unchanged, 1 is the whole effect (default: 1)")
-    parser.add_argument("--max-side", type=int, help="longest side of the result in pixels, 64 to 4096")
+    parser.add_argument("--max-side", type=int, help="longest side of the result in pixels")
     parser.add_argument("--model", help="a bundle of the service (default: its own choice)")
     where = parser.add_mutually_exclusive_group()
     where.add_argument("--server", default=_DEFAULT_SERVER, help="address of the service (default: %(default)s)")
@@ -96,14 +99,14 @@ def _image_job(parser: argparse.ArgumentParser, options: argparse.Namespace) -> 
     if options.gain_db is not None and options.gains_db is not None:
         parser.error("--gain-db and --gains-db exclude each other")
     named = options.output.suffix[1:].lower().replace("jpg", "jpeg") if options.output else ""
-    file_format = options.format or (named if named in ("png", "jpeg", "webp") else "png")
+    file_format = options.format or (named if named in ("png", "jpeg", "webp") else _usual_format(options.image))
     suffix = f".{file_format.replace('jpeg', 'jpg')}"
     output = options.output or options.image.with_name(f"{options.image.stem}-stylized{suffix}")
     gains = options.gains_db or [None]
     outputs = [
         output if len(gains) == 1 else output.with_name(f"{output.stem}{gain:+g}dB{output.suffix}") for gain in gains
     ]
-    fields = _fields(options, "gain_db", "start_seconds", "strength", "max_side", "model")
+    fields = _fields(options, "gain_db", "start_seconds", "strength", "max_side", "model", "metadata")
     fields |= {name: ",".join(map(str, given)) for name in ("gains_db", "weights") if (given := getattr(options, name))}
     files = [("image", options.image), *(("audio", path) for path in options.audio)]
     return Job("/stylize", files, fields | {"format": file_format}, outputs)
@@ -119,6 +122,14 @@ def _video_job(parser: argparse.ArgumentParser, options: argparse.Namespace) -> 
         fields["allow_partial"] = "true"
     files = [("video", options.video)] + ([("audio", options.audio)] if options.audio else [])
     return Job("/stylize/video", files, fields, [output])
+
+
+def _usual_format(image: Path) -> str:
+    """The format of results that the service itself would choose, by the image's name: it is known before."""
+    suffix = image.suffix.lower()
+    if suffix in (".jpg", ".jpeg", ".jfif", ".heic", ".heif", ".avif"):
+        return "jpeg"
+    return "webp" if suffix == ".webp" else "png"
 
 
 def _fields(options: argparse.Namespace, *names: str) -> dict[str, str]:

@@ -81,7 +81,7 @@ def test_the_command_saves_results_from_the_bucket(cluster: Cluster, tmp_path: P
     environment = os.environ | {"PYTHONPATH": str(ROOT)}
     done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=280)
     assert done.returncode == 0, done.stderr
-    assert (tmp_path / "photo-stylized.png").read_bytes().startswith(b"\x89PNG")
+    assert (tmp_path / "photo-stylized.jpg").read_bytes().startswith(b"\xff\xd8")
 
 
 def test_a_killed_worker_loses_no_job(http: httpx.Client, bucket: ObjectStore, cluster: Cluster, rain: bytes) -> None:

@@ -40,9 +40,9 @@ def run(desk: Path, *arguments: str, **settings: str) -> subprocess.CompletedPro
 
 def test_an_image_is_saved_beside_its_photograph(service: RunningService, desk: Path) -> None:
     ran = run(desk, "stylize", "photo.jpg", "rain.ogg", "--server", service.address)
-    assert (ran.returncode, ran.stdout) == (0, "photo-stylized.png\n"), ran.stderr
-    with Image.open(desk / "photo-stylized.png") as image:
-        assert (image.format, image.size) == ("PNG", SIZE)
+    assert (ran.returncode, ran.stdout) == (0, "photo-stylized.jpg\n"), ran.stderr
+    with Image.open(desk / "photo-stylized.jpg") as image:
+        assert (image.format, image.size) == ("JPEG", SIZE)
     assert not list(desk.glob(".*partial"))
 
 
@@ -74,7 +74,7 @@ def test_the_services_own_words_are_shown(service: RunningService, desk: Path) -
 
 
 def test_bad_arguments_are_told_before_anything_is_sent(desk: Path) -> None:
-    (desk / "photo-stylized.png").write_text("mine")
+    (desk / "photo-stylized.jpg").write_text("mine")
     for arguments, words in (
         (("stylize", "nobody.jpg", "rain.ogg"), "is no file"),
         (("stylize", "photo.jpg", "rain.ogg"), "--force overwrites it"),
@@ -84,7 +84,7 @@ def test_bad_arguments_are_told_before_anything_is_sent(desk: Path) -> None:
     ):
         ran = run(desk, *arguments)
         assert (ran.returncode, words in ran.stderr) == (2, True), ran.stderr
-    assert (desk / "photo-stylized.png").read_text() == "mine"
+    assert (desk / "photo-stylized.jpg").read_text() == "mine"
 
 
 def test_without_a_service_it_says_how_to_start_one(desk: Path) -> None:
@@ -97,7 +97,7 @@ def test_local_needs_no_service(desk: Path, models_dir: Path) -> None:
     settings = {"ADIS_MODELS_DIR": str(models_dir), "ADIS_DEFAULT_MODEL": "tiny"}
     ran = run(desk, "stylize", "photo.jpg", "rain.ogg", "--local", **settings)
     assert ran.returncode == 0, ran.stderr
-    assert (desk / "photo-stylized.png").exists()
+    assert (desk / "photo-stylized.jpg").exists()
     ran = run(desk, "stylize", "photo.jpg", "rain.ogg", "--local", "-f", **settings | {"ADIS_DEFAULT_MODEL": "nobody"})
     assert (ran.returncode, "nobody" in ran.stderr) == (1, True)
 

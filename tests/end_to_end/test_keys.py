@@ -51,7 +51,7 @@ def test_the_commands_send_the_key(
     refused = test_client.run(tmp_path, *command)
     assert (refused.returncode, "send an API key" in refused.stderr) == (1, True)
     assert test_client.run(tmp_path, *command, "--key", "é").returncode == 2
-    assert not (tmp_path / "photo-stylized.png").exists()
+    assert not (tmp_path / "photo-stylized.jpg").exists()
     for options, settings in [(("--key", key), {}), ((), {"ADIS_API_KEY": key})]:
         ran = test_client.run(tmp_path, *command, *options, **settings)
-        assert (ran.returncode, ran.stdout) == (0, "photo-stylized.png\n"), ran.stderr
+        assert (ran.returncode, ran.stdout) == (0, "photo-stylized.jpg\n"), ran.stderr

@@ -81,8 +81,8 @@ def test_the_python_example_writes_a_sweep(service: RunningService, desk: Path) 
     ran = subprocess.run([sys.executable, "-c", code], cwd=desk, capture_output=True, text=True, timeout=120)
     assert ran.returncode == 0, ran.stderr
     assert ran.stdout.count("dBFS") == 4
-    for index in range(4):
-        with Image.open(desk / f"sweep-{index}.png") as image:
+    for number, gain in enumerate(("-30", "-20", "-10", "+0"), start=1):
+        with Image.open(desk / f"photo-rain-{number:02d}_{gain}dB.jpg") as image:
             assert image.size == SIZE
 
 

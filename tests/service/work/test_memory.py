@@ -17,21 +17,23 @@ PROGRAM = """
 import sys
 from pathlib import Path
 from service.media.audio import decode_audio
-from service.media.image import decode_image
+from service.media.image_reader import ReadPlan, read_image
 from service.media.image_writer import encode_image
 from service.media.limits import MediaLimits
 from service.model.bundle import load_bundle
 from service.model.engine import Engine
+from service.work.image_source import HeldSource
 from service.work.image_stylization import encode_content, stylize_image
 from service.work.requests import ImageRequest
 
 folder = Path(sys.argv[1])
 engine = Engine(load_bundle(folder / "realistic"))
 limits = MediaLimits()
-pixels = decode_image(folder / "photo", limits, max_side=4096)
+_, pixels = read_image(folder / "photo", limits, ReadPlan())
 waveform = decode_audio(folder / "sound", limits, engine.manifest.sample_rate_hz)
 request = ImageRequest(gains_db=(-10, -5, 0))
-for result in stylize_image(engine, encode_content(engine, pixels, 1.0), [waveform], request, lambda done, total: None):
+seen = encode_content(engine, HeldSource(pixels), 1.0)
+for result in stylize_image(engine, seen, [waveform], request, lambda done, total: None):
     assert result.pixels.shape == pixels.shape == (3000, 4000, 3)
     assert (result.pixels != pixels).any()
     encode_image(result.pixels, "png")
