@@ -75,8 +75,9 @@ class Decoded:
             piece = self._to_rgb(self._stored if whole else self._stored.crop(box))
         else:
             piece = self._stored[:, top:bottom] if self._orientation > 4 else self._stored[top:bottom]
-        turned: Pixels = np.ascontiguousarray(_turn(piece, self._orientation))
-        return turned
+        turned: Any = np.ascontiguousarray(_turn(piece, self._orientation))
+        upright: Pixels = turned
+        return upright
 
     def _to_rgb(self, image: Image.Image) -> NDArray[np.uint8]:
         image = to_plain(image, self._inverted)

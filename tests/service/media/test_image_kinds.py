@@ -21,8 +21,9 @@ from tests.support.images import LIMITS, decode_image, png_of, read, tiff_of
 from tests.support.media import make_photo, write_image, write_jpeg
 
 PHOTO = make_photo(48, 32)
-P3 = profile_of_code_points(12, 13)
-assert P3 is not None
+_MADE = profile_of_code_points(12, 13)
+assert _MADE is not None
+P3: bytes = _MADE
 # Display P3 to sRGB, by the matrices of the two standards
 IN_P3, IN_SRGB = (200, 100, 50), (215, 93, 31)
 
