@@ -9,6 +9,9 @@ from pathlib import Path
 from training.prepare.command import add_prepare, run_prepare
 from training.presets import PRESETS
 from training.reproduce.command import add_reproduce, add_sources, run_reproduce
+from training.stages.scene_audio_command import add_audio_encoder, run_audio_encoder
+
+_RUNNERS = {"prepare": run_prepare, "audio-encoder": run_audio_encoder, "reproduce": run_reproduce}
 
 
 def _at_least_one(text: str) -> int:
@@ -58,6 +61,8 @@ def main(arguments: list[str] | None = None) -> int:
         help="compile generator and discriminators by torch.compile (needs a C++ compiler; see docs/training.md)",
     )
     train.add_argument("--seed", type=int, help="seed (default: 0)")
+
+    add_audio_encoder(commands)
 
     even = commands.add_parser("even-mixes", help="teach a trained model that a mix of sounds looks like a mix")
     even.add_argument("checkpoint", type=Path, help="the trained model")
@@ -112,8 +117,8 @@ def main(arguments: list[str] | None = None) -> int:
         if options.command == "index":
             for name, count in build_scene_index(options.recipe, options.data, options.output).items():
                 print(f"{name:>20}: {count} photographs")
-        elif options.command == "prepare":
-            run_prepare(options)
+        elif options.command in _RUNNERS:
+            _RUNNERS[options.command](options)
         elif options.command == "train":
             from training.data.conditions import with_sources
             from training.data.excerpt import held_out_addresses, is_streamed, keep_excerpt, shard_addresses
@@ -150,8 +155,6 @@ def main(arguments: list[str] | None = None) -> int:
             run_evaluation(
                 options.checkpoints, options.index, options.output, options.pictures, options.size, weights=weights
             )
-        elif options.command == "reproduce":
-            run_reproduce(options)
         elif options.command == "study":
             from training.study.page import read_methods, write_study
 

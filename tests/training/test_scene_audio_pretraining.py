@@ -1,0 +1,133 @@
+"""The stage that trains the audio encoder: what a batch holds, and that a tiny encoder learns."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from tests.support.media import write_wav
+from training.data.hearing_bank import BatchSampler, HearingBank, masked, mixed, with_floor
+from training.data.sound_recordings import Recording
+from training.evaluation.audio_recognition import hear_recordings
+from training.models.scene_audio_encoder import SceneAudioConfig
+from training.stages.scene_audio_pretraining import SceneAudioTraining, fit_temperature, train_scene_audio_encoder
+
+CONFIG = SceneAudioConfig(scenes=("snow", "rain"), strangers=("speech",), widths=(8, 8, 16, 16), embedding_dim=8)
+TRAINING = SceneAudioTraining(
+    steps=60, batch=12, learning_rate=5e-3, warmup_steps=5, average_decay=0.9, hearings=4, synthetic=0, bf16=False
+)
+RATE = CONFIG.sample_rate_hz
+
+
+def made(kind: str, seed: int) -> np.ndarray:
+    """Snow crunches twice a second, rain hisses, and a stranger hums a chord; every seed a little differently."""
+    rng = np.random.default_rng(seed)
+    time = np.arange(4 * RATE) / RATE
+    noise = rng.standard_normal(len(time)) * 0.1
+    if kind == "rain":
+        return noise.astype(np.float32)
+    if kind == "snow":
+        return (noise * (np.sin(2 * np.pi * rng.uniform(1.5, 2.5) * time) > 0.7)).astype(np.float32)
+    tones = sum(np.sin(2 * np.pi * rng.uniform(200, 900) * time) for _ in range(3))
+    return (0.05 * np.asarray(tones)).astype(np.float32)
+
+
+@pytest.fixture(scope="module")
+def recordings(tmp_path_factory: pytest.TempPathFactory) -> list[Recording]:
+    folder = tmp_path_factory.mktemp("sounds")
+    found = []
+    for kind in CONFIG.kinds:
+        for seed in range(4):
+            path = folder / f"{kind}-{seed}.wav"
+            write_wav(path, made(kind, seed), RATE)
+            found.append(Recording(path, path.name, kind, f"{kind}{seed}", 0, {kind: 1.0}))
+    return found
+
+
+def power(seed: int, count: int = 4) -> torch.Tensor:
+    return torch.rand(count, 8, 50, generator=torch.Generator().manual_seed(seed)) + 0.5
+
+
+def test_a_tiny_encoder_learns_what_it_has_not_heard(recordings: list[Recording]) -> None:
+    encoder = train_scene_audio_encoder(recordings, None, CONFIG, TRAINING, torch.eye(3, 8))
+    strange = [(kind, kind, kind, made(kind, 77)) for kind in CONFIG.kinds]
+    heard = {one.kind: one for one in hear_recordings(encoder, strange)}
+    assert heard["snow"].scene == "snow"
+    assert heard["rain"].scene == "rain"
+    assert min(heard["snow"].certainty, heard["rain"].certainty) > heard["speech"].certainty + 0.2
+    assert torch.equal(encoder.prototypes, torch.eye(3, 8))
+
+
+def test_the_same_seed_trains_the_same_encoder(recordings: list[Recording]) -> None:
+    short = SceneAudioTraining(steps=3, batch=4, warmup_steps=1, hearings=1, synthetic=4, bf16=False)
+    few = SceneAudioConfig(
+        scenes=CONFIG.scenes, strangers=("speech", "noise", "music", "city", "impacts"), widths=(4, 4, 4, 4)
+    )
+    first, second = (
+        train_scene_audio_encoder(recordings, None, few, short, torch.eye(7, 64)).state_dict() for _ in range(2)
+    )
+    assert all(torch.equal(first[name], second[name]) for name in first)
+
+
+def test_a_kind_that_the_configuration_lacks_is_refused(recordings: list[Recording]) -> None:
+    other = Recording(Path("x"), "x", "lava", "x", 0, {"lava": 1.0})
+    with pytest.raises(ValueError, match="lava"):
+        train_scene_audio_encoder([*recordings, other], None, CONFIG, TRAINING, torch.eye(3, 8))
+
+
+def test_directions_come_from_photographs_or_are_given(recordings: list[Recording]) -> None:
+    with pytest.raises(ValueError, match="photographs of snow, rain"):
+        train_scene_audio_encoder(recordings, None, CONFIG, TRAINING)
+
+
+def test_two_scenes_are_taught_by_their_share_of_amplitude() -> None:
+    """Power 4 : 1 is amplitude 2 : 1: the share that the service's weights of 2/3 and 1/3 give."""
+    snow, rain = torch.eye(3)[:1].expand(200, -1), torch.eye(3)[1:2].expand(200, -1)
+    steady, swaying = torch.ones(200, 2, 10), torch.tensor([2.0, 0.0]).repeat(200, 10, 1).transpose(1, 2)
+    total, shares = mixed(steady, snow, swaying, rain, 2, np.random.default_rng(0))
+    second_power = (total[:, 0, 0] - total[:, 1, 0]) / 2  # over the mean, which is 1
+    amplitude = (1 - second_power).clamp(min=0).sqrt()
+    share = amplitude / (amplitude + second_power.clamp(min=0).sqrt())
+    heard = (share > 0.1) & (share < 0.9)
+    assert heard.sum() > 50
+    assert torch.allclose(shares[heard, 0], (share[heard] - 0.08) / 0.84, atol=0.02)
+    assert (shares[:, 0] == 1).float().mean() > 0.4  # the other half is not mixed
+
+
+def test_a_scene_over_a_stranger_keeps_its_whole_share_from_equal_loudness_on() -> None:
+    scene, stranger = torch.eye(3)[:1].expand(300, -1), torch.eye(3)[2:].expand(300, -1)
+    _, shares = mixed(power(0, 300), scene, power(1, 300), stranger, 2, np.random.default_rng(0))
+    _, swapped = mixed(power(1, 300), stranger, power(0, 300), scene, 2, np.random.default_rng(0))
+    assert torch.equal(shares[:, 1], torch.zeros(300))
+    assert (shares[:, 0] == 1).float().mean() > 0.7
+    assert 0.3 < shares[:, 0].min() < 1
+    assert (swapped[:, 0] == 1).float().mean() > 0.7  # the scene leads, whichever comes first
+
+
+def test_masks_hide_at_most_nine_bands_and_the_floor_lies_below() -> None:
+    spectrogram = torch.randn(16, 2, 64, 192, generator=torch.Generator().manual_seed(0))
+    hidden = (masked(spectrogram, np.random.default_rng(0)) != spectrogram).all(dim=1)
+    assert hidden.any()
+    assert hidden.all(dim=2).sum(dim=1).max() <= 9
+    assert torch.equal(spectrogram, torch.randn(16, 2, 64, 192, generator=torch.Generator().manual_seed(0)))
+    floor = with_floor(torch.zeros(8, 4, 4), np.random.default_rng(0))
+    assert floor.max() <= 0.01
+    assert floor.min() > 0
+
+
+def test_a_kind_of_one_recording_is_heard_as_often_as_a_kind_of_many() -> None:
+    numbers = [0] + [1] * 9
+    named = [Recording(Path("x"), "x", ("snow", "rain")[n], f"s{i}", 0, {}) for i, n in enumerate(numbers)]
+    bank = HearingBank(named, np.zeros((10, 4, 4), np.float16), np.arange(10), {})
+    sampler = BatchSampler.of(bank, ("snow", "rain"), 2, {"rain": 1.0})
+    assert sampler.probability[0] == pytest.approx(0.5)
+    assert sampler.probability[1:].sum() == pytest.approx(0.5)
+
+
+def test_the_temperature_tempers_what_is_too_sure() -> None:
+    generator = torch.Generator().manual_seed(0)
+    kinds = torch.randint(3, (600,), generator=generator)
+    logits = torch.nn.functional.one_hot(kinds, 3).float() + 0.8 * torch.randn(600, 3, generator=generator)
+    fitting = fit_temperature(logits, kinds)
+    assert fit_temperature(logits * 3, kinds) == pytest.approx(3 * fitting, rel=0.05)
