@@ -15,6 +15,7 @@ from service.model.bundle import KnownSound
 from training.config import AudioConfig
 from training.data import media
 from training.data.index import Pair, read_index
+from training.models.scene_audio_encoder import SceneAudioEncoder
 
 LEVEL_DBFS = -20.0  # every window at one level: what counts here is what sounds, not how loud
 QUIET_DBFS = -60.0  # pauses are left out
@@ -43,6 +44,15 @@ def known_sounds(encoder: AudioGraph, config: AudioConfig, index: Path) -> tuple
             mean = F.normalize(torch.stack(directions).mean(dim=0), dim=0)
             known.append(KnownSound(name=scene, embedding=tuple(round(x, 6) for x in mean.tolist())))
     return tuple(known)
+
+
+def sounds_of(encoder: SceneAudioEncoder) -> tuple[KnownSound, ...]:
+    """The scenes and the strangers of an encoder whose directions are fixed, by these directions."""
+    scenes = len(encoder.config.scenes)
+    return tuple(
+        KnownSound(name=kind, embedding=tuple(round(x, 6) for x in direction.tolist()), known=number < scenes)
+        for number, (kind, direction) in enumerate(zip(encoder.config.kinds, encoder.prototypes, strict=True))
+    )
 
 
 def data_summary(index: Path) -> dict[str, Any]:

@@ -18,18 +18,22 @@ _HOP_SECONDS: Final = 0.01  # the loudest window is found to this
 _CLIPPED_SHARE: Final = 1e-3
 _CLIPPED_LEVEL: Final = 0.999
 _SPEECH_SHARE: Final = 0.3
-_FAMILIAR_COSINE: Final = 0.85  # known scenes score 0.95 and more, a fireplace, a café or wind mostly less
-_AUDIBLE_LENGTH: Final = 0.02  # an embedding shorter than this points nowhere
+_FAMILIAR_COSINE: Final = 0.85  # of the nearest scene, where a bundle names no strangers; known scenes score 0.95
+# Where it names them: an embedding that is half a scene and half a stranger has this cosine with the stranger, which
+# counts for 0.3 of a scene (`training.models.scene_audio_encoder.STRANGER_WEIGHT`).
+_STRANGE_COSINE: Final = 0.287
+_AUDIBLE_LENGTH: Final = 0.004  # an embedding shorter than this points nowhere; a stranger's is 0.04 of its strength
 _NEAREST_SOUNDS: Final = 3
 
 
 class NearSound(BaseModel):
-    """A known sound and how near the heard one is. score: cosine of the embeddings, -1..1."""
+    """A sound of the manifest and how near the heard one is. score: cosine, -1..1; known: whether it is a scene."""
 
     model_config = ConfigDict(frozen=True)
 
     name: str
     score: float
+    known: bool = True
 
 
 class SoundWarning(BaseModel):
@@ -143,7 +147,7 @@ def heard(
     """
     loudness = loudness_dbfs(gained)
     effect = float(np.linalg.norm(embedding))
-    nearest = _nearest(embedding / effect, known_sounds) if effect > _AUDIBLE_LENGTH else ()
+    scored = _nearest(embedding / effect, known_sounds) if effect > _AUDIBLE_LENGTH else ()
     return Heard(
         windows=tuple(
             HeardWindow(start_seconds=round(one.start_seconds, 3), length_seconds=round(one.length_seconds, 3))
@@ -152,9 +156,9 @@ def heard(
         loudness_dbfs=round(loudness, 2),
         peak=round(float(np.abs(gained).max(initial=0.0)), 4),
         effect=round(effect, 4),
-        nearest=nearest,
+        nearest=scored[:_NEAREST_SOUNDS],
         speech_share=None if speech is None else round(speech, 3),
-        warnings=tuple(_warnings(windows, loudness, nearest, speech)),
+        warnings=tuple(_warnings(windows, loudness, scored, speech)),
     )
 
 
@@ -164,12 +168,13 @@ def _nearest(direction: NDArray[np.float32], known_sounds: Sequence[KnownSound])
         mean = np.asarray(sound.embedding, np.float32)
         length = float(np.linalg.norm(mean))
         if length > 0:
-            scored.append(NearSound(name=sound.name, score=round(float(direction @ mean) / length, 4)))
-    return tuple(sorted(scored, key=lambda near: -near.score)[:_NEAREST_SOUNDS])
+            score = round(float(direction @ mean) / length, 4)
+            scored.append(NearSound(name=sound.name, score=score, known=sound.known))
+    return tuple(sorted(scored, key=lambda near: -near.score))
 
 
 def _warnings(
-    windows: Sequence[Window], loudness: float, nearest: Sequence[NearSound], speech: float | None
+    windows: Sequence[Window], loudness: float, scored: Sequence[NearSound], speech: float | None
 ) -> list[SoundWarning]:
     found = []
     if loudness < SILENCE_DBFS:
@@ -182,10 +187,26 @@ def _warnings(
     if speech is not None and speech > _SPEECH_SHARE:
         detail = f"somebody speaks in {speech:.0%} of the window; choose a start_seconds without speech"
         found.append(SoundWarning(code="speech", detail=detail))
-    if nearest and nearest[0].score < _FAMILIAR_COSINE:
-        detail = f"the sound is unlike any that the model knows; the nearest is {nearest[0].name}"
+    if detail := _unfamiliar(scored):
         found.append(SoundWarning(code="unfamiliar", detail=detail))
     return found
+
+
+def _unfamiliar(scored: Sequence[NearSound]) -> str:
+    """What to say of a sound that fits no scene, nearest first; nothing where it fits one."""
+    scenes = [near for near in scored if near.known]
+    strangers = [near for near in scored if not near.known]
+    if not scenes:
+        return ""
+    if strangers:
+        if strangers[0].score < _STRANGE_COSINE:
+            return ""
+        return (
+            f"this sounds like {strangers[0].name}, which fits none of the model's scenes, so the image changes little"
+        )
+    if scenes[0].score >= _FAMILIAR_COSINE:
+        return ""
+    return f"the sound is unlike any that the model knows; the nearest is {scenes[0].name}"
 
 
 def _loudest_start(waveform: Waveform, clip_samples: int, hop: int) -> int:

@@ -24,12 +24,13 @@ Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 
 
 class KnownSound(BaseModel):
-    """A scene that the model knows by ear."""
+    """A kind of sound that the model can name: a scene, or a stranger such as speech, which fits none (not `known`)."""
 
     model_config = ConfigDict(frozen=True)
 
     name: str
-    embedding: Annotated[tuple[float, ...], Field(min_length=1)]  # [E], the mean over its recordings
+    embedding: Annotated[tuple[float, ...], Field(min_length=1)]  # [E], its direction
+    known: bool = True
 
 
 class Manifest(BaseModel):

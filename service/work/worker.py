@@ -171,6 +171,6 @@ def _summary(bundle: Bundle) -> ModelSummary:
         sample_rate_hz=manifest.sample_rate_hz,
         native_size=manifest.native_size,
         size_multiple=manifest.size_multiple,
-        sounds=tuple(sound.name for sound in manifest.sounds),
+        sounds=tuple(sound.name for sound in manifest.sounds if sound.known),
         training=manifest.training,
     )

@@ -136,6 +136,40 @@ def test_clipping_speech_and_strangeness_are_warned_of() -> None:
     assert codes(make_noise(3), embedding=(-0.5, -0.5)) == ["unfamiliar"]
 
 
+WITH_STRANGERS = (
+    KnownSound(name="rain", embedding=(1.0, 0.0, 0.0)),
+    KnownSound(name="birds", embedding=(0.0, 1.0, 0.0)),
+    KnownSound(name="speech", embedding=(0.0, 0.0, 1.0), known=False),
+)
+
+
+@pytest.mark.parametrize(
+    ("embedding", "unfamiliar"),
+    [
+        ((0.9, 0.0, 0.0), False),
+        ((0.6, 0.6, 0.0), False),  # a mix of two scenes is no stranger
+        ((0.9, 0.0, 0.1), False),
+        ((0.5, 0.0, 0.16), True),  # more speech than rain, since a stranger weighs 0.3
+        ((0.0, 0.0, 0.02), True),  # short as a stranger's is at an ordinary level
+    ],
+)
+def test_a_stranger_is_named_and_warned_of(embedding: tuple[float, ...], unfamiliar: bool) -> None:
+    chosen = window(make_noise(3))
+    report = heard([chosen], chosen.waveform, np.array(embedding, np.float32), WITH_STRANGERS, None)
+    assert [warning.code for warning in report.warnings] == ["unfamiliar"] * unfamiliar
+    assert all("speech" in warning.detail for warning in report.warnings)
+    assert {near.name: near.known for near in report.nearest} == {"rain": True, "birds": True, "speech": False}
+
+
+def test_a_stranger_beyond_the_nearest_three_is_warned_of_all_the_same() -> None:
+    scenes = [KnownSound(name=f"scene {i}", embedding=(1.0, 0.1 * i, 0.0)) for i in range(4)]
+    chosen = window(make_noise(3))
+    embedding = np.array([0.6, 0.1, 0.3], np.float32)
+    report = heard([chosen], chosen.waveform, embedding, [*scenes, WITH_STRANGERS[2]], None)
+    assert [warning.code for warning in report.warnings] == ["unfamiliar"]
+    assert len(report.nearest) == 3
+
+
 def test_a_model_that_knows_no_sounds_calls_none_unfamiliar() -> None:
     chosen = window(make_noise(3))
     assert heard([chosen], chosen.waveform, np.array([1, 0], np.float32), (), None).warnings == ()
