@@ -13,6 +13,7 @@ import shutil
 import time
 import uuid
 from collections.abc import Callable, Collection, Iterator
+from contextlib import suppress
 from functools import partial
 from pathlib import Path
 from typing import ClassVar, Final
@@ -44,7 +45,7 @@ class Storage:
         """Raises OSError if nothing can be stored."""
         probe = self._trash / f".{uuid.uuid4().hex}"
         probe.write_bytes(b"ok")
-        probe.unlink()
+        probe.unlink(missing_ok=True)  # another process may have emptied the trash
 
     def begin(self, job_id: str) -> Path:
         """Make the job's folder, and return the one that its uploads are received in."""
@@ -133,14 +134,18 @@ class Storage:
         self._remove(self._jobs / job_id)
 
     def stale_jobs(self, lifetime_seconds: float) -> Iterator[str]:
-        """Ids of stored jobs that are so old that their record, unless they are still active, has expired."""
+        """Ids of jobs whose newest file is so old that their record, unless they are still active, has expired."""
         for folder in _older_than(self._jobs, lifetime_seconds):
-            yield folder.name
+            if not any(True for _ in _younger_than(folder, lifetime_seconds)):  # an upload may last long
+                yield folder.name
 
     def empty_trash(self) -> None:
         """Finish deletions that were cut short."""
         for entry in _older_than(self._trash, 0):
-            shutil.rmtree(entry, ignore_errors=True)
+            if entry.is_dir():
+                shutil.rmtree(entry, ignore_errors=True)
+            else:  # of a check that was cut short
+                entry.unlink(missing_ok=True)
 
     def _remove(self, folder: Path) -> None:
         """Rename first, so that a writer cannot refill a half-removed folder."""
@@ -160,6 +165,15 @@ def _older_than(folder: Path, seconds: float) -> Iterator[Path]:
                 yield entry
         except FileNotFoundError:
             continue
+
+
+def _younger_than(folder: Path, seconds: float) -> Iterator[Path]:
+    """What lies below the folder and changed within that time."""
+    limit = time.time() - seconds
+    for path in folder.rglob("*"):
+        with suppress(FileNotFoundError):
+            if path.stat().st_mtime > limit:
+                yield path
 
 
 def sync(path: Path) -> None:

@@ -146,7 +146,8 @@ def test_files_go_when_their_job_has_expired(http: TestClient, redis_url: str, d
     finish(redis_url, data_dir, expired)
     long_ago = time.time() - 10 * context.settings.result_ttl_seconds
     for job_id in (expired, active):
-        os.utime(data_dir / "jobs" / job_id, (long_ago, long_ago))
+        for path in ((data_dir / "jobs" / job_id), *(data_dir / "jobs" / job_id).rglob("*")):
+            os.utime(path, (long_ago, long_ago))
     assert folders_after_a_sweep() == {expired, active}  # both have a record
     client.delete(f"adis:job:{expired}")
     assert folders_after_a_sweep() == {active}

@@ -12,6 +12,13 @@ from service.jobs.storage import Storage
 JOB = "1" * 32
 
 
+def make_old(folder: Path) -> None:
+    """Have the folder and all in it changed last 1000 s ago."""
+    long_ago = time.time() - 1000
+    for path in (*folder.rglob("*"), folder):
+        os.utime(path, (long_ago, long_ago))
+
+
 @pytest.fixture
 def storage(tmp_path: Path) -> Storage:
     made = Storage(tmp_path)
@@ -49,16 +56,24 @@ def test_an_erased_job_leaves_nothing_and_takes_no_more_results(storage: Storage
 def test_only_old_folders_are_stale(storage: Storage, tmp_path: Path) -> None:
     storage.begin(JOB)
     storage.begin("2" * 32)
-    long_ago = time.time() - 1000
-    os.utime(tmp_path / "jobs" / JOB, (long_ago, long_ago))
+    make_old(tmp_path / "jobs" / JOB)
     assert list(storage.stale_jobs(500)) == [JOB]
+
+
+def test_a_folder_whose_upload_still_arrives_is_not_stale(storage: Storage, tmp_path: Path) -> None:
+    upload = storage.begin(JOB) / ".arriving"
+    upload.touch()
+    make_old(tmp_path / "jobs" / JOB)
+    upload.write_bytes(b"more")
+    assert list(storage.stale_jobs(500)) == []
 
 
 def test_a_deletion_that_was_cut_short_is_finished(storage: Storage, tmp_path: Path) -> None:
     left = tmp_path / "trash" / "left"
     (left / "inputs").mkdir(parents=True)
+    (tmp_path / "trash" / ".probe").touch()
     storage.empty_trash()
-    assert not left.exists()
+    assert list((tmp_path / "trash").iterdir()) == []
 
 
 def test_a_folder_that_cannot_be_written_is_noticed(storage: Storage, tmp_path: Path) -> None:
