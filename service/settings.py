@@ -128,7 +128,7 @@ class Settings(BaseSettings):
 
     # sounds
     max_audio_bytes: int = Field(default=50 * MEBIBYTE, gt=0, description="largest sound file taken")
-    max_audio_seconds: float = Field(default=600.0, gt=0, description="longest sound taken")
+    max_audio_seconds: float = Field(default=86_400.0, gt=0, description="longest sound taken")
     min_audio_seconds: float = Field(default=0.5, gt=0, description="shortest sound taken")
     max_audio_parts: int = Field(default=4, ge=1, le=16, description="most sounds mixed in one request")
     max_decode_seconds: float = Field(default=60.0, gt=0, description="longest time that opening one sound may take")

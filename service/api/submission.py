@@ -19,8 +19,17 @@ from starlette.requests import Request
 from service.api.auth import Caller
 from service.api.context import Context, logger, slots
 from service.api.descriptions import MAX_IDEMPOTENCY_KEY_LENGTH
+from service.api.mismatch import explain_mismatch
 from service.api.multipart import FileRule, FormRules, ReceivedForm, receive_form
-from service.errors import InvalidValue, MediaError, MissingField, ModelNotFound, StorageUnavailable, Unavailable
+from service.errors import (
+    InvalidValue,
+    MediaError,
+    MissingField,
+    ModelNotFound,
+    StorageUnavailable,
+    Unavailable,
+    UnsupportedMedia,
+)
 from service.jobs.record import Kind, StoredInput
 from service.jobs.submission_repository import NewJob
 from service.jobs.worker_registry import WorkerReport
@@ -243,7 +252,10 @@ async def _probe_and_keep(
     }
 
     async def probe(stored: StoredInput) -> ProbeResult:
-        return await anyio.to_thread.run_sync(probes[stored.field], folder / stored.sha256, limiter=context.probes)
+        try:
+            return await anyio.to_thread.run_sync(probes[stored.field], folder / stored.sha256, limiter=context.probes)
+        except (UnsupportedMedia, MediaError) as error:
+            raise await run_in_threadpool(explain_mismatch, error, stored, files, folder) from error
 
     keep = context.storage.persist_tasks(job_id, {stored.sha256 for stored in files})
     outcomes = await asyncio.gather(*map(probe, files), *map(run_in_threadpool, keep), return_exceptions=True)

@@ -1,13 +1,13 @@
 """Open a foreign sound file with every way to other files closed, and hand out its packets and samples.
 
-libav opens far more than sounds (play lists, network addresses, scripts that name other files), so the demuxers
-and decoders are listed here, every protocol is closed, and the file comes without its name.
+The demuxers and decoders are listed (`service.media.audio_formats`), every protocol is closed, and the file comes
+without its name.
 """
 
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, BinaryIO, Final
 
@@ -16,29 +16,24 @@ import numpy as np
 from numpy.typing import NDArray
 
 from service.errors import MediaError, StylizationError, TooLarge, UnsupportedMedia
+from service.media.audio_formats import AUDIO_DECODERS, AUDIO_DEMUXERS, TAKEN, unopened
 from service.media.completeness import missing_end
-from service.media.libav import DEMUXERS, Nameless, refuse_other_files
+from service.media.libav import open_nameless
 from service.media.limits import MediaLimits
 
 Waveform = NDArray[np.float32]
 
-_PCM: Final = ("u8", "s16le", "s16be", "s24le", "s24be", "s32le", "s32be", "f32le", "f32be", "f64le", "f64be")
-SOUND_DECODERS: Final = {
-    *("mp3float", "mp3", "mp2float", "mp2", "flac", "vorbis", "opus", "libopus", "aac", "aac_fixed", "alac"),
-    *("ac3", "eac3", "pcm_alaw", "pcm_mulaw", "adpcm_ms", "adpcm_ima_wav", *(f"pcm_{name}" for name in _PCM)),
-}
 _OPTIONS: Final = {
-    "format_whitelist": f"wav,mp3,flac,ogg,{DEMUXERS}",
+    "format_whitelist": AUDIO_DEMUXERS,
     "protocol_whitelist": "none",
     # for the decoders that libav tries while it opens the file (an album cover is an image of any size)
-    "codec_whitelist": ",".join(sorted(SOUND_DECODERS)),
+    "codec_whitelist": ",".join(sorted(AUDIO_DECODERS)),
     "probesize": "65536",  # a header says enough; more costs milliseconds
     "max_probe_packets": "1",  # else a WAV of samples is searched for other codecs, which takes most of the time
     "max_streams": "16",
     "max_pixels": "1",
     "threads": "1",
 }
-_SIGNATURES: Final = (b"RIFF", b"ID3", b"\xff\xfb", b"\xff\xf3", b"\xff\xf2", b"fLaC", b"OggS", b"\x1a\x45\xdf\xa3")
 _SAMPLE_RATES_HZ: Final = (4_000, 384_000)
 _MAX_CHANNELS: Final = 32
 _MAX_PLANES: Final = 7  # PyAV reads past the end of a frame that has eight planes or more
@@ -57,9 +52,12 @@ class AudioFile:
     tick_seconds: float  # the stream's time base
     sample_rate_hz: int
     channels: int
+    names: tuple[str, ...] = ()  # the channels' places, as FFmpeg calls them
     end_ticks: int = 0  # up to where packets were found
     timed: bool = True
     started: bool = False
+    breaks_off: bool = False  # what follows cannot be read
+    _packer: Any = field(default=None, repr=False)
 
     @property
     def end_seconds(self) -> float:
@@ -69,7 +67,7 @@ class AudioFile:
     def packets(self) -> Iterator[Any]:
         """Every packet of the sound, then the empty one that flushes a decoder; raises TooLarge when time is up."""
         start = self.stream.start_time or 0
-        for packet in self.container.demux(self.stream):
+        for packet in self._readable():
             if time.monotonic() > self.deadline:
                 raise TooLarge("the sound takes too long to open; send a shorter or simpler one", field="audio")
             pts, duration = packet.pts, packet.duration
@@ -79,18 +77,38 @@ class AudioFile:
                 self.timed = False
             yield packet
 
-    def check_whole(self) -> None:
-        """Raise MediaError if the container announced more than was found; call it after the last packet."""
-        stated = None
+    def _readable(self) -> Iterator[Any]:
+        packets = self.container.demux(self.stream)
+        while True:
+            try:
+                packet = next(packets)
+            except StopIteration:
+                return
+            except av.FFmpegError:
+                if not self.end_ticks:
+                    raise
+                self.breaks_off = True
+                flush = av.Packet()
+                flush.stream = self.stream
+                yield flush
+                return
+            yield packet
+
+    @property
+    def stated_seconds(self) -> float | None:
+        """How long the header says that the sound is; None if it does not."""
         if self.stream.duration is not None:
-            stated = float(self.stream.duration * self.stream.time_base)
-        elif self.container.duration is not None and len(self.container.streams) == 1:
-            stated = self.container.duration / av.time_base
-        reason = missing_end(self.file, self.container.format.name, stated, self.end_seconds)
-        if reason is not None:
-            raise MediaError(
-                f"the sound breaks off after {self.end_seconds:.1f} s ({reason}); send the whole file", field="audio"
-            )
+            return float(self.stream.duration * self.stream.time_base)
+        if self.container.duration is not None and len(self.container.streams) == 1:
+            return float(self.container.duration / av.time_base)
+        return None
+
+    def missing_end(self, found_seconds: float) -> str | None:
+        """What is wrong with the sound's end if the header announces more than was found; after the last packet."""
+        reason = missing_end(self.file, self.container.format.name, self.stated_seconds, found_seconds)
+        if reason is None and self.breaks_off:
+            reason = "what follows cannot be read"
+        return None if reason is None else f"the sound breaks off after {found_seconds:.1f} s ({reason})"
 
     def check_form(self, frame: Any) -> None:
         """Learn rate and channels from the first decoded frame; raises MediaError if a later one has others."""
@@ -98,16 +116,30 @@ class AudioFile:
         if not self.started:  # AAC may hide that it is stereo, or twice the rate, until it is decoded
             _check_form(frame.sample_rate, channels)
             self.sample_rate_hz, self.channels, self.started = frame.sample_rate, channels, True
+            self.names = tuple(channel.name for channel in frame.layout.channels)
         if frame.sample_rate != self.sample_rate_hz or channels != self.channels:
             raise MediaError("the sound changes its rate or channels on the way; convert it to WAV", field="audio")
-        if channels > _MAX_PLANES and frame.format.is_planar:
-            raise MediaError(f"the sound has {channels} channels; mix it down to stereo", field="audio")
 
     def samples(self, frame: Any) -> NDArray[Any]:
-        """The samples of one decoded frame as libav stores them, [planes, n]; one plane holds channels in turn."""
+        """The samples of decoded frames as libav stores them, [planes, n]; one plane holds channels in turn."""
         self.check_form(frame)
+        if frame.layout.nb_channels > _MAX_PLANES and frame.format.is_planar:
+            frame = self._packed(frame)
         samples: NDArray[Any] = frame.to_ndarray()
         return samples
+
+    def _packed(self, frame: Any) -> Any:
+        """The same samples in one plane; no channel is mixed."""
+        if self._packer is None:
+            self._packer = av.AudioResampler(frame.format.packed, frame.layout, frame.sample_rate)
+        frame.pts = None
+        packed = self._packer.resample(frame)
+        assert len(packed) == 1
+        return packed[0]
+
+    def check_samples(self, frame: Any) -> None:
+        """Raise MediaError for a decoded frame of another form, or whose samples are NaN or far too large."""
+        check_level(self.to_float(self.samples(frame)))
 
     def to_float(self, samples: NDArray[Any]) -> NDArray[np.float32]:
         """[planes, n] as libav stores them -> [channels, n], full scale = 1; not checked for NaN."""
@@ -118,16 +150,6 @@ class AudioFile:
             scaled -= 128
         scaled /= np.float32(_FULL_SCALE[samples.dtype.str[1:]])
         return scaled
-
-    def to_mono(self, samples: NDArray[Any]) -> Waveform:
-        """[planes, n] as libav stores them -> the mean of the channels, [n], full scale = 1.
-
-        libav's own mean is not used: its level depends on the sample format. Raises MediaError for NaN.
-        """
-        scaled = self.to_float(samples)
-        mono: Waveform = scaled.mean(axis=0) if self.channels > 1 else scaled[0]
-        check_level(mono)
-        return mono
 
 
 def check_level(samples: NDArray[np.float32]) -> None:
@@ -142,19 +164,22 @@ def check_level(samples: NDArray[np.float32]) -> None:
 
 
 @contextmanager
-def open_audio(path: Path, limits: MediaLimits) -> Iterator[AudioFile]:
-    """Open under every check that the header allows; whatever libav raises leaves as one of our errors."""
+def open_audio(path: Path, limits: MediaLimits, seconds: float | None = None) -> Iterator[AudioFile]:
+    """Open under every check that the header allows; whatever libav raises leaves as one of our errors.
+
+    seconds: that it may stay open, instead of `limits.max_decode_seconds`.
+    """
     size = path.stat().st_size
     if size == 0:
         raise MediaError("the sound is empty (0 bytes); send the file itself", field="audio")
     if size > limits.max_audio_bytes:
         raise TooLarge(f"the sound has {size} bytes; at most {limits.max_audio_bytes} are taken", field="audio")
-    deadline = time.monotonic() + limits.max_decode_seconds
+    deadline = time.monotonic() + (limits.max_decode_seconds if seconds is None else seconds)
     with path.open("rb") as file:
         try:
-            container = av.open(Nameless(file), options=_OPTIONS, io_open=refuse_other_files)
+            container = open_nameless(file, _OPTIONS)
         except Exception as exc:  # a demuxer fed with hostile bytes may raise anything
-            raise _unopened(path) from exc
+            raise unopened(path) from exc
         with container:
             try:
                 stream = _choose_stream(container)
@@ -181,8 +206,9 @@ def _choose_stream(container: Any) -> Any:
         raise UnsupportedMedia("the file has no sound track; send a sound", field="audio")
     stream = container.streams.audio[0]
     context = stream.codec_context
-    if context is None or context.codec.name not in SOUND_DECODERS:
-        raise UnsupportedMedia("the sound's codec is not taken; send WAV, MP3, FLAC, Ogg or M4A", field="audio")
+    name = "unknown" if context is None else context.codec.long_name
+    if context is None or context.codec.name not in AUDIO_DECODERS:
+        raise UnsupportedMedia(f"the sound's codec ({name}) is not taken; send {TAKEN}", field="audio")
     _check_form(context.sample_rate, context.channels)
     context.thread_count = 1
     return stream
@@ -190,19 +216,11 @@ def _choose_stream(container: Any) -> Any:
 
 def _check_form(sample_rate_hz: int, channels: int) -> None:
     lowest, highest = _SAMPLE_RATES_HZ
+    if sample_rate_hz == 0:
+        raise MediaError("the sound is damaged or incomplete; send it again", field="audio")
     if not lowest <= sample_rate_hz <= highest:
         raise MediaError(
             f"the sound has {sample_rate_hz} samples a second; {lowest} to {highest} are taken", field="audio"
         )
     if not 1 <= channels <= _MAX_CHANNELS:
         raise MediaError(f"the sound has {channels} channels; 1 to {_MAX_CHANNELS} are taken", field="audio")
-
-
-def _unopened(path: Path) -> MediaError | UnsupportedMedia:
-    with path.open("rb") as file:
-        start = file.read(12)
-    if start.startswith(_SIGNATURES) or start[4:8] == b"ftyp":
-        return MediaError("the sound is damaged or incomplete; send it again", field="audio")
-    return UnsupportedMedia(
-        "the file is no sound that is known here; send WAV, MP3, FLAC, Ogg, M4A or WebM", field="audio"
-    )

@@ -1,14 +1,15 @@
 """Tell whether a sound file was cut short: its container may say how much there should be.
 
-An MP3 or FLAC header, an MP4 index and a WebM header state a duration, a WAV header a number of bytes, and an Ogg
-page its own length. A decoder plays what is left without a word, so this looks at the container itself.
+A decoder plays what is left without a word, so this looks at what the header states: a duration, or an Ogg page's own
+length. Programs that stream into a pipe do not know it, and state the largest number that fits.
 """
 
 from typing import BinaryIO, Final
 
-_STATES_DURATION: Final = {"flac", "mov", "matroska"}
+from service.media.audio_formats import STATES_DURATION
+
 _MP3_COUNT_TAGS: Final = (b"Xing", b"Info", b"VBRI")
-_UNKNOWN_WAV_SIZE: Final = 0xFFFF_FFFF  # written by programs that stream into a pipe
+_UNKNOWN_BYTES: Final = 2_000_000_000  # sox states 0x7ffff000, arecord 0x80000000, others 0xffffffff
 _MAX_OGG_PAGE_BYTES: Final = 27 + 255 + 255 * 255
 _TOLERANCE_SECONDS: Final = 0.3  # priming and padding of lossy codecs
 _TOLERANCE_SHARE: Final = 0.01
@@ -18,14 +19,16 @@ def missing_end(file: BinaryIO, container: str, stated_seconds: float | None, fo
     """Why the file is taken to be cut short, to follow "after N s", or None if it looks whole.
 
     container: libav's name of the demuxer. stated_seconds: what it read from the header, None if nothing.
-    found_seconds: up to where packets were found.
+    found_seconds: that were decoded.
     """
     family = container.split(",", maxsplit=1)[0]
-    if family == "wav":
-        return _wav_end(file)
     if family == "ogg":
         return _ogg_end(file)
-    if stated_seconds is None or not (family in _STATES_DURATION or (family == "mp3" and _counts_frames(file))):
+    if family == "wav":
+        return _wav_end(file)
+    if stated_seconds is None or not (family in STATES_DURATION or (family == "mp3" and _counts_frames(file))):
+        return None
+    if found_seconds > 0 and stated_seconds / found_seconds * _size(file) > _UNKNOWN_BYTES:
         return None
     if stated_seconds - found_seconds > _TOLERANCE_SECONDS + _TOLERANCE_SHARE * stated_seconds:
         return f"its header announces {stated_seconds:.1f} s"
@@ -51,15 +54,19 @@ def _counts_frames(mp3: BinaryIO) -> bool:
 
 
 def _wav_end(wav: BinaryIO) -> str | None:
-    """Walk the chunks to `data` and compare its length with the file's."""
-    end, position = _size(wav), 12
+    """Walk the chunks to `data` and compare its length with the file's: libav takes the shorter one in silence."""
+    end, position, bytes_each_second = _size(wav), 12, 1
     while position + 8 <= end:
         header = _read_at(wav, position, 8)
         length = int.from_bytes(header[4:], "little")
+        if header[:4] == b"fmt ":
+            bytes_each_second = max(1, int.from_bytes(_read_at(wav, position + 16, 4), "little"))
         if header[:4] == b"data":
-            missing = position + 8 + length - end
-            whole = length in (0, _UNKNOWN_WAV_SIZE) or missing <= 0
-            return None if whole else f"{missing} of the {length} bytes that its header announces are missing"
+            missing = (position + 8 + length - end) / bytes_each_second
+            stated = length / bytes_each_second
+            if length > _UNKNOWN_BYTES or missing <= _TOLERANCE_SECONDS + _TOLERANCE_SHARE * stated:
+                return None
+            return f"its header announces {stated:.1f} s"
         position += 8 + length + length % 2
     return None
 

@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from service.errors import MediaError, TooLarge, Unavailable
-from service.media.audio import AudioInfo, decode_audio, probe_audio
+from service.media.audio import AudioInfo, WindowReport, probe_audio, read_audio, read_window
 from service.media.audio_file import Waveform
 from service.media.decoder_process import DecoderKilled, DecoderLost, DecoderProcess
 from service.media.frames import read_frames
@@ -92,9 +92,31 @@ class DecoderPool:
         """`service.media.icc.convert_colors`, behind the wall: [H, W, 3] of 8 bits, both."""
         return self._call("image", np.ndarray, convert_colors, pixels, profile, to_srgb)
 
-    def decode_audio(self, path: Path, sample_rate_hz: int) -> Waveform:
-        """`service.media.audio.decode_audio`, behind the wall: [N]."""
-        return self._call("audio", np.ndarray, decode_audio, path, self._limits, sample_rate_hz)
+    def read_window(
+        self,
+        path: Path,
+        sample_rate_hz: int,
+        clip_samples: int,
+        start_seconds: float | None = None,
+        searched: Callable[[float], None] = lambda _seconds: None,
+    ) -> tuple[WindowReport, Waveform]:
+        """`service.media.audio.read_window`, behind the wall: what was found, and its waveform [clip_samples].
+
+        searched: told now and then how many seconds have been searched; what it raises ends the search.
+        """
+        arguments = (path, self._limits, sample_rate_hz, clip_samples, start_seconds)
+        with self._stream("audio", read_window, *arguments) as items:
+            report = next(items(WindowReport))
+            while not report.done:
+                searched(report.seconds)
+                report = next(items(WindowReport))
+            return report, next(items(np.ndarray))
+
+    @contextmanager
+    def read_audio(self, path: Path, sample_rate_hz: int) -> Iterator[Iterator[Waveform]]:
+        """`service.media.audio.read_audio`, behind the wall: blocks of mono."""
+        with self._stream("audio", read_audio, path, self._limits, sample_rate_hz) as items:
+            yield items(np.ndarray)
 
     def read_manifest(
         self, path: Path, allow_partial: bool = False, progress: Callable[[int], None] = lambda _: None

@@ -60,7 +60,8 @@ def downmix(channels: FloatArray, matrix: FloatArray) -> FloatArray:
     if np.array_equal(matrix, np.eye(len(channels))):
         return channels
     # not by BLAS, whose threads would wait, spinning, on cores that others need
-    return np.stack([_weighted(channels, row) for row in matrix])
+    mixed: FloatArray = np.stack([_weighted(channels, row) for row in matrix])
+    return mixed
 
 
 def mean_power(channels: FloatArray) -> NDArray[np.float64]:
@@ -148,7 +149,7 @@ def mono_blocks(blocks: Iterator[FloatArray], names: Sequence[str], sample_rate_
 
 
 def _weighted(channels: FloatArray, weights: FloatArray) -> FloatArray:
-    total = np.zeros(channels.shape[1], np.float32)
+    total: FloatArray = np.zeros(channels.shape[1], np.float32)
     for channel, weight in zip(channels, weights, strict=True):
         if weight == 1:
             total += channel

@@ -12,7 +12,7 @@ class MediaLimits:
     max_image_bytes: int = 50 * MEBIBYTE
     max_image_pixels: int = 120_000_000
     max_audio_bytes: int = 50 * MEBIBYTE
-    max_audio_seconds: float = 600.0
+    max_audio_seconds: float = 86_400.0
     min_audio_seconds: float = 0.5
     max_decode_seconds: float = 60.0
     max_video_bytes: int = 2048 * MEBIBYTE

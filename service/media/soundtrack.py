@@ -50,16 +50,17 @@ class GainCurve:
         return block * (10 ** (self.gain_db(seconds) / 20)).astype(np.float32)
 
 
-def mixed_in(blocks: Iterator[Block], second: Waveform, gain_db: float) -> Iterator[Block]:
-    """Each block with the mono sound [N] (at the same rate) in its two front channels, repeated as often as needed."""
-    louder, position = second * np.float32(10 ** (gain_db / 20)), 0
+def mixed_in(blocks: Iterator[Block], second: Iterator[Waveform], gain_db: float) -> Iterator[Block]:
+    """Each block with as much of the endless mono sound (at the same rate) in its two front channels."""
+    gain, waiting = np.float32(10 ** (gain_db / 20)), np.zeros(0, np.float32)
     for block in blocks:
         count = block.shape[1]
-        part = np.take(louder, np.arange(position, position + count), mode="wrap")
-        position += count
-        block = block.copy()
-        block[:2] += part
-        yield block
+        while len(waiting) < count:
+            waiting = np.concatenate([waiting, next(second)])
+        mixed = block.copy()
+        mixed[:2] += gain * waiting[:count]
+        waiting = waiting[count:]
+        yield mixed
 
 
 class Limiter:

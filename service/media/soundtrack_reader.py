@@ -18,13 +18,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from service.errors import MediaError, StylizationError, TooLarge, UnsupportedMedia
-from service.media.audio_file import SOUND_DECODERS, check_level
+from service.media.audio_file import check_level
+from service.media.audio_formats import AUDIO_DECODERS
 from service.media.limits import MediaLimits
 from service.media.video_file import open_container
 
 Block = NDArray[np.float32]
 
-SOUNDTRACK_DECODERS: Final = SOUND_DECODERS | {"aac_latm", "dca", "pcm_bluray", "wmav2"}
+SOUNDTRACK_DECODERS: Final = AUDIO_DECODERS | {"aac_latm", "dca", "pcm_bluray", "wmav2"}
 _PADDING_SAMPLES: Final = 4096  # a lossy codec fills its last packet up; what is announced ends before
 _GAP_SECONDS: Final = 0.05  # a difference between a timestamp and the samples so far that is put right at once
 _STEP_SECONDS: Final = 0.0015  # one that is put right if it stays the same for `_LOOK_AHEAD` frames

@@ -13,7 +13,7 @@ from typing import Any, Final, Literal
 import av
 
 from service.errors import MediaError, StylizationError, TooLarge, UnsupportedMedia
-from service.media.audio_file import SOUND_DECODERS
+from service.media.audio_formats import AUDIO_DECODERS
 from service.media.libav import VIDEO_DEMUXERS, open_nameless
 from service.media.limits import MediaLimits
 
@@ -37,7 +37,7 @@ _OPTIONS: Final = {
     "format_whitelist": VIDEO_DEMUXERS,
     "protocol_whitelist": "none",
     # for the decoders that libav tries while it opens the file
-    "codec_whitelist": ",".join(sorted(_VIDEO_DECODERS | SOUND_DECODERS)),
+    "codec_whitelist": ",".join(sorted(_VIDEO_DECODERS | AUDIO_DECODERS)),
     "max_streams": "32",
     "threads": "1",
 }

@@ -14,7 +14,6 @@ Waveform = NDArray[np.float32]
 
 SILENCE_DBFS: Final = -60.0
 FLOOR_DBFS: Final = -120.0  # what digital silence is reported as
-_HOP_SECONDS: Final = 0.01  # the loudest window is found to this
 _CLIPPED_SHARE: Final = 1e-3
 _CLIPPED_LEVEL: Final = 0.999
 _SPEECH_SHARE: Final = 0.3
@@ -41,7 +40,7 @@ class SoundWarning(BaseModel):
 
     model_config = ConfigDict(frozen=True)
 
-    code: Literal["silence", "clipping", "speech", "unfamiliar"]
+    code: Literal["silence", "clipping", "speech", "unfamiliar", "incomplete", "start"]
     detail: str
 
 
@@ -73,11 +72,16 @@ class Heard(BaseModel):
 
 @dataclass(frozen=True)
 class Window:
-    """waveform: [N], as long as the model's clip. length_seconds: of the sound in it, less if it had to be repeated."""
+    """waveform: [N], as long as the model's clip. length_seconds: of the sound in it, less if it had to be repeated.
+
+    clipped_share: of the recording's samples, 0..1; None has it measured in the waveform. warnings: about the file.
+    """
 
     waveform: Waveform
     start_seconds: float
     length_seconds: float
+    clipped_share: float | None = None
+    warnings: tuple[SoundWarning, ...] = ()
 
 
 def loudness_dbfs(waveform: Waveform) -> float:
@@ -107,30 +111,6 @@ def mix(waveforms: Sequence[Waveform], weights: Sequence[float] | None = None) -
     # Not by BLAS: its threads would wait, spinning, on the cores that the graphs need next.
     mixed: Waveform = np.sum(shares.astype(np.float32)[:, None] * np.stack(waveforms), axis=0)
     return mixed
-
-
-def pick_window(
-    waveform: Waveform, clip_samples: int, sample_rate_hz: int, start_seconds: float | None = None
-) -> Window:
-    """The `clip_samples` of [M] that start at `start_seconds`, or the loudest; a shorter sound is repeated.
-
-    A start too near the end is moved back so far that the window is full. Raises ValueError if the sound is empty.
-    """
-    if len(waveform) == 0:
-        raise ValueError("an empty sound has no window")
-    if len(waveform) <= clip_samples:
-        repeats = -(-clip_samples // len(waveform))
-        whole = np.tile(waveform, repeats)[:clip_samples]
-        return Window(whole, start_seconds=0.0, length_seconds=len(waveform) / sample_rate_hz)
-    if start_seconds is None:
-        start = _loudest_start(waveform, clip_samples, max(1, round(_HOP_SECONDS * sample_rate_hz)))
-    else:
-        start = min(round(start_seconds * sample_rate_hz), len(waveform) - clip_samples)
-    return Window(
-        waveform[start : start + clip_samples],
-        start_seconds=start / sample_rate_hz,
-        length_seconds=clip_samples / sample_rate_hz,
-    )
 
 
 def heard(
@@ -176,11 +156,11 @@ def _nearest(direction: NDArray[np.float32], known_sounds: Sequence[KnownSound])
 def _warnings(
     windows: Sequence[Window], loudness: float, scored: Sequence[NearSound], speech: float | None
 ) -> list[SoundWarning]:
-    found = []
+    found = [warning for window in windows for warning in window.warnings]
     if loudness < SILENCE_DBFS:
         detail = f"the sound is nearly silent ({loudness:.0f} dBFS), so the image hardly changes; raise gain_db"
         found.append(SoundWarning(code="silence", detail=detail))
-    clipped = max(float(np.mean(np.abs(window.waveform) >= _CLIPPED_LEVEL)) for window in windows)
+    clipped = max(_clipped_share(window) for window in windows)
     if clipped > _CLIPPED_SHARE:
         detail = f"{clipped:.1%} of the recording is clipped; a recording at a lower level is heard better"
         found.append(SoundWarning(code="clipping", detail=detail))
@@ -209,11 +189,7 @@ def _unfamiliar(scored: Sequence[NearSound]) -> str:
     return f"the sound is unlike any that the model knows; the nearest is {scenes[0].name}"
 
 
-def _loudest_start(waveform: Waveform, clip_samples: int, hop: int) -> int:
-    """The first sample of the loudest window, to within `hop` samples."""
-    power = np.square(waveform)
-    blocks = np.add.reduceat(power, np.arange(0, len(power), hop), dtype=np.float64)  # energy of each hop
-    span = max(1, clip_samples // hop)
-    energy = np.concatenate([[0.0], np.cumsum(blocks)])
-    sums = energy[span:] - energy[:-span]  # energy of the window that starts at each hop
-    return int(min(int(np.argmax(sums)) * hop, len(waveform) - clip_samples))
+def _clipped_share(window: Window) -> float:
+    if window.clipped_share is not None:
+        return window.clipped_share
+    return float(np.mean(np.abs(window.waveform) >= _CLIPPED_LEVEL))

@@ -6,13 +6,15 @@ from concurrent.futures import wait
 from typing import Final
 
 from service.jobs.lease import Lease
-from service.jobs.record import JobRecord, StoredResult
+from service.jobs.record import StoredResult
 from service.media.image_kind import MEDIA_TYPES
 from service.media.image_reader import ImageHeader, ReadPlan
 from service.media.image_writer import encode_image, write_image
-from service.model.audio import Waveform
+from service.model.audio import Window
+from service.model.bundle import Manifest
 from service.observe.stages import stage
 from service.settings import Settings
+from service.work.audio_input import choose_window
 from service.work.image_source import read_source
 from service.work.image_stylization import Stylization, audio_executor, encode_content, stylize_image
 from service.work.receipt import image_receipt
@@ -29,7 +31,7 @@ def run_image_job(context: WorkerContext, lease: Lease) -> JobOutput:
     with watch.measure("model"):
         engine = context.engines.get(request.model)
     # sounds are decoded while the model looks at the image
-    decoding = audio_executor().submit(_decode_sounds, context, record, engine.manifest.sample_rate_hz)
+    decoding = audio_executor().submit(_choose_windows, context, lease, engine.manifest, request)
     try:
         with watch.measure("decode"):
             header, source = read_source(
@@ -40,14 +42,14 @@ def run_image_job(context: WorkerContext, lease: Lease) -> JobOutput:
     finally:
         with watch.measure("decode"):
             wait([decoding])  # whatever comes next: its files may be erased then
-    waveforms = decoding.result()
+    windows = decoding.result()
 
     def progress(done: int, total: int) -> None:
         is_news = done > 0 or time.monotonic() - claimed > _FRESH_SECONDS
         if is_news and done < total:  # the last is told with the job's end
             lease.progress(done)
 
-    stylizations = stylize_image(engine, seen, waveforms, request, progress)
+    stylizations = stylize_image(engine, seen, windows, request, progress)
     results: list[StoredResult] = []
     while True:
         with watch.measure("stylize"):
@@ -58,8 +60,12 @@ def run_image_job(context: WorkerContext, lease: Lease) -> JobOutput:
             results.append(_store(context, lease, request, header, stylization))
 
 
-def _decode_sounds(context: WorkerContext, record: JobRecord, sample_rate_hz: int) -> list[Waveform]:
-    return [context.decoder_pool.decode_audio(path, sample_rate_hz) for path in context.inputs(record, "audio")]
+def _choose_windows(context: WorkerContext, lease: Lease, manifest: Manifest, request: ImageRequest) -> list[Window]:
+    """The window of each sound. A long search ends when the job is no longer wanted."""
+    return [
+        choose_window(context.decoder_pool, path, manifest, request.start_seconds, lambda _seconds: lease.progress(0))
+        for path in context.inputs(lease.record, "audio")
+    ]
 
 
 def _plan(request: ImageRequest, settings: Settings) -> ReadPlan:

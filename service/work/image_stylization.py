@@ -20,7 +20,7 @@ from pydantic import BaseModel, ConfigDict
 
 from service.build import build_version
 from service.media.image_reduce import Pixels, visible_colors
-from service.model.audio import Heard, Waveform, Window, apply_gain_db, heard, mix, pick_window
+from service.model.audio import Heard, Waveform, Window, apply_gain_db, heard, mix
 from service.model.engine import Engine
 from service.model.speech import speech_share
 from service.work.detail_transfer import DetailTransfer
@@ -115,16 +115,16 @@ def encode_content(
 
 
 def stylize_image(
-    engine: Engine, seen: EncodedImage, waveforms: Sequence[Waveform], request: ImageRequest, progress: Progress
+    engine: Engine, seen: EncodedImage, windows: Sequence[Window], request: ImageRequest, progress: Progress
 ) -> Iterator[Stylization]:
     """Yield one result for each of the request's gains, in their order, each as soon as it is made.
 
-    waveforms: one [N] for each sound, at the model's rate; they need not be equally long.
+    windows: one of each sound, as long as the model's clip, chosen so that each is heard at its best.
     progress: called with (results done, results in all); what it raises (a cancellation) stops the work.
     Raises ValueError if the counts of sounds and weights differ.
     """
     gains = request.gains
-    windows, mixed = _driving_sound(engine, waveforms, request)
+    mixed = mix([window.waveform for window in windows], request.weights)
     embeddings = engine.embed(np.stack([apply_gain_db(mixed, gain) for gain in gains]))  # [G, E]
     progress(0, len(gains))
     restyled, speech = _restyle(engine, seen, embeddings, request.strength), None
@@ -146,20 +146,6 @@ def warm_up(engine: Engine) -> None:
     engine.warm_up()
     sound = np.full(engine.manifest.clip_samples, 0.1, np.float32)
     audio_executor().submit(speech_share, sound, engine.manifest.sample_rate_hz).result()
-
-
-def _driving_sound(
-    engine: Engine, waveforms: Sequence[Waveform], request: ImageRequest
-) -> tuple[list[Window], Waveform]:
-    """The window of each sound, chosen one by one so that each is heard at its best, and their mix [N]."""
-    if any(waveform.ndim != 1 for waveform in waveforms):
-        raise ValueError("waveforms must be a sequence of one-dimensional arrays")
-    manifest = engine.manifest
-    windows = [
-        pick_window(waveform, manifest.clip_samples, manifest.sample_rate_hz, request.start_seconds)
-        for waveform in waveforms
-    ]
-    return windows, mix([window.waveform for window in windows], request.weights)
 
 
 def _restyle(
@@ -203,7 +189,7 @@ def _changed_strips(source: Source, change: Callable[[Pixels, int], Pixels]) -> 
 
 
 def _hear(
-    engine: Engine, windows: list[Window], gained: Waveform, embedding: FloatArray, speech: Future[float | None]
+    engine: Engine, windows: Sequence[Window], gained: Waveform, embedding: FloatArray, speech: Future[float | None]
 ) -> Heard:
     return heard(windows, gained, embedding, engine.manifest.sounds, speech.result())
 

@@ -23,6 +23,7 @@ from service.model.audio import Waveform, Window, apply_gain_db, heard
 from service.model.engine import Engine
 from service.model.speech import speech_share
 from service.observe.stages import stage
+from service.work.audio_input import endless_audio, stretch
 from service.work.detail_transfer import transfer_detail
 from service.work.image_stylization import padded_for
 from service.work.receipt import video_receipt
@@ -61,8 +62,10 @@ def run_preview_job(context: WorkerContext, lease: Lease) -> JobOutput:
             window = _window_around(decoder_pool, source, found.start_seconds, at, rate, clip)
         extra = np.zeros(clip, np.float32)
         if second is not None:
-            sound = apply_gain_db(decoder_pool.decode_audio(second, rate), request.audio_gain_db)
-            extra = np.take(sound, np.arange(clip) + max(0, round(at * rate) - clip // 2), mode="wrap")
+            first = max(0, round(at * rate) - clip // 2)
+            extra = apply_gain_db(
+                stretch(endless_audio(decoder_pool, second, rate), first, clip), request.audio_gain_db
+            )
         wanted = float(GainCurve(request.gain_points).gain_db(np.array([at]))[0])
         gains = preview_gains(wanted)
         waveforms = np.stack([apply_gain_db(window, gain) + extra for gain in gains])

@@ -18,6 +18,7 @@ from service.media.track_copy import AudioSpan
 from service.media.video_file import Container
 from service.media.video_manifest import VideoManifest
 from service.model.engine import Engine
+from service.work.audio_input import endless_audio
 from service.work.audio_track import AudioTrack, AudioTrackEncoder
 
 _NEW_TRACK_RATE_HZ: Final = 48_000  # of a video that had none
@@ -73,7 +74,7 @@ def edit_soundtrack(
         else:
             edited = edit.gained(edit.counted(blocks))
             if second is not None:
-                edited = mixed_in(edited, decoder_pool.decode_audio(second, form.sample_rate_hz), second_gain_db)
+                edited = mixed_in(edited, endless_audio(decoder_pool, second, form.sample_rate_hz), second_gain_db)
             edited = edit.measured(edited)
             if second is not None or curve.boosts:
                 edited = Limiter(form).blocks(edited)

@@ -12,9 +12,8 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from service.media.audio import decode_audio
+from service.media.audio import read_window
 from service.media.limits import MediaLimits
-from service.model.audio import pick_window
 from service.model.engine import Engine
 from tests.bench.processes import processor_seconds
 
@@ -100,5 +99,6 @@ def _time_graphs(engine: Engine, photo: Path, waveform: NDArray[np.float32]) -> 
 
 def _window(engine: Engine, sound: Path) -> NDArray[np.float32]:
     manifest = engine.manifest
-    waveform = decode_audio(sound, MediaLimits(), manifest.sample_rate_hz)
-    return pick_window(waveform, manifest.clip_samples, manifest.sample_rate_hz).waveform
+    *_, waveform = read_window(sound, MediaLimits(), manifest.sample_rate_hz, manifest.clip_samples)
+    assert isinstance(waveform, np.ndarray)
+    return waveform

@@ -13,12 +13,13 @@ import litserve
 import uvicorn
 from fastapi import FastAPI, Request, Response, UploadFile
 
-from service.media.audio import decode_audio
+from service.media.audio import read_window
 from service.media.image_reader import ImageHeader, ReadPlan, read_image
 from service.media.image_writer import encode_image
 from service.media.limits import MediaLimits
 from service.model.bundle import load_bundle
 from service.model.engine import Engine
+from service.work.audio_input import window_of
 from service.work.image_source import HeldSource
 from service.work.image_stylization import encode_content, stylize_image
 from service.work.requests import ImageRequest
@@ -33,11 +34,12 @@ def stylize(engine: Engine, image: bytes, audio: bytes) -> bytes:
         photo.write_bytes(image)
         sound.write_bytes(audio)
         _, pixels = read_image(photo, LIMITS, ReadPlan())
-        waveform = decode_audio(sound, LIMITS, engine.manifest.sample_rate_hz)
+        manifest = engine.manifest
+        *_, report, waveform = read_window(sound, LIMITS, manifest.sample_rate_hz, manifest.clip_samples)
     request = ImageRequest()
     assert not isinstance(pixels, ImageHeader)
     seen = encode_content(engine, HeldSource(pixels), request.strength)
-    (result,) = stylize_image(engine, seen, [waveform], request, lambda _done, _total: None)
+    (result,) = stylize_image(engine, seen, [window_of(report, waveform)], request, lambda _done, _total: None)
     content = encode_image(result.pixels, "png")
     result.heard()
     return content

@@ -4,8 +4,9 @@ import numpy as np
 import torch
 
 from export.sounds import sounds_of
-from service.model.audio import heard, pick_window
+from service.model.audio import heard
 from tests.support.media import make_noise
+from tests.support.windows import pick_window
 from training.models.scene_audio_encoder import STRANGER_WEIGHT, SceneAudioConfig, SceneAudioEncoder
 
 CONFIG = SceneAudioConfig(scenes=("snow", "rain"), strangers=("speech", "fire"), widths=(4, 8, 8, 8), embedding_dim=8)

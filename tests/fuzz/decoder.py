@@ -10,7 +10,7 @@ import time
 from pathlib import Path
 
 from service.errors import StylizationError
-from service.media.audio import decode_audio, probe_audio
+from service.media.audio import decode_audio, probe_audio, read_window
 from service.media.frames import read_frames
 from service.media.image import probe_image
 from service.media.image_reader import ReadPlan, read_image, read_strips
@@ -35,6 +35,7 @@ def open_image(path: Path) -> None:
 def open_audio(path: Path) -> None:
     probe_audio(path, LIMITS)
     decode_audio(path, LIMITS, 16_000)
+    list(read_window(path, LIMITS, 16_000, 48_000, start_seconds=11.0))
 
 
 def open_video(path: Path) -> None:

@@ -42,16 +42,16 @@ def mp3_with_cover(mp3: bytes, cover: bytes, media_type: bytes = b"image/png") -
 
 
 def write_video_with_foreign_sound(path: Path) -> Path:
-    """A Matroska file whose only sound track is of a codec (TTA) that is not taken."""
+    """A Matroska file whose only sound track is of a codec (RealAudio 1.0) that is not taken."""
     with av.open(str(path), "w", format="matroska") as container:
-        stream = container.add_stream("tta", rate=48_000, layout="stereo")
+        stream = container.add_stream("real_144", rate=8_000, layout="mono")
         assert isinstance(stream, av.AudioStream)
-        frame = av.AudioFrame(format="s16", layout="stereo", samples=1536)
+        frame = av.AudioFrame(format="s16", layout="mono", samples=160)
         for plane in frame.planes:
             plane.update(bytes(plane.buffer_size))
         frame.sample_rate = 48_000
         for index in range(60):
-            frame.pts = index * 1536
+            frame.pts = index * 160
             container.mux(stream.encode(frame))
         container.mux(stream.encode(None))
     return path

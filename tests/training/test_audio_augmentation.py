@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from service.model.audio import pick_window
+from tests.support.windows import pick_window
 from training.data import audio_augmentation as augmentation
 from training.data.sound_recordings import SoundRecipeError, read_recordings, source_of
 from training.data.synthetic_sounds import synthetic_stranger

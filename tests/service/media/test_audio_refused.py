@@ -73,7 +73,7 @@ def test_a_video_without_sound_is_refused(tmp_path: Path) -> None:
 
 
 def test_a_codec_that_is_not_taken_is_refused(tmp_path: Path) -> None:
-    both_refuse(hostile.write_video_with_foreign_sound(tmp_path / "x"), UnsupportedMedia, "codec is not taken")
+    both_refuse(hostile.write_video_with_foreign_sound(tmp_path / "x"), UnsupportedMedia, r"codec \(.+\) is not taken")
 
 
 @pytest.mark.parametrize("write", [write_wav, write_mp3, media.write_flac])
@@ -93,13 +93,13 @@ def test_longer_than_the_limit_is_too_large(tmp_path: Path, write: Writer) -> No
     )
 
 
-def test_an_hour_of_silence_in_a_small_file_is_refused_without_decoding_it(tmp_path: Path) -> None:
+def test_hours_of_silence_in_a_small_file_are_refused_without_decoding_them(tmp_path: Path) -> None:
     silence = np.zeros(RATE_HZ * 3600, np.float32)
     path = media.write_flac(tmp_path / "x", silence)
     assert path.stat().st_size < 2_000_000
     del silence
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    both_refuse(path, TooLarge, "longer than 600 s")
+    both_refuse(path, TooLarge, "longer than 600 s", MediaLimits(max_audio_seconds=600))
     assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 200_000  # KiB
 
 
@@ -110,7 +110,8 @@ def test_too_many_bytes_are_refused_unread(tmp_path: Path) -> None:
 
 def test_a_sound_that_takes_too_long_to_open_is_given_up(tmp_path: Path) -> None:
     path = write_wav(tmp_path / "x", make_noise(5))
-    both_refuse(path, TooLarge, "takes too long", MediaLimits(max_decode_seconds=0.0))
+    with pytest.raises(TooLarge, match="takes too long"):
+        probe_audio(path, MediaLimits(max_decode_seconds=0.0))
 
 
 @pytest.mark.parametrize("bad", [np.nan, np.inf, -np.inf])
@@ -142,26 +143,6 @@ def test_an_absurd_number_of_channels_is_refused(tmp_path: Path, channels: int) 
     both_refuse(tmp_path / "x", MediaError, "channels|damaged")
 
 
-def write_surround(path: Path, layout: str, channels: int) -> Path:
-    """AAC with many channels, which decodes to one plane for each."""
-    with av.open(str(path), "w", format="mp4") as container:
-        stream = container.add_stream("aac", rate=48_000, layout=layout)
-        assert isinstance(stream, av.AudioStream)
-        stream.bit_rate = 512_000
-        noise = make_noise(1, sample_rate_hz=48_000)
-        frame = av.AudioFrame.from_ndarray(np.tile(noise, channels)[None], format="flt", layout=layout)
-        frame.sample_rate = 48_000
-        container.mux(stream.encode(frame))
-        container.mux(stream.encode(None))
-    return path
-
-
-def test_eight_planes_which_crash_the_library_are_refused(tmp_path: Path) -> None:
-    path = write_surround(tmp_path / "x", "7.1", 8)
-    with pytest.raises(MediaError, match="8 channels; mix it down to stereo"):
-        decode_audio(path, LIMITS, RATE_HZ)
-
-
 def test_channels_that_change_on_the_way_are_refused(tmp_path: Path) -> None:
     mono = write_mp3(tmp_path / "mono", make_noise(1)).read_bytes()
     with av.open(str(tmp_path / "stereo"), "w", format="mp3") as container:
@@ -174,19 +155,6 @@ def test_channels_that_change_on_the_way_are_refused(tmp_path: Path) -> None:
     (tmp_path / "x").write_bytes(mono + (tmp_path / "stereo").read_bytes())
     with pytest.raises(MediaError, match="changes its rate or channels"):
         decode_audio(tmp_path / "x", LIMITS, RATE_HZ)
-
-
-def test_a_truncated_mp3_tells_where_it_breaks_off(tmp_path: Path) -> None:
-    whole = write_mp3(tmp_path / "whole", make_noise(4)).read_bytes()
-    (tmp_path / "x").write_bytes(whole[: len(whole) // 2])
-    both_refuse(tmp_path / "x", MediaError, r"breaks off after 2\.\d s \(its header announces 4\.0 s\)")
-
-
-@pytest.mark.parametrize("write", [write_wav, write_float_wav, media.write_flac, media.write_ogg, media.write_webm])
-def test_other_truncated_formats_tell_where_they_break_off(tmp_path: Path, write: Writer) -> None:
-    whole = write(tmp_path / "whole", make_noise(4, sample_rate_hz=48_000), sample_rate_hz=48_000).read_bytes()
-    (tmp_path / "x").write_bytes(whole[: int(len(whole) * 0.6)])
-    both_refuse(tmp_path / "x", MediaError, r"breaks off after [12]\.\d s")
 
 
 @pytest.mark.parametrize("share", [0.1, 0.5, 0.9])

@@ -15,7 +15,7 @@ import pytest
 
 from service.errors import MediaError, TooLarge, Unavailable, UnsupportedMedia
 from service.media import decoder_pool as decoder_pool_module
-from service.media.audio import decode_audio, probe_audio
+from service.media.audio import decode_audio, probe_audio, read_window
 from service.media.decoder_pool import DecoderPool
 from service.media.frames import read_frames
 from service.media.image import probe_image
@@ -67,7 +67,12 @@ def test_images_and_sounds_are_the_same_behind_the_wall(decoder_pool: DecoderPoo
         np.testing.assert_array_equal(pixels, expected_pixels)
     strips = list(decoder_pool.read_strips(photo, ReadPlan()))
     np.testing.assert_array_equal(np.concatenate(strips), decode_image(photo))
-    np.testing.assert_array_equal(decoder_pool.decode_audio(sound, 8000), decode_audio(sound, LIMITS, 8000))
+    with decoder_pool.read_audio(sound, 8000) as blocks:
+        np.testing.assert_array_equal(np.concatenate(list(blocks)), decode_audio(sound, LIMITS, 8000))
+    report, waveform = decoder_pool.read_window(sound, RATE_HZ, 8000, 0.25)
+    here = list(read_window(sound, LIMITS, RATE_HZ, 8000, 0.25))
+    assert report == here[0]
+    np.testing.assert_array_equal(waveform, here[1])
 
 
 def test_videos_are_the_same_behind_the_wall(decoder_pool: DecoderPool, clip: Path, tmp_path: Path) -> None:
@@ -96,7 +101,7 @@ def test_errors_keep_their_kind_words_and_field(decoder_pool: DecoderPool, clip:
     with pytest.raises(TooLarge, match="30000 x 30000"):
         decoder_pool.read_image(tmp_path / "bomb", ReadPlan())
     with pytest.raises(UnsupportedMedia, match="send WAV"):
-        decoder_pool.decode_audio(tmp_path / "text", RATE_HZ)
+        decoder_pool.read_window(tmp_path / "text", RATE_HZ, RATE_HZ)
     with pytest.raises(FileNotFoundError):
         decoder_pool.read_image(tmp_path / "nothing", ReadPlan())
     with pytest.raises(UnsupportedMedia) as caught, decoder_pool.read_soundtrack(tmp_path / "text"):
@@ -135,11 +140,17 @@ def test_a_stream_that_is_left_early_leaves_a_helper_that_works(clip: Path) -> N
         assert helper.tasks == 3
 
 
+def read_all(box: DecoderPool, path: Path) -> None:
+    with box.read_audio(path, RATE_HZ) as blocks:
+        list(blocks)
+
+
 DOORS: dict[str, tuple[str, Callable[[DecoderPool, Path], object]]] = {
     "probe_image": ("image", lambda box, path: box.probe_image(path)),
     "read_image": ("image", lambda box, path: box.read_image(path, ReadPlan())),
     "read_strips": ("image", lambda box, path: list(box.read_strips(path, ReadPlan()))),
-    "decode_audio": ("audio", lambda box, path: box.decode_audio(path, RATE_HZ)),
+    "read_window": ("audio", lambda box, path: box.read_window(path, RATE_HZ, RATE_HZ)),
+    "read_audio": ("audio", read_all),
     "survey_video": ("video", lambda box, path: box.read_manifest(path)),
     "read_frames": ("video", lambda box, path: list(box.read_frames(path, None, 0, 1, (1, 1)))),  # type: ignore[arg-type]
     "read_soundtrack": ("video", lambda box, path: box.read_soundtrack(path).__enter__()),
@@ -161,7 +172,7 @@ def test_a_crash_is_a_damaged_file_and_the_next_file_is_served(
     assert decoder_pool.probe_image(photo).width == 40
 
 
-@pytest.mark.parametrize("door", ["probe_image", "decode_audio", "read_frames", "read_soundtrack"])
+@pytest.mark.parametrize("door", ["probe_image", "read_window", "read_frames", "read_soundtrack"])
 def test_memory_is_bounded(
     door: str, decoder_pool: DecoderPool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

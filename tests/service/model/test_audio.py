@@ -2,12 +2,11 @@
 
 import numpy as np
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
-from service.model.audio import Window, apply_gain_db, heard, loudness_dbfs, mix, pick_window
+from service.model.audio import SoundWarning, Window, apply_gain_db, heard, loudness_dbfs, mix
 from service.model.bundle import KnownSound
 from tests.support.media import make_noise, make_tone
+from tests.support.windows import pick_window
 
 RATE_HZ = 16_000
 CLIP = 3 * RATE_HZ
@@ -65,42 +64,18 @@ def test_sounds_of_different_lengths_are_not_mixed() -> None:
         mix([make_noise(1), make_tone(2)])
 
 
-def test_the_loudest_window_is_found() -> None:
-    waveform = make_noise(20, rms=0.01)
-    waveform[11 * RATE_HZ : 14 * RATE_HZ] *= 20
-    chosen = window(waveform)
-    assert chosen.start_seconds == pytest.approx(11, abs=0.02)
-    assert chosen.length_seconds == 3
-    assert len(chosen.waveform) == CLIP
+def test_what_is_wrong_with_the_file_is_among_the_warnings() -> None:
+    note = SoundWarning(code="incomplete", detail="it breaks off")
+    chosen = Window(make_noise(3), 0.0, 3.0, warnings=(note,))
+    report = heard([chosen], chosen.waveform, np.array([0.8, 0.1], np.float32), KNOWN, 0.0)
+    assert report.warnings == (note,)
 
 
-# no subnormals: PyTorch, used by other tests of this process, may have set the processor to flush them
-@given(st.integers(1, 5 * 1600), st.one_of(st.none(), st.floats(0, 100, allow_subnormal=False)))
-def test_a_window_is_always_full_and_inside(samples: int, start_seconds: float | None) -> None:
-    waveform = np.arange(samples, dtype=np.float32)
-    chosen = pick_window(waveform, 480, 1600, start_seconds)
-    assert len(chosen.waveform) == 480
-    if samples >= 480:
-        np.testing.assert_array_equal(np.diff(chosen.waveform), 1)
-        assert chosen.waveform[0] == round(chosen.start_seconds * 1600)
-
-
-def test_a_start_is_kept_and_moved_back_only_from_the_end() -> None:
-    waveform = make_noise(10)
-    assert pick_window(waveform, CLIP, RATE_HZ, 2.5).start_seconds == 2.5
-    assert pick_window(waveform, CLIP, RATE_HZ, 9.0).start_seconds == 7.0
-
-
-def test_a_short_sound_is_repeated() -> None:
-    noise = make_noise(1.25)
-    chosen = window(noise)
-    np.testing.assert_array_equal(chosen.waveform[: len(noise)], chosen.waveform[len(noise) : 2 * len(noise)])
-    assert chosen.length_seconds == 1.25
-
-
-def test_an_empty_sound_has_no_window() -> None:
-    with pytest.raises(ValueError, match="empty"):
-        window(np.zeros(0, np.float32))
+def test_clipping_is_what_the_recording_had_before_it_was_mixed_down() -> None:
+    chosen = Window(make_noise(3), 0.0, 3.0, clipped_share=0.02)
+    report = heard([chosen], chosen.waveform, np.array([0.8, 0.1], np.float32), KNOWN, 0.0)
+    assert [warning.code for warning in report.warnings] == ["clipping"]
+    assert "2.0%" in report.warnings[0].detail
 
 
 def test_the_nearest_known_sounds_come_with_their_cosines() -> None:

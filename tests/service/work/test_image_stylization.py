@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from service.model.audio import Window
 from service.model.bundle import load_bundle
 from service.model.engine import Engine
 from service.work.image_source import HeldSource
@@ -15,6 +16,7 @@ from service.work.image_stylization import Stylization, encode_content, stylize_
 from service.work.requests import ImageRequest
 from tests.support.media import make_noise, make_photo, make_tone
 from tests.support.tiny_bundle import write_tiny_bundle
+from tests.support.windows import pick_window
 
 
 @pytest.fixture(scope="module")
@@ -35,7 +37,15 @@ def stylize(
 ) -> list[Stylization]:
     request = request or ImageRequest()
     seen = encode_content(engine, HeldSource(pixels), request.strength, max_inference_side)
-    return list(stylize_image(engine, seen, waveforms, request, no_progress))
+    windows = windows_of(engine, waveforms, request.start_seconds)
+    return list(stylize_image(engine, seen, windows, request, no_progress))
+
+
+def windows_of(engine: Engine, waveforms: Sequence[np.ndarray], start_seconds: float | None = None) -> list[Window]:
+    manifest = engine.manifest
+    return [
+        pick_window(waveform, manifest.clip_samples, manifest.sample_rate_hz, start_seconds) for waveform in waveforms
+    ]
 
 
 def shift(result: Stylization, pixels: np.ndarray) -> np.ndarray:
@@ -149,14 +159,12 @@ def test_start_seconds_chooses_the_window(engine: Engine) -> None:
 def test_wrong_counts_are_refused(engine: Engine) -> None:
     with pytest.raises(ValueError, match="weights"):
         stylize(engine, make_photo(32, 32), [make_tone(3)], ImageRequest(weights=(1, 1)))
-    with pytest.raises(ValueError, match="one-dimensional"):
-        stylize(engine, make_photo(32, 32), make_tone(3))  # type: ignore[arg-type]
 
 
 def test_progress_counts_results_and_may_stop_the_work(engine: Engine) -> None:
     told: list[tuple[int, int]] = []
     request, seen = ImageRequest(gains_db=(-20, -10, 0)), encode_content(engine, HeldSource(make_photo(32, 32)), 1.0)
-    results = stylize_image(engine, seen, [make_tone(3)], request, lambda *at: told.append(at))
+    results = stylize_image(engine, seen, windows_of(engine, [make_tone(3)]), request, lambda *at: told.append(at))
     assert len(list(results)) == 3
     assert told == [(0, 3), (1, 3), (2, 3), (3, 3)]
 
@@ -169,7 +177,7 @@ def test_progress_counts_results_and_may_stop_the_work(engine: Engine) -> None:
 
     made = []
     with pytest.raises(Cancelled):
-        made.extend(stylize_image(engine, seen, [make_tone(3)], request, cancel))
+        made.extend(stylize_image(engine, seen, windows_of(engine, [make_tone(3)]), request, cancel))
 
 
 def test_the_receipt_says_how_the_result_was_made(engine: Engine) -> None:

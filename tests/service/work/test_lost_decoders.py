@@ -19,7 +19,7 @@ from tests.support.misbehaviour import bloat, crash, sleep
 
 
 @pytest.mark.parametrize("misbehaving", [crash, bloat])
-@pytest.mark.parametrize(("door", "field"), [("read_image", "image"), ("decode_audio", "audio")])
+@pytest.mark.parametrize(("door", "field"), [("read_image", "image"), ("read_window", "audio")])
 def test_a_file_that_ends_its_decoder_costs_its_own_job_only(
     door: str,
     field: str,
@@ -41,7 +41,7 @@ def test_a_file_that_ends_its_decoder_costs_its_own_job_only(
     assert read(redis_url, good).state is JobState.SUCCEEDED
 
 
-@pytest.mark.parametrize("door", ["read_image", "decode_audio"])
+@pytest.mark.parametrize("door", ["read_image", "read_window"])
 def test_a_decoder_that_never_ends_costs_its_own_job_only(
     door: str,
     workshop: JobRunner,

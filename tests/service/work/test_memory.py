@@ -16,12 +16,13 @@ BOUND_KIB = 1_500_000
 PROGRAM = """
 import sys
 from pathlib import Path
-from service.media.audio import decode_audio
+from service.media.audio import read_window
 from service.media.image_reader import ReadPlan, read_image
 from service.media.image_writer import encode_image
 from service.media.limits import MediaLimits
 from service.model.bundle import load_bundle
 from service.model.engine import Engine
+from service.work.audio_input import window_of
 from service.work.image_source import HeldSource
 from service.work.image_stylization import encode_content, stylize_image
 from service.work.requests import ImageRequest
@@ -30,10 +31,12 @@ folder = Path(sys.argv[1])
 engine = Engine(load_bundle(folder / "realistic"))
 limits = MediaLimits()
 _, pixels = read_image(folder / "photo", limits, ReadPlan())
-waveform = decode_audio(folder / "sound", limits, engine.manifest.sample_rate_hz)
+manifest = engine.manifest
+*_, report, waveform = read_window(folder / "sound", limits, manifest.sample_rate_hz, manifest.clip_samples)
+windows = [window_of(report, waveform)]
 request = ImageRequest(gains_db=(-10, -5, 0))
 seen = encode_content(engine, HeldSource(pixels), 1.0)
-for result in stylize_image(engine, seen, [waveform], request, lambda done, total: None):
+for result in stylize_image(engine, seen, windows, request, lambda done, total: None):
     assert result.pixels.shape == pixels.shape == (3000, 4000, 3)
     assert (result.pixels != pixels).any()
     encode_image(result.pixels, "png")
