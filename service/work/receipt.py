@@ -13,7 +13,7 @@ from service.model.engine import Engine
 from service.work.image_stylization import Stylization
 from service.work.requests import ImageRequest, VideoRequest
 
-_PACKAGES: Final = ("numpy", "pillow", "av", "opencv-python-headless")
+_PACKAGES: Final = ("numpy", "pillow", "pillow-heif", "av", "opencv-python-headless")
 
 
 def image_receipt(

@@ -7,8 +7,14 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
+from PIL import ExifTags, Image
 
+from service.media.icc import profile_of_code_points
+from service.media.image_metadata import ImageTags
+from service.media.image_writer import encode_image
 from tests.support import media
+from tests.support.images import tiff_of
 from tests.support.video import Clip, noise_track, write_video
 
 SCRIPTS = (
@@ -20,7 +26,9 @@ SCRIPTS = (
     b'<svg xmlns="http://www.w3.org/2000/svg"><image href="file:///etc/passwd"/></svg>',
 )
 _IMAGES: tuple[tuple[str, dict[str, Any]], ...] = (
-    ("PNG", {}), ("JPEG", {}), ("JPEG", {"progressive": True}), ("WEBP", {}), ("WEBP", {"lossless": True})
+    ("PNG", {}), ("JPEG", {}), ("JPEG", {"progressive": True}), ("WEBP", {}), ("WEBP", {"lossless": True}),
+    ("AVIF", {}), ("HEIF", {}), ("BMP", {}), ("GIF", {}), ("TIFF", {}), ("TIFF", {"compression": "tiff_lzw"}),
+    ("TIFF", {"compression": "jpeg"}), ("TIFF", {"compression": "tiff_adobe_deflate"}),
 )  # fmt: skip
 _SOUNDS = (
     media.write_wav, media.write_float_wav, media.write_mp3, media.write_ogg, media.write_flac, media.write_m4a,
@@ -51,12 +59,49 @@ def valid_files() -> dict[str, list[bytes]]:
         found: dict[str, list[bytes]] = {"image": [], "audio": [], "video": []}
         for format, options in _IMAGES:
             found["image"].append(media.write_image(path, photo, format, **options).read_bytes())
+        found["image"] += tagged_images(path, photo)
         for write in _SOUNDS:
             found["audio"].append(write(path, sound).read_bytes())
         for name, form in _VIDEOS:
             video = write_video(Path(folder) / name, replace(_CLIP, **form), noise_track(0.6))
             found["video"].append(video.read_bytes())
         return found
+
+
+def tagged_images(path: Path, photo: NDArray[np.uint8]) -> list[bytes]:
+    """With alpha, 16 bits, tiles, profiles, EXIF, XMP, IPTC and texts, each in the kinds that have them."""
+    tags = image_tags()
+    deep = np.dstack([photo, photo[..., 0]]).astype(np.uint16) * 257
+    exif = b"Exif\0\0" + (tags.exif or b"")
+    found = [encode_image(deep, "png", tags), encode_image(np.dstack([photo, photo[..., 0]]), "webp", tags)]
+    found += [encode_image(photo, "jpeg", tags), tiff_of(deep[..., :3], 2, tile=16, deflate=True)]
+    for name in ("HEIF", "AVIF"):
+        options = {"exif": exif, "icc_profile": tags.profile, "xmp": tags.xmp}
+        found.append(media.write_image(path, photo, name, **options).read_bytes())
+    return found
+
+
+def image_tags() -> ImageTags:
+    """Something of each kind."""
+    exif = Image.Exif()
+    exif[0x0112], exif[0x013B], exif[0x8298] = 6, "Jane", "(c) Jane"
+    exif.get_ifd(ExifTags.IFD.Exif)[0x9003] = "2024:01:02 03:04:05"
+    exif.get_ifd(ExifTags.IFD.GPSInfo).update({1: "N", 2: (48.0, 8.0, 0.0)})
+    xmp = (
+        b'<x:xmpmeta xmlns:x="adobe:ns:meta/"><rdf:RDF xmlns:rdf="http://www.w3.org/1999/02/22-rdf-syntax-ns#">'
+        b'<rdf:Description xmlns:photoshop="http://ns.adobe.com/photoshop/1.0/" photoshop:City="Munich" '
+        b'xmlns:exif="http://ns.adobe.com/exif/1.0/" exif:GPSLatitude="48,8N" photoshop:Headline="A river">'
+        b'<tiff:Orientation xmlns:tiff="http://ns.adobe.com/tiff/1.0/">6</tiff:Orientation>'
+        b"</rdf:Description></rdf:RDF></x:xmpmeta>"
+    )
+    return ImageTags(
+        exif=exif.tobytes().removeprefix(b"Exif\0\0"),
+        xmp=xmp,
+        iptc=b"\x1c\x02\x5a\0\x06Munich\x1c\x02\x69\0\x07A river",
+        texts=(("Title", "A river"), ("exif:GPSLatitude", "48/1"), ("Author", "Jane")),
+        dpi=(300.0, 300.0),
+        profile=profile_of_code_points(12, 13),
+    )
 
 
 def hostile_file(valid: dict[str, list[bytes]], seed: int, number: int) -> tuple[str, bytes]:
