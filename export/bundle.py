@@ -20,7 +20,6 @@ from service.model.bundle import DECODER, GRAPHS, MANIFEST, Bundle, KnownSound, 
 from training.checkpoint import save
 
 CHECKPOINT = "checkpoint.pt"
-SIZE_MULTIPLE = 8  # 4 x 4 pixels make a content cell, and reflection at its edges needs two of them
 
 
 class ExportError(Exception):
@@ -45,7 +44,7 @@ def make_manifest(
         clip_seconds=config.audio.clip_seconds,
         sample_rate_hz=config.audio.sample_rate_hz,
         embedding_dim=config.audio.embedding_dim,
-        size_multiple=SIZE_MULTIPLE,
+        size_multiple=graphs.size_multiple,
         native_size=config.data.crops[-1][1],
         sha256={file: hashlib.sha256(models[file].SerializeToString()).hexdigest() for file in GRAPHS},
         opset=opset_of(models[DECODER]),

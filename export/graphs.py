@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import dataclasses
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,14 +14,13 @@ from torch import Tensor, nn
 from export.folding import FoldedConvolution
 from training import checkpoint
 from training.config import TrainingConfig
-from training.models.own.audio_encoder import AudioEncoder
-from training.models.own.generator import ContentEncoder, Decoder, Generator
+from training.kinds import kind_of
 
 
 class ContentGraph(nn.Module):
     """Genc: image [B, 3, H, W] in 0..1 -> content [B, C, H/4, W/4]."""
 
-    def __init__(self, encoder: ContentEncoder) -> None:
+    def __init__(self, encoder: nn.Module) -> None:
         super().__init__()
         self.encoder = encoder
 
@@ -32,7 +32,7 @@ class ContentGraph(nn.Module):
 class DecoderGraph(nn.Module):
     """Gdec: content [B, C, H/4, W/4] and embedding [B, E] -> stylized [B, 3, H, W] in 0..1."""
 
-    def __init__(self, decoder: Decoder) -> None:
+    def __init__(self, decoder: nn.Module) -> None:
         super().__init__()
         self.decoder = decoder
 
@@ -44,7 +44,7 @@ class DecoderGraph(nn.Module):
 class AudioGraph(nn.Module):
     """f: waveform [B, N], full scale = 1 -> embedding [B, E]."""
 
-    def __init__(self, encoder: AudioEncoder) -> None:
+    def __init__(self, encoder: nn.Module) -> None:
         super().__init__()
         self.encoder = encoder
 
@@ -62,22 +62,19 @@ class Graphs:
     decoder: DecoderGraph
     config: TrainingConfig
     images_seen: int
-
-    @property
-    def content_channels(self) -> int:
-        """C, the channels of `content`."""
-        encoder = self.content_encoder.encoder
-        folded = encoder.streaks.shape[0] + 3 * 4 * 4 if encoder.masked else 0
-        return 4 * self.config.generator.width + folded
+    content_channels: int  # C, the channels of `content`
+    stride: int  # height and width of an image are multiples of it
+    size_multiple: int  # what the manifest asks of them
 
     def folded(self) -> Graphs:
-        """The same functions with the last layer rewritten for speed: what is written into the bundle."""
+        """The same functions with the decoder's last layer rewritten for speed: what is written into the bundle."""
         decoder = copy.deepcopy(self.decoder)
-        head = decoder.decoder.head
-        source = 3 if decoder.decoder.masked else 0  # its pixels are joined to the features
-        channels = [head.in_channels - source, source] if source else [head.in_channels]
-        decoder.decoder.head = FoldedConvolution(head, channels)  # type: ignore[assignment]
-        return Graphs(self.audio_encoder, self.content_encoder, decoder, self.config, self.images_seen)
+        inner: Any = decoder.decoder
+        inputs = getattr(inner, "head_inputs", None)
+        if inputs is None:  # a head that is no large convolution to few channels
+            return self
+        inner.head = FoldedConvolution(inner.head, inputs)
+        return dataclasses.replace(self, decoder=decoder)
 
 
 def read_graphs(path: Path) -> Graphs:
@@ -89,13 +86,14 @@ def read_graphs(path: Path) -> Graphs:
     values = checkpoint.load(path)
     try:
         config = checkpoint.config_of(values)
-        if config.condition.kind != "sound":
+        if config.condition.kind != "audio":
             raise checkpoint.CheckpointError(
-                f"{path} is of the preset {config.preset!r}, whose generator is told a {config.condition.kind}: a "
-                "bundle goes from a waveform to an embedding, so such a model can be evaluated but not exported"
+                f"{path} is of the preset {config.preset!r}, whose generator is conditioned on a "
+                f"{config.condition.kind}: a bundle goes from a waveform to an embedding, so such a model can be "
+                "evaluated but not exported"
             )
-        generator = Generator(config.generator, config.audio.embedding_dim)
-        audio_encoder = AudioEncoder(config.audio)
+        networks = kind_of(config).networks(config)
+        generator, audio_encoder = networks.generator, networks.audio_encoder
         weights = {**values["networks"], **values["ema"]}
         generator.load_state_dict(_part(weights, "generator."))
         audio_encoder.load_state_dict(_part(weights, "audio_encoder."))
@@ -105,7 +103,14 @@ def read_graphs(path: Path) -> Graphs:
     graphs = (AudioGraph(audio_encoder), ContentGraph(generator.encoder), DecoderGraph(generator.decoder))
     for graph in graphs:
         graph.eval().requires_grad_(False)
-    return Graphs(*graphs, config=config, images_seen=images_seen)
+    return Graphs(
+        *graphs,
+        config=config,
+        images_seen=images_seen,
+        content_channels=networks.content_channels,
+        stride=networks.stride,
+        size_multiple=networks.size_multiple,
+    )
 
 
 def _part(weights: Mapping[str, Any], prefix: str) -> dict[str, Tensor]:

@@ -21,22 +21,23 @@ def to_onnx(graphs: Graphs) -> dict[str, ModelProto]:
     """The bundle's three graphs by file name, each checked by onnx.checker."""
     config = graphs.config
     batch, height, width = Dim("batch", min=1), Dim("height", min=2), Dim("width", min=2)
-    content = torch.rand(2, graphs.content_channels, 16, 24)
+    stride, cells = graphs.stride, graphs.stride // CELL  # pixels, and cells of the content, of one step in size
+    content = torch.rand(2, graphs.content_channels, 16 * cells, 24 * cells)
     embedding = torch.rand(2, config.audio.embedding_dim)
     waveform = torch.rand(2, config.audio.clip_samples)
     return {
         AUDIO_ENCODER: _export(graphs.audio_encoder, {"waveform": waveform}, ["embedding"], [{0: batch}]),
         CONTENT_ENCODER: _export(
             graphs.content_encoder,
-            {"image": torch.rand(2, 3, 16 * CELL, 24 * CELL)},
+            {"image": torch.rand(2, 3, 16 * stride, 24 * stride)},
             ["content"],
-            [{0: batch, 2: CELL * height, 3: CELL * width}],
+            [{0: batch, 2: stride * height, 3: stride * width}],
         ),
         DECODER: _export(
             graphs.decoder,
             {"content": content, "embedding": embedding},
             ["stylized"],
-            [{0: batch, 2: height, 3: width}, {0: batch}],
+            [{0: batch, 2: cells * height, 3: cells * width}, {0: batch}],
         ),
     }
 

@@ -7,17 +7,16 @@ import sys
 from pathlib import Path
 
 from training.prepare.command import add_prepare, run_prepare
-from training.presets import PRESETS
-from training.reproduce.command import add_reproduce, add_sources, run_reproduce
+from training.reproduce.command import add_reproduce, run_reproduce
 from training.stages.scene_audio_command import add_audio_encoder, run_audio_encoder
+from training.train_command import add_train, run_train
 
-_RUNNERS = {"prepare": run_prepare, "audio-encoder": run_audio_encoder, "reproduce": run_reproduce}
-
-
-def _at_least_one(text: str) -> int:
-    if (value := int(text)) < 1:
-        raise argparse.ArgumentTypeError(f"{value} is less than 1")
-    return value
+_RUNNERS = {
+    "prepare": run_prepare,
+    "train": run_train,
+    "audio-encoder": run_audio_encoder,
+    "reproduce": run_reproduce,
+}
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -32,43 +31,8 @@ def main(arguments: list[str] | None = None) -> int:
 
     add_prepare(commands)
 
-    train = commands.add_parser("train", help="train, or go on with, a run")
-    train.add_argument("--preset", choices=sorted(PRESETS), default="default")
-    train.add_argument(
-        "--index",
-        required=True,
-        help="index of what occurs together (JSON lines), here or at https://…, s3://… or pipe:…; or shards to stream "
-        "from there: a list of them (shards/train.txt) or their names ('{000..099}.tar')",
-    )
-    train.add_argument("--run", type=Path, required=True, help="folder of the run; the same command resumes it")
-    train.add_argument("--from", dest="start_from", type=Path, help="checkpoint whose weights to begin with")
-    train.add_argument(
-        "--audio-weights", type=Path, help="published audio encoder that the presets selavi and wav2clip begin with"
-    )
-    add_sources(train)
-    train.add_argument("--images", type=int, help="length of the run in pictures (default: the preset's)")
-    train.add_argument("--batch", type=int, help="pictures a step, over all processes (default: the preset's)")
-    train.add_argument(
-        "--accumulate",
-        type=_at_least_one,
-        metavar="N",
-        help="work every process's share of a batch through in N slices, for less memory (default: 1)",
-    )
-    train.add_argument(
-        "--compile",
-        action="store_true",
-        default=None,
-        help="compile generator and discriminators by torch.compile (needs a C++ compiler; see docs/training.md)",
-    )
-    train.add_argument("--seed", type=int, help="seed (default: 0)")
-
+    add_train(commands)
     add_audio_encoder(commands)
-
-    even = commands.add_parser("even-mixes", help="teach a trained model that a mix of sounds looks like a mix")
-    even.add_argument("checkpoint", type=Path, help="the trained model")
-    even.add_argument("output", type=Path, help="the checkpoint to write, in the form that ships")
-    even.add_argument("--index", type=Path, required=True, help="index that it learned from (JSON lines)")
-    even.add_argument("--steps", type=_at_least_one, default=400, help="how long to learn (default: 400)")
 
     evaluate = commands.add_parser("evaluate", help="measure checkpoints on the held-out split")
     evaluate.add_argument("checkpoints", type=Path, nargs="+", help="the model, then controls trained as long")
@@ -111,7 +75,7 @@ def main(arguments: list[str] | None = None) -> int:
     from training.checkpoint import CheckpointError
     from training.data.index import PairingError, build_scene_index
     from training.data.media import MediaError
-    from training.stages.update import DivergedError
+    from training.stages.stage import DivergedError
 
     try:
         if options.command == "index":
@@ -119,32 +83,6 @@ def main(arguments: list[str] | None = None) -> int:
                 print(f"{name:>20}: {count} photographs")
         elif options.command in _RUNNERS:
             _RUNNERS[options.command](options)
-        elif options.command == "train":
-            from training.data.conditions import with_sources
-            from training.data.excerpt import held_out_addresses, is_streamed, keep_excerpt, shard_addresses
-            from training.data.shards import local_index
-            from training.data.stream import require_streamable
-            from training.trainer import changed
-            from training.trainer import train as run_training
-
-            names = ("images", "batch", "accumulate", "compile", "seed")
-            config = changed(PRESETS[options.preset], **{name: getattr(options, name) for name in names})
-            kept, stream = options.run / "data", list[str]()
-            if is_streamed(options.index):
-                require_streamable(config)  # before anything is fetched
-                stream, held_out = shard_addresses(options.index), held_out_addresses(options.index)
-                index_path = keep_excerpt(stream, held_out, config.data.stream_excerpt, config.seed, kept)
-            else:
-                index_path = local_index(options.index, kept)
-            config = with_sources(config, options.word_vectors, options.tagger)
-            begin = (options.start_from, options.audio_weights)
-            print(f"checkpoint: {run_training(config, index_path, options.run, *begin, stream)}")
-        elif options.command == "even-mixes":
-            from training.stages.distill_interpolation import even_mixes
-
-            said = even_mixes(options.checkpoint, options.output, options.index, options.steps)
-            print(", ".join(f"{name} {value:.3f}" for name, value in said.items()))
-            print(f"checkpoint: {options.output}")
         elif options.command == "evaluate":
             from training.evaluation.evaluate import evaluate as run_evaluation
             from training.evaluation.metrics.judges import JudgeWeights

@@ -1,138 +1,100 @@
-"""The presets: training configurations by their names."""
+"""Presets: training configurations as TOML files that can be copied and changed, and single settings on top of them.
+
+A file names a `base` preset and what differs from it, or a `kind` of model and what differs from its defaults.
+"""
 
 from __future__ import annotations
 
-import dataclasses
-from collections.abc import Mapping
+import difflib
+import tomllib
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
 
-from training.config import (
-    AudioConfig,
-    ConditionConfig,
-    CorrespondenceConfig,
-    DataConfig,
-    DiscriminatorConfig,
-    GeneratorConfig,
-    LossConfig,
-    TrainingConfig,
-)
+from training.config import TrainingConfig, setting_names, to_dict
+from training.kinds import KINDS, config_from_dict
 
-# The authors' architecture and settings with their faults: the control in every table.
-_PAPER = TrainingConfig(
-    preset="paper",
-    audio=AudioConfig(level_preserving=False, first_padding=1),
-    generator=GeneratorConfig(
-        encoder_blocks=9,
-        conditioning="concat",
-        norm="instance",
-        output="direct",
-        wide_up_path=True,
-        zero_padded_sampling=True,
-    ),
-    discriminator=DiscriminatorConfig(mismatched_pairs=False),
-    ema_images=0.0,
-    clip_gradient_norm=1e6,  # theirs has no clipping
-)
+FOLDER = Path(__file__).with_name("presets")
 
-_DEFAULT = TrainingConfig(
-    preset="default",
-    discriminator=DiscriminatorConfig(feature_width=64),
-    losses=LossConfig(feature_gan=1.0, correspondence=0.25, mix=2.0),
-    correspondence=CorrespondenceConfig(steps=4_000, mix_steps=4_000),
-    data=DataConfig(loudness_dbfs=(-40.0, -14.0)),
-)
 
-# The audio encoder learns with the generator alone: what pre-training is compared with (the paper's Table 4).
-_SCRATCH = dataclasses.replace(
-    _DEFAULT,
-    preset="scratch",
-    losses=dataclasses.replace(_DEFAULT.losses, correspondence=0.0),
-    correspondence=CorrespondenceConfig(),
-)
+class PresetError(ValueError):
+    """A preset or a setting that cannot be used; the message says what to do."""
 
-PRESETS: Mapping[str, TrainingConfig] = {
-    "paper": _PAPER,
-    # The control of `demo`: as wide, and trained as long in time (a picture takes half as long again).
-    "paper-narrow": dataclasses.replace(
-        _PAPER,
-        preset="paper-narrow",
-        audio=dataclasses.replace(_PAPER.audio, encoder_width=16, embedding_dim=64),
-        generator=dataclasses.replace(_PAPER.generator, width=32, blocks=6, encoder_blocks=6),
-        discriminator=dataclasses.replace(_PAPER.discriminator, width=32),
-        losses=dataclasses.replace(_PAPER.losses, projector_width=128),
-        data=DataConfig(crops=((0.0, 128),), zoom=(1.0, 1.5), workers=1),
-        batch=4,
-        images=8_000,
-    ),
-    "default": _DEFAULT,
-    # The paper's ablations (its Table 3), each of them `default` but for one matter.
-    "no-identity": dataclasses.replace(  # the term alone is removed; the authors' code also doubles lambda
-        _DEFAULT, preset="no-identity", losses=dataclasses.replace(_DEFAULT.losses, identity_nce=0.0)
-    ),
-    "cycle": dataclasses.replace(  # both NCE terms give way to CycleGAN's losses at CycleGAN's weights
-        _DEFAULT,
-        preset="cycle",
-        losses=dataclasses.replace(_DEFAULT.losses, nce=0.0, identity_nce=0.0, cycle=10.0, identity_l1=5.0),
-        data=dataclasses.replace(_DEFAULT.data, source_sounds=True),
-    ),
-    "late-fusion": dataclasses.replace(
-        _DEFAULT,
-        preset="late-fusion",
-        discriminator=dataclasses.replace(_DEFAULT.discriminator, conditioning="late-fusion"),
-    ),
-    # The paper's baselines (its Table 1), each of them `default` but for what tells the generator the look.
-    "keyword": dataclasses.replace(_DEFAULT, preset="keyword", condition=ConditionConfig("keyword")),
-    "class-pred": dataclasses.replace(_DEFAULT, preset="class-pred", condition=ConditionConfig("label")),
-    "adain": dataclasses.replace(_DEFAULT, preset="adain", condition=ConditionConfig("picture")),
-    # The paper's pre-training (its Tables 3 and 4): the audio encoder is fine-tuned from where it begins.
-    "scratch": _SCRATCH,
-    "selavi": dataclasses.replace(  # the published audio network is a ResNet9
-        _SCRATCH,
-        preset="selavi",
-        audio_start="selavi",
-        audio=dataclasses.replace(_SCRATCH.audio, stage_blocks=1),
-    ),
-    "wav2clip": dataclasses.replace(_SCRATCH, preset="wav2clip", audio_start="wav2clip"),
-    "correspondence": dataclasses.replace(
-        _SCRATCH,
-        preset="correspondence",
-        correspondence=dataclasses.replace(_DEFAULT.correspondence, finetuned=True),
-    ),
-    "demo": TrainingConfig(
-        preset="demo",
-        audio=AudioConfig(encoder_width=16, embedding_dim=64),
-        generator=GeneratorConfig(width=32, blocks=6, encoder_blocks=3, antialias=False),
-        discriminator=DiscriminatorConfig(width=32, conditioning="projection", feature_width=64, feature_noise=0.05),
-        losses=LossConfig(
-            nce=0.05, identity_nce=0.05, identity_every=4, nce_every=2, patch_gan=0.2, feature_gan=2.0, mix=2.0,
-            tone=8.0, excess_saturation=40.0, projector_width=128,
-        ),
-        correspondence=CorrespondenceConfig(steps=300, mix_steps=600, batch=32),
-        data=DataConfig(
-            crops=((0.0, 128),), zoom=(1.0, 1.5), loudness_dbfs=(-40.0, -14.0), workers=1
-        ),
-        batch=4,
-        images=12_000,
-        warmup_steps=500,
-        learning_rate=3e-4,
-        discriminator_learning_rate=6e-4,
-        ema_images=1_500.0,
-    ),
-    "smoke": TrainingConfig(
-        preset="smoke",
-        audio=AudioConfig(clip_seconds=1.0, encoder_width=4, embedding_dim=8),
-        generator=GeneratorConfig(width=4, blocks=2, encoder_blocks=1, antialias=False),
-        discriminator=DiscriminatorConfig(width=4, conditioning="projection", feature_width=8),
-        losses=LossConfig(
-            feature_gan=1.0, correspondence=0.25, mix=1.0, mix_every=2, identity_every=2, nce_patches=16,
-            projector_width=8,
-        ),
-        correspondence=CorrespondenceConfig(steps=3, mix_steps=2, batch=4),
-        data=DataConfig(
-            crops=((0.0, 32), (0.5, 64)), loudness_dbfs=(-40.0, -14.0), stream_buffer=4, stream_excerpt=1
-        ),
-        batch=2,
-        images=8,
-        ema_images=20.0,
-        sample_images=4,
-    ),
-}  # fmt: skip
+
+def read_preset(name: str) -> TrainingConfig:
+    """A preset by its name, or by the path of a TOML file of one's own. Raises PresetError."""
+    values = _values(name, ())
+    try:
+        return config_from_dict(values)
+    except ValueError as exc:
+        raise PresetError(f"{_path(name)}: {exc}") from exc
+
+
+def with_settings(config: TrainingConfig, settings: Iterable[str]) -> TrainingConfig:
+    """The configuration with each `name.of.setting=value` applied. Raises PresetError."""
+    values = to_dict(config)
+    known = list(setting_names(type(config)))
+    for setting in settings:
+        name, equals, text = setting.partition("=")
+        name = name.strip()
+        if not equals:
+            raise PresetError(f"{setting!r} is no setting: write NAME=VALUE, such as losses.nce=0.2")
+        if name not in known:
+            near = difflib.get_close_matches(name, known, 3, 0.4)
+            raise PresetError(f"there is no setting {name!r}" + (f"; near it: {', '.join(near)}" if near else ""))
+        *groups, last = name.split(".")
+        inner = values
+        for group in groups:
+            inner = inner[group]
+        inner[last] = _parsed(text.strip())
+    if values["kind"] != config.kind:
+        raise PresetError("the kind of the model is the preset's: choose another --preset")
+    try:
+        return config_from_dict(values)
+    except ValueError as exc:
+        raise PresetError(str(exc)) from exc
+
+
+def preset_names() -> list[str]:
+    return sorted(path.stem for path in FOLDER.glob("*.toml"))
+
+
+def _path(name: str) -> Path:
+    return Path(name) if name.endswith(".toml") else FOLDER / f"{name}.toml"
+
+
+def _values(name: str, below: tuple[str, ...]) -> dict[str, Any]:
+    if name in below:
+        raise PresetError(f"the presets {' -> '.join((*below, name))} are each other's base")
+    path = _path(name)
+    try:
+        values = tomllib.loads(path.read_text(encoding="utf-8-sig"))
+    except FileNotFoundError as exc:
+        near = difflib.get_close_matches(name, preset_names(), 1)
+        hint = f"; did you mean {near[0]}?" if near else ""
+        raise PresetError(f"there is no preset {name!r}{hint} known: {', '.join(preset_names())}") from exc
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as exc:
+        raise PresetError(f"{path} is no preset: {exc}") from exc
+    base = values.pop("base", None)
+    merged = {} if base is None else _values(str(base), (*below, name))
+    return {**_merged(merged, values), "preset": path.stem}
+
+
+def _merged(base: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
+    merged = dict(base)
+    for name, value in over.items():
+        both = isinstance(value, Mapping) and isinstance(merged.get(name), Mapping)
+        merged[name] = _merged(merged[name], value) if both else value
+    return merged
+
+
+def _parsed(text: str) -> Any:
+    """A number, true or false, a list as TOML writes them; everything else is a text."""
+    try:
+        return tomllib.loads(f"value = {text}")["value"]
+    except tomllib.TOMLDecodeError:
+        return text
+
+
+PRESETS: Mapping[str, TrainingConfig] = {name: read_preset(name) for name in preset_names()}
+assert all(config.kind in KINDS for config in PRESETS.values()), "a preset names its kind"

@@ -1,267 +1,298 @@
-"""The training loop: start or resume, learn, average, log, show samples, save."""
+"""The trainer: a run is a list of stages, each with its bar and its curve, resumable between any two steps."""
 
 from __future__ import annotations
 
-import dataclasses
 import json
-import os
+import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import torch
-from torch.utils.data import default_collate
+from PIL import Image
 from torch.utils.tensorboard import SummaryWriter
 from tqdm import tqdm
 
 from training import checkpoint
-from training.config import TrainingConfig
+from training.config import TrainingConfig, to_dict
 from training.data.conditions import load_conditions
-from training.data.dataset import Batch, CoOccurrences, batches, crop_at
-from training.data.stream import Stream, require_streamable, streamed_batches
+from training.data.dataset import SKIPPED, Batch, CoOccurrences
+from training.data.stream import require_streamable
 from training.evaluation.samples import has_held_out, sample_sheet
 from training.imports.published_audio import load_published
+from training.kinds import kind_of
+from training.loss_meter import LossMeter
 from training.models.average import Average
 from training.models.compiled import compile_networks
-from training.models.own.networks import Networks
-from training.models.own.running_norm import running_norms, settle
-from training.stages.audio_visual_pretraining import even_out_mixes, train_correspondence
-from training.stages.discriminator_warmup import warm_up_discriminators
-from training.stages.own.step import Optimizers, make_optimizers, train_step
+from training.record import require_resumable, sha256_of, write_record
+from training.stages.parallel import join_processes, leave_processes, same_for_all, take_those_of_the_first
+from training.stages.precision import choose_precision
+from training.stages.stage import Run, Stage
 
 LOG_STEPS = 20
-SETTLING_PICTURES = 8
+
+
+@dataclass(frozen=True)
+class Start:
+    """How a run begins, besides its settings."""
+
+    weights: Path | None = None  # a checkpoint whose weights it begins with (fine-tuning)
+    audio_weights: Path | None = None  # the published file that the preset's audio encoder begins with
+    resume_from: Path | None = None  # a numbered checkpoint to go on from, instead of the newest
+    force: bool = False  # go on with another index, batch or schedule than it was begun with
+
+
+@dataclass
+class Progress:
+    """How far a run is. steps, seconds: of each stage by its name."""
+
+    stage: str = ""
+    steps: dict[str, int] = field(default_factory=dict)
+    seconds: dict[str, float] = field(default_factory=dict)
+    images_seen: int = 0
+
+    @property
+    def total_steps(self) -> int:
+        return sum(self.steps.values())
 
 
 def train(
-    config: TrainingConfig,
-    index: Path,
-    run: Path,
-    start_from: Path | None = None,
-    audio_weights: Path | None = None,
-    stream: Sequence[str] = (),
+    config: TrainingConfig, index: Path, folder: Path, start: Start | None = None, stream: Sequence[str] = ()
 ) -> Path:
-    """Train into the folder `run`, going on where its checkpoint stopped. Returns the checkpoint's path.
+    """Train into `folder`, going on where its checkpoint stopped. Returns the checkpoint's path.
 
-    `start_from`: a checkpoint whose weights the run begins with (fine-tuning). `audio_weights`: the published file that
-    the preset's audio encoder begins with; a run that is resumed needs it no more. `stream`: addresses of shards to
-    learn from instead, of which `index` leads into an excerpt. The number of processes is torchrun's; each takes its
-    share of every batch. Raises CheckpointError, PairingError, ShardError, DivergedError.
+    `stream`: addresses of shards to learn from instead, of which `index` leads into an excerpt. The number of processes
+    is torchrun's; each takes its share of every batch. Raises CheckpointError, PairingError, ShardError, MediaError,
+    DivergedError and ValueError.
     """
-    rank, ranks, device = _join_processes()
-    run.mkdir(parents=True, exist_ok=True)
-    path = run / "checkpoint.pt"
-    if stream:
-        require_streamable(config)
-    conditions = load_conditions(config, index)
-    dataset = CoOccurrences(index, "train", config.data, config.audio, config.seed, conditions)
-    if audio_weights is not None and config.audio_start == "own":
-        raise ValueError(f"the preset {config.preset!r} takes no --audio-weights; `selavi` and `wav2clip` do")
-    total = config.images or round(config.epochs * len(dataset))
+    start = start or Start()
+    rank, ranks, device = join_processes()
     if config.batch % (ranks * config.accumulate):
         raise ValueError(
             f"a batch of {config.batch} cannot be shared by {ranks} processes in {config.accumulate} equal slices"
         )
+    if stream:
+        require_streamable(config)
+    precision = choose_precision(config.precision, device)
+    folder.mkdir(parents=True, exist_ok=True)
+    conditions = load_conditions(config, index)
+    dataset = CoOccurrences(index, "train", config.data, config.audio, config.seed, conditions)
 
-    # Networks, their average, their optimizers: the same in every process
+    # The same networks in every process
     torch.manual_seed(config.seed)
     torch.set_flush_denormal(True)
-    networks = Networks(config).to(device)
+    networks = kind_of(config).networks(config)
+    networks.to_device(device)
     if device.type == "cuda":  # on a CPU the instance norms would copy every map back: 1.5 times as slow
-        networks = networks.to(memory_format=torch.channels_last)
+        networks.to_device(memory_format=torch.channels_last)
     average = Average(networks, config.ema_images)
-    optimizers = make_optimizers(networks, config)
-    networks._backbone = [b.to(device) for b in networks._backbone]
-    resumed = path.exists()
-    images_seen = _resume(path, config, networks, average, optimizers) if resumed else 0
-    _begin_alike(images_seen if resumed else None, run)
-    if not resumed:
-        if start_from is not None:
-            values = checkpoint.load(start_from)
-            checkpoint.restore(networks, {**values["networks"], **values["ema"]}, start_from)
-        elif config.audio_start != "own":
-            if audio_weights is None:
-                raise ValueError(
-                    f"the preset {config.preset!r} begins with a published file: name it by --audio-weights"
-                )
-            load_published(networks.audio_encoder.network, config.audio_start, audio_weights)
-        elif config.correspondence.steps:
-            train_correspondence(networks, dataset, config, device)
-            if config.correspondence.mix_steps:
-                even_out_mixes(networks.audio_encoder, dataset, config, device)
-            networks.audio_encoder.requires_grad_(not networks.audio_frozen)
-        if config.warmup_steps:
-            warm_up_discriminators(networks, dataset, config, device)
-        _settle_norms(networks, dataset, config, device)
-        _take_those_of_the_first(networks)
-        average.generator.load_state_dict(networks.generator.state_dict())
-        average.audio_encoder.load_state_dict(networks.audio_encoder.state_dict())
-        average.conditioner.load_state_dict(networks.conditioner.state_dict())
-        if rank == 0:
-            _save(path, config, networks, average, optimizers, 0)
-    networks.train()
+    run = Run(config, networks, average, dataset, device, precision, rank, ranks, stream)
+    progress, saved = _resume(run, folder, start, sha256_of(index))
+    _begin_alike(progress.total_steps if saved else None, folder)
+    if not saved:
+        _begin_with_weights(run, start)
+    if rank == 0:
+        write_record(folder, config, index, precision, ranks)
+        print(f"precision: {precision}", file=sys.stderr)
     if config.compile:
         compile_networks(networks)
 
-    # Learn
-    finish = ExitStack()
-    writer = SummaryWriter(str(run / "tensorboard")) if rank == 0 else None
-    if writer is not None:
-        finish.callback(writer.close)
-    log = finish.enter_context((run / "log.jsonl").open("a")) if rank == 0 else None
-    progress = tqdm(total=total, initial=images_seen, unit="image", disable=rank != 0, smoothing=0.05)
-    span = (config.batch, images_seen, total, rank, ranks)
-    loader = (
-        streamed_batches(Stream(stream, config.data, config.audio, config.seed, *span))
-        if stream
-        else batches(dataset, *span)
-    )
-    shows = has_held_out(index)
-    saved = logged = time.monotonic()
-    waited = 0.0
-    iterator = iter(loader)
-    with finish:
-        while images_seen < total:
-            begun = time.monotonic()
-            batch = {k: v.to(device) for k, v in next(iterator).items()}
-            waited += time.monotonic() - begun
-            step = images_seen // config.batch
-            _set_rate(optimizers, config, images_seen / total)
-            rng = torch.Generator().manual_seed(config.seed * 1_000_003 + step * ranks + rank)
-            said = train_step(networks, optimizers, batch, config, step, rng)
-            images_seen += config.batch
-            average.update(networks, config.batch, images_seen)
-            progress.update(config.batch)
-
-            # Tell and keep
-            if writer is None or log is None:
+    # Its stages
+    stages = kind_of(config).stages(config)
+    if start.weights is not None:
+        stages = [stage for stage in stages if not stage.begins_anew_only]
+    names = [stage.name for stage in stages]
+    if progress.stage and progress.stage not in names:
+        raise checkpoint.CheckpointError(f"the run stopped in {progress.stage!r}, which these settings do not have")
+    session = Session(run, folder, index, conditions, progress)
+    with session:
+        for place, kind in enumerate(stages):
+            if saved and place < names.index(progress.stage):
                 continue
-            if step % LOG_STEPS == LOG_STEPS - 1:
+            resumed = saved.pop("stage", None) if saved else None
+            stage = kind(run)
+            session.run_stage(stage, _budget(config, stages, kind), resumed, last=place == len(stages) - 1)
+            saved = None
+    leave_processes()
+    return folder / checkpoint.NEWEST
+
+
+class Session:
+    """One start of the command: log, curves, sample sheets and checkpoints of the stages that it runs."""
+
+    def __init__(self, run: Run, folder: Path, index: Path, conditions: Any, progress: Progress) -> None:
+        self.run, self.folder, self.index, self.conditions = run, folder, index, conditions
+        self.progress, self.saved_at = progress, time.monotonic()
+        self.index_sha256 = sha256_of(index)
+        self.shows = has_held_out(index)
+        self.leads = run.rank == 0
+        self._finish = ExitStack()
+        self._told: set[str] = set()
+
+    def __enter__(self) -> Session:
+        if self.leads:
+            self.writer = SummaryWriter(str(self.folder / "tensorboard"))
+            self._finish.callback(self.writer.close)
+            self.log = self._finish.enter_context((self.folder / "log.jsonl").open("a", encoding="utf-8"))
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._finish.close()
+
+    def run_stage(self, stage: Stage, budget: float | None, resumed: Mapping[str, Any] | None, last: bool) -> None:
+        """All remaining steps of one stage, and its end. budget: seconds, instead of its own number of steps."""
+        run, progress, name = self.run, self.progress, stage.name
+        if resumed is None:
+            stage.begin()
+            take_those_of_the_first(run.networks)
+            progress.stage, progress.steps[name], progress.seconds[name] = name, 0, 0.0
+            if stage.images_per_step and not progress.images_seen:
+                run.average.copy_from(run.networks)
+        else:
+            stage.load_state_dict(dict(resumed))
+        first = progress.steps[name]
+        began = time.monotonic() - progress.seconds[name]
+        shares = {"now": 0.0}
+
+        def share_at(step: int) -> float:
+            return shares["now"] if budget else step / max(1, stage.steps)
+
+        def elapsed_share(step: int) -> float:
+            if not budget:
+                return step / max(1, stage.steps)
+            shares["now"] = min(1.0, same_for_all((time.monotonic() - began) / budget))
+            return shares["now"]
+
+        bar = tqdm(
+            total=None if budget else stage.steps, initial=first, desc=name, unit="step", disable=not self.leads,
+            smoothing=0.05,
+        )  # fmt: skip
+        losses = LossMeter(run.device)
+        loader: Iterator[Batch] | None = None
+        waited, logged = 0.0, time.monotonic()
+        step = first
+        while (share := elapsed_share(step)) < 1.0 or (budget is not None and step == 0):
+            loader = stage.batches(step, share_at) if loader is None else loader
+            waiting = time.monotonic()
+            batch = self._to_device(next(loader))
+            waited += time.monotonic() - waiting
+            losses.add(stage.step(step, batch, share), step)
+            step += 1
+            progress.steps[name], progress.seconds[name] = step, time.monotonic() - began
+            progress.images_seen += stage.images_per_step
+            bar.update()
+            losses.check(run.config.max_gradient_norm, eager=run.device.type == "cpu")
+            due = time.monotonic() - self.saved_at > run.config.checkpoint_seconds
+            if step % LOG_STEPS == 0 or due:
+                said = losses.fetch(run.config.max_gradient_norm)
                 now = time.monotonic()
-                said["images_per_second"] = LOG_STEPS * config.batch / (now - logged)
-                said["waiting_share"] = waited / (now - logged)
+                bar.set_postfix({k: f"{v:.3f}" for k, v in list(said.items())[:4]})
+                said |= {"steps_per_second": losses.fetched / (now - logged), "waiting_share": waited / (now - logged)}
+                if stage.images_per_step:
+                    said["images_per_second"] = said["steps_per_second"] * stage.images_per_step
                 logged, waited = now, 0.0
-                for name, value in said.items():
-                    writer.add_scalar(name, value, images_seen)
-                log.write(json.dumps({"images": images_seen, **said}) + "\n")
-                log.flush()
-            if shows and images_seen // config.sample_images > (images_seen - config.batch) // config.sample_images:
-                sheet = sample_sheet(average, index, config, device, conditions)
-                writer.add_image("samples", sheet, images_seen, dataformats="HWC")
-                from PIL import Image
+                self._tell(name, step, said)
+            self._show_samples(stage)
+            if due:
+                self._save(stage)
+        losses.fetch(run.config.max_gradient_norm)
+        bar.close()
+        stage.end()
+        take_those_of_the_first(run.networks)
+        self._report_skipped(run.dataset.skipped_by_name())
+        if last or not stage.images_per_step:
+            self._save(stage)
 
-                (run / "samples").mkdir(exist_ok=True)
-                Image.fromarray(sheet).save(run / "samples" / f"{images_seen:07d}.png")
-            if time.monotonic() - saved > config.checkpoint_seconds:
-                _save(path, config, networks, average, optimizers, images_seen)
-                saved = time.monotonic()
-    progress.close()
-    if rank == 0:
-        _save(path, config, networks, average, optimizers, images_seen)
-    if torch.distributed.is_initialized():
-        torch.distributed.barrier()
-        torch.distributed.destroy_process_group()
-    return path
+    def _to_device(self, batch: Batch) -> Batch:
+        self._report_skipped(batch.pop(SKIPPED, {}))
+        return {k: v.to(self.run.device, non_blocking=True) for k, v in batch.items()}
+
+    def _report_skipped(self, skipped: Mapping[str, str]) -> None:
+        for path, reason in skipped.items():
+            if path not in self._told:
+                self._told.add(path)
+                tqdm.write(f"skipped ({len(self._told)}): {reason}", file=sys.stderr)
+
+    def _tell(self, stage: str, step: int, said: dict[str, float]) -> None:
+        if not self.leads:
+            return
+        for name, value in said.items():
+            self.writer.add_scalar(f"{stage}/{name}", value, step)
+        line = {"stage": stage, "step": step, "images": self.progress.images_seen, **said}
+        if self._told:
+            line["skipped_files"] = len(self._told)
+        self.log.write(json.dumps(line) + "\n")
+        self.log.flush()
+
+    def _show_samples(self, stage: Stage) -> None:
+        seen, every = self.progress.images_seen, self.run.config.sample_images
+        per_step = stage.images_per_step
+        if not (self.leads and self.shows and per_step and seen // every > (seen - per_step) // every):
+            return
+        sheet = sample_sheet(self.run.average, self.index, self.run.config, self.run.device, self.conditions)
+        self.writer.add_image("samples", sheet, seen, dataformats="HWC")
+        (self.folder / "samples").mkdir(exist_ok=True)
+        Image.fromarray(sheet).save(self.folder / "samples" / f"{seen:07d}.png")
+
+    def _save(self, stage: Stage) -> None:
+        self.saved_at = time.monotonic()
+        if not self.leads:
+            return
+        values = {
+            "config": to_dict(self.run.config),
+            "index_sha256": self.index_sha256,
+            "images_seen": self.progress.images_seen,
+            "networks": self.run.networks.state_dict(),
+            "ema": self.run.average.state_dict(),
+            "progress": vars(self.progress),
+            "stage": stage.state_dict(),
+        }
+        checkpoint.save_numbered(self.folder, self.progress.total_steps, values, self.run.config.keep)
 
 
-def _join_processes() -> tuple[int, int, torch.device]:
-    ranks = int(os.environ.get("WORLD_SIZE", "1"))
-    rank = int(os.environ.get("RANK", "0"))
-    cuda = torch.cuda.is_available()
-    device = torch.device("cuda", int(os.environ.get("LOCAL_RANK", "0"))) if cuda else torch.device("cpu")
-    if cuda:
-        torch.cuda.set_device(device)
-    if ranks > 1:
-        torch.distributed.init_process_group("nccl" if cuda else "gloo")
-    return rank, ranks, device
+def _budget(config: TrainingConfig, stages: Sequence[type[Stage]], stage: type[Stage]) -> float | None:
+    """Seconds of the run's time budget that are this stage's."""
+    if not config.time_budget_minutes:
+        return None
+    return 60 * config.time_budget_minutes * stage.budget_share / sum(each.budget_share for each in stages)
 
 
-@torch.no_grad()
-def _settle_norms(networks: Networks, dataset: CoOccurrences, config: TrainingConfig, device: torch.device) -> None:
-    """Let the generators' norms begin with the statistics of the run's first pictures, if they have none yet."""
-    norms = [norm for norm in running_norms(networks) if not norm.steps]
-    if not norms:
-        return
-    crop = crop_at(config.data, 0.0)
-    drawn: Batch = default_collate([dataset[draw, crop] for draw in range(SETTLING_PICTURES)])
-    batch = {name: values.to(device) for name, values in drawn.items()}
-    networks.eval()
-    embedding = networks.conditioner(networks.audio_encoder(batch["waveform"]), batch.get("condition"))
-    generators = [made for made in (networks.generator, networks.back_generator) if made is not None]
-    settle(norms, lambda: [generator(batch["source"], embedding) for generator in generators])
+def _resume(run: Run, folder: Path, start: Start, index_sha256: str) -> tuple[Progress, dict[str, Any] | None]:
+    """How far the run is, and what its checkpoint holds."""
+    path = start.resume_from or folder / checkpoint.NEWEST
+    if start.resume_from is None and not path.exists():
+        return Progress(), None
+    values = checkpoint.load(path)
+    if "stage" not in values:
+        raise checkpoint.CheckpointError(f"{path} cannot be resumed, being no run's own: begin with it by --from")
+    require_resumable(values, run.config, index_sha256, start.force)
+    checkpoint.restore(run.networks, values["networks"], path)
+    checkpoint.restore(run.average, values["ema"], path)
+    return Progress(**values["progress"]), values
 
 
-def _begin_alike(images_seen: int | None, run: Path) -> None:
+def _begin_with_weights(run: Run, start: Start) -> None:
+    audio_start = getattr(run.config, "audio_start", "scratch")
+    if start.weights is not None:
+        values = checkpoint.load(start.weights)
+        checkpoint.restore(run.networks, {**values["networks"], **values["ema"]}, start.weights)
+    elif audio_start != "scratch":
+        if start.audio_weights is None:
+            raise ValueError(f"the preset {run.config.preset!r} begins with a published file: name it, --audio-weights")
+        load_published(run.networks.audio_encoder.network, audio_start, start.audio_weights)
+    if start.audio_weights is not None and audio_start == "scratch":
+        raise ValueError(f"the preset {run.config.preset!r} takes no --audio-weights; `selavi` and `wav2clip` do")
+
+
+def _begin_alike(steps: int | None, folder: Path) -> None:
     """Raises CheckpointError if the processes, perhaps on several hosts, have found other checkpoints."""
     if torch.distributed.is_initialized():
         found: list[int | None] = [None] * torch.distributed.get_world_size()
-        torch.distributed.all_gather_object(found, images_seen)
+        torch.distributed.all_gather_object(found, steps)
         if len(set(found)) > 1:
             raise checkpoint.CheckpointError(
-                f"the processes find checkpoints of {found} pictures in {run}: all hosts must see one --run folder"
+                f"the processes find checkpoints of {found} steps in {folder}: all hosts must see one --run folder"
             )
-
-
-def _take_those_of_the_first(networks: Networks) -> None:
-    """What each process warmed up by itself differs by rounding on GPUs: the first one's weights become everybody's."""
-    if torch.distributed.is_initialized():
-        for tensor in networks.state_dict().values():
-            torch.distributed.broadcast(tensor, 0)
-
-
-def _set_rate(optimizers: Optimizers, config: TrainingConfig, share: float) -> None:
-    """Constant, then linear to zero (30 + 20 epochs in the paper)."""
-    falling = (share - config.constant_share) / max(1e-9, 1 - config.constant_share)
-    for optimizer, rate in (
-        (optimizers.generator, config.learning_rate),
-        (optimizers.discriminator, config.discriminator_learning_rate),
-    ):
-        for group in optimizer.param_groups:
-            group["lr"] = rate * group.get("scale", 1.0) * (1 - max(0.0, falling))
-
-
-def _save(
-    path: Path,
-    config: TrainingConfig,
-    networks: Networks,
-    average: Average,
-    optimizers: Optimizers,
-    images_seen: int,
-) -> None:
-    checkpoint.save(
-        path,
-        {
-            "config": checkpoint.config_to_dict(config),
-            "images_seen": images_seen,
-            "networks": networks.state_dict(),
-            "ema": average.state_dict(),
-            "optimizers": {
-                "generator": optimizers.generator.state_dict(),
-                "discriminator": optimizers.discriminator.state_dict(),
-            },
-        },
-    )
-
-
-def _resume(path: Path, config: TrainingConfig, networks: Networks, average: Average, optimizers: Optimizers) -> int:
-    """Take over the state of an earlier part of the same run; its length, rate and loss weights may be changed."""
-    values = checkpoint.load(path)
-    before = checkpoint.config_of(values)
-    for part in ("audio", "condition", "generator", "discriminator"):
-        if getattr(before, part) != getattr(config, part):
-            raise checkpoint.CheckpointError(
-                f"the run was begun with another {part} configuration; choose another --run folder or the old preset"
-            )
-    checkpoint.restore(networks, values["networks"], path)
-    checkpoint.restore(average, values["ema"], path)
-    if "optimizers" in values:
-        optimizers.generator.load_state_dict(values["optimizers"]["generator"])
-        optimizers.discriminator.load_state_dict(values["optimizers"]["discriminator"])
-    return int(values["images_seen"])
-
-
-def changed(config: TrainingConfig, **values: Any) -> TrainingConfig:
-    """The configuration with the given top-level settings that are not None."""
-    return dataclasses.replace(config, **{k: v for k, v in values.items() if v is not None})

@@ -1,7 +1,6 @@
 """`python -m tests.bench.training`: steps of the `paper` preset beside a plain restatement; how long a run waits."""
 
 import argparse
-import dataclasses
 import json
 import os
 import sys
@@ -21,11 +20,12 @@ from tests.support.media import make_noise, make_photo, write_jpeg, write_wav
 from tests.support.running_service import ROOT
 from training.config import TrainingConfig
 from training.data.index import build_scene_index
+from training.kinds import kind_of
+from training.models.average import Average
 from training.models.compiled import compile_networks
-from training.models.own.networks import Networks
-from training.models.own.running_norm import running_norms, settle
-from training.presets import PRESETS
-from training.stages.own.step import make_optimizers, train_step
+from training.presets import PRESETS, with_settings
+from training.stages.precision import choose_precision, instruction_set
+from training.stages.stage import Run
 from training.trainer import train
 
 RECIPE = """
@@ -45,33 +45,31 @@ sounds = [{ file = "birds.wav", test_after = 40.0 }]
 
 def make_batch(config: TrainingConfig, batch: int, side: int) -> dict[str, torch.Tensor]:
     rng = torch.Generator().manual_seed(0)
-    images = {name: torch.rand(batch, 3, side, side, generator=rng) * 2 - 1 for name in ("source", "target")}
-    return {**images, "waveform": 0.1 * torch.randn(batch, config.audio.clip_samples, generator=rng)}
+    pictures = {name: torch.rand(batch, 3, side, side, generator=rng) * 2 - 1 for name in ("source", "target")}
+    return {**pictures, "waveform": 0.1 * torch.randn(batch, config.audio.clip_samples, generator=rng)}
 
 
 def ours(config: TrainingConfig, batch: dict[str, torch.Tensor]) -> Callable[[], object]:
+    """A step of the adversarial stage of `paper`."""
     torch.manual_seed(0)
-    networks = Networks(config).eval()
-    with torch.no_grad():
-        embedding = networks.conditioner(networks.audio_encoder(batch["waveform"]), None)
-    settle(running_norms(networks), lambda: networks.generator(batch["source"], embedding))  # as a run begins
-    networks.train()
-    optimizers = make_optimizers(networks, config)
+    device = torch.device("cpu")
+    networks = kind_of(config).networks(config)
+    average = Average(networks, config.ema_images)
     if config.compile:
         compile_networks(networks)
+    precision = choose_precision(config.precision, device)
+    run = Run(config, networks, average, None, device, precision)  # type: ignore[arg-type]  # no data is drawn
+    stage = kind_of(config).stages(config)[-1](run)
     steps = iter(range(10**6))
-    rng = torch.Generator().manual_seed(0)
-    return lambda: train_step(networks, optimizers, batch, config, next(steps), rng)
+    return lambda: stage.step(next(steps), batch, 0.0)
 
 
-def flops_an_image(config: TrainingConfig, side: int, steps: int = 4) -> float:
-    """Operations of a step for each image, as torch counts them, its terms of every n-th step shared out."""
-    batch = make_batch(config, 2, side)
-    step = ours(dataclasses.replace(config, compile=False), batch)
+def flops_an_image(config: TrainingConfig, side: int) -> float:
+    """Operations of a step for each image, as torch counts them."""
+    step = ours(config, make_batch(config, 2, side))
     with FlopCounterMode(display=False) as counter:
-        for _ in range(steps):
-            step()
-    return counter.get_total_flops() / (2 * steps)
+        step()
+    return counter.get_total_flops() / 2
 
 
 def measure_steps(batch_size: int, side: int, rounds: int, compiled: bool) -> dict[str, Any]:
@@ -80,14 +78,16 @@ def measure_steps(batch_size: int, side: int, rounds: int, compiled: bool) -> di
     batch = make_batch(paper, batch_size, side)
     torch.manual_seed(0)
     plain = PlainTrainer()
+    fp32, best = (with_settings(paper, [f"precision={name}"]) for name in ("fp32", "auto"))
     ways: dict[str, Callable[[], object]] = {
         "plain": lambda: plain.step(batch["source"], batch["target"], batch["waveform"]),
-        "ours, fp32": ours(dataclasses.replace(paper, bf16=False), batch),
-        "ours, bf16": ours(paper, batch),
-        "default, bf16": ours(PRESETS["default"], batch),
+        "ours, fp32": ours(fp32, batch),
     }
+    name = choose_precision("auto", torch.device("cpu")).name
+    if name != "fp32":
+        ways[f"ours, {name}"] = ours(best, batch)
     if compiled:
-        ways["compiled, bf16"] = ours(dataclasses.replace(paper, compile=True), batch)
+        ways[f"compiled, {name}"] = ours(with_settings(best, ["compile=true"]), batch)
     taken: dict[str, list[float]] = {name: [] for name in ways}
     for turn in range(rounds + 1):  # the first warms up, and compiles
         for name, way in ways.items():
@@ -105,8 +105,8 @@ def measure_steps(batch_size: int, side: int, rounds: int, compiled: bool) -> di
     }
 
 
-def measure_waiting(work: Path, images: int) -> dict[str, float]:
-    """The share of its time that a `demo` run on large photographs waits for images."""
+def measure_waiting(work: Path, images: int, workers: int) -> dict[str, float]:
+    """The share of its time that a `paper-narrow` run on large photographs waits for images."""
     for scene in ("rain", "birds"):
         (work / "photos" / scene).mkdir(parents=True)
         for number in range(12):
@@ -117,10 +117,8 @@ def measure_waiting(work: Path, images: int) -> dict[str, float]:
     (work / "recipe.toml").write_text(RECIPE)
     index = work / "index.jsonl"
     build_scene_index(work / "recipe.toml", work, index)
-    demo = PRESETS["demo"]
-    short = dataclasses.replace(demo.correspondence, steps=1, mix_steps=1)
-    config = dataclasses.replace(demo, images=images, correspondence=short, warmup_steps=1, sample_images=10**9)
-    train(config, index, work / "run")
+    settings = [f"images={images}", f"data.workers={workers}", "sample_images=1000000000"]
+    train(with_settings(PRESETS["paper-narrow"], settings), index, work / "run")
     said = [json.loads(line) for line in (work / "run" / "log.jsonl").read_text().splitlines()][1:]
     return {name: float(np.median([line[name] for line in said])) for name in ("waiting_share", "images_per_second")}
 
@@ -130,23 +128,28 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m tests.bench.training", description=__doc__)
     parser.add_argument("--side", type=int, default=256, help="pixels of an image's side (default: 256)")
     parser.add_argument("--batch", type=int, default=2, help="images of a step (default: 2)")
-    parser.add_argument("--rounds", type=int, default=3, help="turns (default: 3)")
+    parser.add_argument("--rounds", type=int, default=5, help="turns (default: 5)")
     parser.add_argument("--images", type=int, default=320, help="of the run that may wait, 0 for none (default: 320)")
+    parser.add_argument("--workers", type=int, default=2, help="that load for it (default: 2)")
     parser.add_argument("--compile", action="store_true", help="also by torch.compile (compiling takes minutes)")
     parser.add_argument("--output", type=Path, default=ROOT / "bench-training.json", help="JSON (default: %(default)s)")
     options = parser.parse_args()
-    report: dict[str, Any] = {"cores": os.cpu_count(), "load_before": round(os.getloadavg()[0], 2)}
+    report: dict[str, Any] = {
+        "cores": os.cpu_count(),
+        "instruction_set": instruction_set(),
+        "load_before": round(os.getloadavg()[0], 2),
+    }
+    print(f"{report['cores']} cores, {report['instruction_set']}, load {report['load_before']} before")
     report["steps"] = measure_steps(options.batch, options.side, options.rounds, options.compile)
     for name, figures in report["steps"].items():
         print(f"{name:12}  {figures['images_per_second']:.3f} images/s  {figures['times_plain']:.2f} times plain")
-    report["flops_an_image"] = {name: flops_an_image(PRESETS[name], options.side) for name in ("paper", "default")}
-    for name, flops in report["flops_an_image"].items():
-        print(f"{name:12}  {flops / 1e12:.2f} TFLOP an image")
+    report["flops_an_image"] = flops_an_image(with_settings(PRESETS["paper"], ["precision=fp32"]), options.side)
+    print(f"paper         {report['flops_an_image'] / 1e12:.2f} TFLOP an image")
     if options.images:
         with tempfile.TemporaryDirectory() as folder:
-            report["loader"] = measure_waiting(Path(folder), options.images)
+            report["loader"] = measure_waiting(Path(folder), options.images, options.workers)
         rate, waiting = report["loader"]["images_per_second"], report["loader"]["waiting_share"]
-        print(f"demo run      {rate:.2f} images/s, {waiting:.1%} of the time waiting")
+        print(f"narrow run    {rate:.2f} images/s, {waiting:.1%} of the time waiting")
     options.output.write_text(json.dumps(report, indent=2) + "\n")
     return 0
 

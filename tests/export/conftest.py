@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import dataclasses
 from pathlib import Path
+from typing import Any
 
 import onnx
 import pytest
@@ -12,30 +12,22 @@ from torch import nn
 
 from export.__main__ import main
 from service.model.bundle import GRAPHS
+from tests.training.steps import shrunken
 from training import checkpoint
-from training.config import TrainingConfig
+from training.config import TrainingConfig, to_dict
+from training.kinds import kind_of
 from training.models.average import Average
-from training.models.own.networks import Networks
-from training.presets import PRESETS
 
 
-def small(preset: str) -> TrainingConfig:
+def small(preset: str) -> Any:
     """A preset with hardly any channels."""
-    config = PRESETS[preset]
-    before_fusion = 2 if config.generator.conditioning == "concat" else 1
-    return dataclasses.replace(
-        config,
-        audio=dataclasses.replace(config.audio, clip_seconds=1.0, encoder_width=4, embedding_dim=8),
-        generator=dataclasses.replace(config.generator, width=4, blocks=2, encoder_blocks=before_fusion),
-        discriminator=dataclasses.replace(config.discriminator, width=4),
-        losses=dataclasses.replace(config.losses, projector_width=8),
-    )
+    return shrunken(preset)
 
 
 def write_checkpoint(path: Path, config: TrainingConfig) -> Path:
     """Networks that do something: random weights, among them the last layer's, which starts near zero."""
     torch.manual_seed(0)
-    networks = Networks(config)
+    networks = kind_of(config).networks(config)
     nn.init.normal_(networks.generator.decoder.head.weight, std=0.1)
     for module in networks.audio_encoder.modules():
         if isinstance(module, nn.BatchNorm1d | nn.BatchNorm2d):
@@ -48,7 +40,7 @@ def write_checkpoint(path: Path, config: TrainingConfig) -> Path:
         for parameter in networks.parameters():
             parameter.mul_(1.5)
     values = {
-        "config": checkpoint.config_to_dict(config),
+        "config": to_dict(config),
         "images_seen": 1234,
         "networks": networks.state_dict(),
         "ema": average.state_dict(),
@@ -59,7 +51,7 @@ def write_checkpoint(path: Path, config: TrainingConfig) -> Path:
 
 @pytest.fixture(scope="session")
 def run_checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return write_checkpoint(tmp_path_factory.mktemp("checkpoint") / "checkpoint.pt", small("smoke"))
+    return write_checkpoint(tmp_path_factory.mktemp("checkpoint") / "checkpoint.pt", small("smoke-own"))
 
 
 @pytest.fixture(scope="session")

@@ -53,13 +53,13 @@ def contents(directory: Path) -> dict[str, bytes]:
 
 def test_the_manifest_describes_the_networks(bundle: Path) -> None:
     manifest = load_bundle(bundle).manifest
-    config = small("smoke")
+    config = small("smoke-own")
     assert (manifest.name, manifest.version) == ("small", "1.2.3")
     assert (manifest.clip_seconds, manifest.sample_rate_hz) == (1.0, 16_000)
     assert (manifest.embedding_dim, manifest.native_size) == (8, config.data.crops[-1][1])
     assert manifest.size_multiple == SIZE_MULTIPLE
     assert manifest.opset >= 18
-    assert manifest.training["preset"] == "smoke"
+    assert manifest.training["preset"] == "smoke-own"
     assert manifest.training["images_seen"] == 1234
 
 

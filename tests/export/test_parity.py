@@ -35,7 +35,7 @@ def test_the_graphs_equal_the_networks(run_checkpoint: Path, bundle: Path, size:
 
 def test_the_averaged_weights_are_what_is_exported(run_checkpoint: Path, bundle: Path) -> None:
     values = torch.load(run_checkpoint, weights_only=True)
-    config = small("smoke")
+    config = small("smoke-own")
     generator, encoder = Generator(config.generator, 8).eval(), AudioEncoder(config.audio).eval()
     weights = values["ema"]
     generator.load_state_dict({k[len("generator.") :]: v for k, v in weights.items() if k.startswith("generator.")})

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -15,7 +14,7 @@ from PIL import Image
 from tests.support.media import make_noise, make_photo, make_tone, write_ogg, write_png, write_wav
 from training.config import TrainingConfig
 from training.data.index import build_scene_index
-from training.presets import PRESETS
+from training.presets import PRESETS, with_settings
 from training.trainer import train
 
 TINTS = {"snow": (240, 242, 248), "rain": (110, 112, 120), "summer": (60, 150, 40)}
@@ -100,5 +99,12 @@ def smoke() -> TrainingConfig:
 def finished_run(index: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The checkpoint of a whole smoke run."""
     torch.set_num_threads(1)
-    config = dataclasses.replace(PRESETS["smoke"], bf16=False)
-    return train(config, index, tmp_path_factory.mktemp("run"))
+    return train(PRESETS["smoke"], index, tmp_path_factory.mktemp("run"))
+
+
+@pytest.fixture(scope="session")
+def own_run(index: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The checkpoint of a whole smoke run of our own model."""
+    torch.set_num_threads(1)
+    config = with_settings(PRESETS["smoke-own"], ["warmup_steps=2", "distillation_steps=2"])
+    return train(config, index, tmp_path_factory.mktemp("own"))

@@ -16,7 +16,13 @@ from tests.support.media import make_noise, make_tone
 from tests.support.taggers import tone_is_bird
 from tests.support.words import write_words
 from training.config import TrainingConfig
-from training.data.conditions import STYLE_SIDE, Cue, Cues, load_conditions, with_sources
+from training.data.conditions import (
+    STYLE_SIDE,
+    ConditioningExample,
+    ConditioningExamples,
+    load_conditions,
+    with_sources,
+)
 from training.data.dataset import CoOccurrences
 from training.data.index import read_index
 from training.data.labels import label_sounds
@@ -46,9 +52,9 @@ def words(tmp_path: Path) -> Path:
 
 def told(kind: str, words: Path) -> TrainingConfig:
     """The smoke preset with the condition of another."""
-    preset = {"keyword": "keyword", "label": "class-pred", "picture": "adain"}[kind]
+    preset = {"keyword": "keyword", "label": "class-pred", "image": "adain"}[kind]
     config = dataclasses.replace(PRESETS["smoke"], condition=PRESETS[preset].condition)
-    if kind == "picture":
+    if kind == "image":
         return config
     return with_sources(config, str(words), BIRD if kind == "label" else None)
 
@@ -83,7 +89,7 @@ def test_a_label_is_what_the_tagger_calls_the_sound(index: Path, words: Path) ->
 
 
 def test_a_picture_is_one_that_occurs_with_the_sound(index: Path, words: Path) -> None:
-    dataset = drawn(told("picture", words), index)
+    dataset = drawn(told("image", words), index)
     assert dataset.conditions is not None
     summer = next(pair for pair in dataset.pairs if pair.scene == "summer")
     rng = np.random.default_rng(0)
@@ -98,7 +104,7 @@ def test_a_picture_is_one_that_occurs_with_the_sound(index: Path, words: Path) -
 def test_the_condition_changes_nothing_else_of_a_draw(index: Path, words: Path) -> None:
     plain = PRESETS["smoke"]
     without = CoOccurrences(index, "train", plain.data, plain.audio, 0)[7, 32]
-    for kind in ("keyword", "label", "picture"):
+    for kind in ("keyword", "label", "image"):
         draw = drawn(told(kind, words), index)[7, 32]
         assert draw.keys() - without.keys() == {"condition"}
         assert all(torch.equal(draw[name], without[name]) for name in without)
@@ -141,42 +147,44 @@ def test_given_sounds_are_labelled_as_they_are(words: Path) -> None:
     assert torch.equal(found, torch.stack([vectors[name] for name in ("rain", "Bird", "Bird")]))
 
 
-@pytest.mark.parametrize("kind", ["keyword", "picture"])
+@pytest.mark.parametrize("kind", ["keyword", "image"])
 def test_what_does_not_hear_needs_a_cue_for_each_sound(kind: str, words: Path) -> None:
     conditions = load_conditions(told(kind, words))
     assert conditions is not None
-    for cues in (None, [Cue("rain")]):
-        with pytest.raises(ValueError, match="needs its cue"):
-            conditions.of_sounds(torch.zeros(2, 16_000), cues)
+    for examples in (None, [ConditioningExample("rain")]):
+        with pytest.raises(ValueError, match="needs its example"):
+            conditions.of_sounds(torch.zeros(2, 16_000), examples)
 
 
 def test_a_style_picture_that_there_is_not_is_said(words: Path) -> None:
-    conditions = load_conditions(told("picture", words))
+    conditions = load_conditions(told("image", words))
     assert conditions is not None
     with pytest.raises(ValueError, match="nothing shows the style"):
-        conditions.of_sounds(torch.zeros(1, 16_000), [Cue("rain")])
+        conditions.of_sounds(torch.zeros(1, 16_000), [ConditioningExample("rain")])
 
 
 def test_a_cue_shows_what_occurs_with_the_sound_and_never_the_photograph_itself(index: Path) -> None:
     held_out, training = read_index(index, "test"), read_index(index, "train")
-    cues, rng = Cues(held_out, training), np.random.default_rng(0)
+    examples, rng = ConditioningExamples(held_out, training), np.random.default_rng(0)
     for pair in held_out:
         if pair.sound is None:
             continue
         for _ in range(6):
-            cue = cues.draw(pair.sound, pair.scene, pair.image, rng)
-            assert cue.keyword == pair.scene
-            assert cue.picture is not None
-            assert cue.picture != pair.image
-            assert cue.picture.parent.name == pair.scene
+            example = examples.draw(pair.sound, pair.scene, pair.image, rng)
+            assert example.keyword == pair.scene
+            assert example.image is not None
+            assert example.image != pair.image
+            assert example.image.parent.name == pair.scene
 
 
 def test_a_scene_with_one_held_out_picture_is_shown_by_a_training_picture(index: Path) -> None:
     training = read_index(index, "train")
     only = next(pair for pair in read_index(index, "test") if pair.scene == "summer" and pair.sound is not None)
-    cue = Cues([only], training).draw(only.sound, "summer", only.image, np.random.default_rng(0))
-    assert cue.picture in {pair.image for pair in training if pair.scene == "summer"}
-    assert Cues([only]).draw(only.sound, "summer", only.image, np.random.default_rng(0)) == Cue("summer")
+    example = ConditioningExamples([only], training).draw(only.sound, "summer", only.image, np.random.default_rng(0))
+    assert example.image in {pair.image for pair in training if pair.scene == "summer"}
+    assert ConditioningExamples([only]).draw(
+        only.sound, "summer", only.image, np.random.default_rng(0)
+    ) == ConditioningExample("summer")
 
 
 # What they are made with
@@ -191,7 +199,7 @@ def test_what_a_preset_does_not_take_is_refused(words: Path) -> None:
         with_sources(PRESETS["class-pred"], str(words), "none")
     with pytest.raises(WordsError, match="no readable file"):
         with_sources(PRESETS["keyword"], "nowhere.bin", None)
-    assert with_sources(PRESETS["default"], None, None) == PRESETS["default"]
+    assert with_sources(PRESETS["paper"], None, None) == PRESETS["paper"]
 
 
 def test_a_file_with_vectors_of_another_length_is_refused(words: Path) -> None:

@@ -110,7 +110,7 @@ def test_an_index_without_sounds_is_refused(index: Path, tmp_path: Path) -> None
 def test_a_picture_that_occurs_with_the_same_sound(index: Path) -> None:
     data = dataset(index)
     pair = data.pairs[0]
-    drawn = {data.picture_like(pair, draw) for draw in range(20)}
+    drawn = {data.image_like(pair, draw) for draw in range(20)}
     assert drawn <= {p.image for p in data.pairs if p.sound == pair.sound}
     assert len(drawn) > 1
 
@@ -131,3 +131,51 @@ def test_photographs_are_muted_only_beside_their_sounds(index: Path) -> None:
     red, others = muted["target"][0], muted["target"][1:].amax(dim=0)
     assert (red <= others + 1e-6).all()
     assert not torch.equal(plain["target"], muted["target"])
+
+
+# Data as people have it
+
+
+def test_a_bad_image_and_bad_audio_are_skipped_and_told(index: Path, tmp_path: Path) -> None:
+    pairs = [p for p in read_index(index, "train") if p.sound is not None]
+    (tmp_path / "bad.png").write_bytes(b"no image")
+    (tmp_path / "bad.wav").write_bytes(b"no audio")
+    bad = [
+        dataclasses.replace(pairs[0], image=tmp_path / "bad.png", weight=0.5),
+        dataclasses.replace(pairs[0], sound=tmp_path / "bad.wav", weight=0.5),
+    ]
+    write_index([*pairs, *bad], tmp_path / "index.jsonl")
+    data = dataset(tmp_path / "index.jsonl")
+    items = [data[(draw, 16)] for draw in range(30)]
+    skipped = {name: reason for item in items for name, reason in item["skipped"].items()}
+    assert {Path(name).name for name in skipped} == {"bad.png", "bad.wav"}
+    assert all(name in reason for name, reason in skipped.items())
+    _, waveforms = data.draw_sounds(40, 0)
+    assert waveforms.shape == (40, 16_000)
+    strict = dataset(tmp_path / "index.jsonl", strict=True)
+    with pytest.raises(media.MediaError, match="bad"):
+        [strict[(draw, 16)] for draw in range(30)]
+
+
+def test_a_draw_after_a_skipped_one_is_the_same_wherever_it_is_drawn(index: Path, tmp_path: Path) -> None:
+    pairs = [p for p in read_index(index, "train") if p.sound is not None]
+    (tmp_path / "bad.png").write_bytes(b"no image")
+    write_index([*pairs, dataclasses.replace(pairs[0], image=tmp_path / "bad.png", weight=1.0)], tmp_path / "i.jsonl")
+    first, second = dataset(tmp_path / "i.jsonl"), dataset(tmp_path / "i.jsonl")
+    second.skipped[tmp_path / "bad.png"] = "found before"
+    for draw in range(12):
+        assert torch.equal(first[(draw, 16)]["target"], second[(draw, 16)]["target"])
+
+
+def test_an_index_whose_files_cannot_be_read_at_all_ends_the_run(index: Path, tmp_path: Path) -> None:
+    pair = next(p for p in read_index(index, "train") if p.sound is not None)
+    write_index([dataclasses.replace(pair, sound=tmp_path / "gone.wav")], tmp_path / "index.jsonl")
+    with pytest.raises(media.MediaError, match=r"20 draws in a row .*gone\.wav"):
+        dataset(tmp_path / "index.jsonl")[(0, 16)]
+
+
+def test_an_index_that_is_older_than_its_audio_is_told_by_name(index: Path, tmp_path: Path) -> None:
+    pair = next(p for p in read_index(index, "train") if p.sound is not None)
+    write_index([dataclasses.replace(pair, start=600.0)], tmp_path / "index.jsonl")
+    with pytest.raises(media.MediaError, match=r"\.(wav|ogg) lasts .* expects audio from 600.0 .*older than the file"):
+        dataset(tmp_path / "index.jsonl", strict=True)[(0, 16)]

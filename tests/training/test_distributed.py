@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import os
 import re
 import shlex
@@ -16,68 +15,59 @@ import pytest
 import torch
 from torch.distributed.run import parse_args
 
+from tests.training.steps import shrunken
 from training import checkpoint
 from training.config import TrainingConfig
-from training.models.own.generator import Generator
-from training.models.own.networks import Networks
-from training.presets import PRESETS
+from training.kinds import kind_of
+from training.stages.stage import Run
 from training.trainer import train
 
 ROOT = Path(__file__).parents[2]
 PATIENCE_SECONDS = 280
 
 
-def comparable() -> TrainingConfig:
-    """Losses that are means over pictures and draw nothing at random, so that the sum of two halves is the whole."""
-    smoke = PRESETS["smoke"]
-    return dataclasses.replace(
-        smoke,
-        generator=dataclasses.replace(smoke.generator, output="direct"),
-        discriminator=dataclasses.replace(smoke.discriminator, mismatched_pairs=False, feature_width=0),
-        losses=dataclasses.replace(smoke.losses, correspondence=0.0, mix=0.0, feature_gan=0.0, nce_patches=1024),
-        correspondence=dataclasses.replace(smoke.correspondence, steps=1),
-        data=dataclasses.replace(smoke.data, crops=((0.0, 32),)),
-        batch=4,
-        images=8,
-        bf16=False,
-        sample_images=10**6,
-    )
+def comparable(*settings: str) -> TrainingConfig:
+    """Every patch is compared, so that nothing is drawn at random and the sum of two halves is the whole."""
+    return shrunken(  # type: ignore[no-any-return]
+        "paper", "batch=4", "images=8", "losses.nce_patches=1024", "pretraining.steps=1", "pretraining.batch=4",
+        "sample_images=1000000", *settings,
+    )  # fmt: skip
 
 
 def run_rank(index: Path, run: Path) -> None:
     """What torchrun starts twice: a run that also keeps each process's own networks."""
-    from training import trainer as loop
+    from training.stages.audio_visual_pretraining import AudioVisualPretraining
 
     built: list[torch.nn.Module] = []
-    make, warm_up = loop.Networks, loop.train_correspondence
+    begin, end = AudioVisualPretraining.__init__, AudioVisualPretraining.end
 
-    def remembered(config: TrainingConfig) -> torch.nn.Module:
-        built.append(make(config))
-        return built[-1]
+    def remembering(self: AudioVisualPretraining, run: Run) -> None:
+        built.append(run.networks)
+        begin(self, run)
 
-    def rounded_apart(networks: Networks, *rest: Any) -> dict[str, float]:
-        """On GPUs two processes that warm up alike differ by rounding; here by more."""
-        losses = warm_up(networks, *rest)
+    def rounded_apart(self: AudioVisualPretraining) -> None:
+        """On GPUs two processes that pre-train alike differ by rounding; here by more."""
+        end(self)
         with torch.no_grad():
-            next(networks.audio_encoder.parameters()).add_(1e-3 * int(os.environ["RANK"]))
-        return losses
+            next(self.encoder.parameters()).add_(1e-3 * int(os.environ["RANK"]))
 
-    loop.Networks = remembered  # type: ignore[assignment, misc]
-    loop.train_correspondence = rounded_apart
+    AudioVisualPretraining.__init__ = remembering  # type: ignore[method-assign]
+    AudioVisualPretraining.end = rounded_apart  # type: ignore[method-assign]
     torch.set_num_threads(1)
-    train(dataclasses.replace(comparable(), accumulate=2), index, run)
+    train(comparable("accumulate=2"), index, run)
     torch.save(built[0].state_dict(), run / f"rank{os.environ['RANK']}.pt")
 
 
-def painted(weights: dict[str, torch.Tensor]) -> torch.Tensor:
-    """What a generator makes of one picture and one sound."""
-    config = comparable()
-    generator = Generator(config.generator, config.audio.embedding_dim)
-    part = {k.removeprefix("generator."): v for k, v in weights.items() if k.startswith("generator.")}
-    generator.load_state_dict(part)
+def made(weights: dict[str, torch.Tensor]) -> torch.Tensor:
+    """What the networks make of one image and one clip."""
+    networks: Any = kind_of(comparable()).networks(comparable())
+    networks.load_state_dict(weights)
+    networks.eval()
     rng = torch.Generator().manual_seed(0)
     with torch.no_grad():
-        return generator(torch.rand(1, 3, 32, 32, generator=rng), torch.ones(1, config.audio.embedding_dim) / 4)
+        embedding = networks.audio_encoder(torch.randn(1, 16_000, generator=rng) * 0.1)
+        image: torch.Tensor = networks.generator(torch.rand(1, 3, 32, 32, generator=rng), embedding)[0]
+    return image
 
 
 def test_two_processes_learn_what_one_does(index: Path, tmp_path: Path) -> None:
@@ -95,9 +85,10 @@ def test_two_processes_learn_what_one_does(index: Path, tmp_path: Path) -> None:
 
     alone = checkpoint.load(train(comparable(), index, tmp_path / "alone"))["networks"]
     torch.manual_seed(comparable().seed)
-    learned = (painted(alone) - painted(Networks(comparable()).state_dict())).abs().mean().item()
-    # with as many threads: Adam's first steps make of sums in another order another sign, and 0.06 in all
-    assert (painted(first) - painted(alone)).abs().mean().item() < 1e-3 * learned
+    untrained = kind_of(comparable()).networks(comparable()).state_dict()
+    learned = (made(alone) - made(untrained)).abs().mean().item()
+    # Adam's first steps make of sums in another order another sign where a gradient is nearly none
+    assert (made(first) - made(alone)).abs().mean().item() < 0.02 * learned
 
 
 def test_processes_that_find_other_checkpoints_do_not_begin(index: Path, finished_run: Path, tmp_path: Path) -> None:
@@ -105,12 +96,11 @@ def test_processes_that_find_other_checkpoints_do_not_begin(index: Path, finishe
     shutil.copy(finished_run, tmp_path / "0")  # what only the first host has kept
     torchrun = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
     program = f"""
-import dataclasses, os
+import os
 from pathlib import Path
 from training.presets import PRESETS
 from training.trainer import train
-config = dataclasses.replace(PRESETS["smoke"], bf16=False)
-train(config, Path({str(index)!r}), Path({str(tmp_path)!r}) / os.environ["RANK"])
+train(PRESETS["smoke"], Path({str(index)!r}), Path({str(tmp_path)!r}) / os.environ["RANK"])
 """
     (tmp_path / "program.py").write_text(program)
     ended = subprocess.run(
@@ -119,7 +109,7 @@ train(config, Path({str(index)!r}), Path({str(tmp_path)!r}) / os.environ["RANK"]
         capture_output=True, text=True,
     )  # fmt: skip
     assert ended.returncode != 0
-    assert "the processes find checkpoints of [8, None] pictures" in ended.stderr
+    assert "the processes find checkpoints of [7, None] steps" in ended.stderr
     assert not (tmp_path / "1" / "checkpoint.pt").exists()
 
 

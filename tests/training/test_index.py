@@ -108,3 +108,39 @@ def test_an_empty_split_is_refused(tmp_path: Path) -> None:
     (tmp_path / "index.jsonl").write_text("")
     with pytest.raises(PairingError, match="no pair in the split 'train'"):
         read_index(tmp_path / "index.jsonl", "train")
+
+
+def test_an_index_of_another_system_is_read(index: Path) -> None:
+    """With a byte order mark, CRLF, blank lines and backslashes."""
+    lines = [json.loads(line) for line in index.read_text().splitlines()]
+    for line in lines:
+        for key in ("image", "sound"):
+            line[key] = line[key] and line[key].replace("/", "\\")
+    foreign = index.with_name("foreign.jsonl")
+    foreign.write_bytes(b"\xef\xbb\xbf" + "\r\n\r\n".join(json.dumps(line) for line in lines).encode() + b"\r\n")
+    assert read_index(foreign, "train") == read_index(index, "train")
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"start": "soon"}, "line 1, is not an index line"),
+        ({"weight": -1}, "`weight` is -1"),
+        ({"seconds": float("inf")}, "`seconds` is inf"),
+        ({"image": 3}, "`image` is a path"),
+        ({"mood": "calm"}, "mood"),
+    ],
+)
+def test_a_line_with_a_wrong_value_is_named(change: dict, message: str, index: Path) -> None:
+    values = json.loads(index.read_text().splitlines()[0])
+    bad = index.with_name("bad.jsonl")
+    bad.write_text(json.dumps({**values, **change}) + "\n")
+    with pytest.raises(PairingError, match=message):
+        read_index(bad, "train")
+
+
+def test_an_index_that_is_not_utf_8_is_told(index: Path) -> None:
+    bad = index.with_name("latin.jsonl")
+    bad.write_bytes('{"image": "schön.png"}'.encode("latin-1"))
+    with pytest.raises(PairingError, match="is not UTF-8"):
+        read_index(bad, "train")

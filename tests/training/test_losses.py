@@ -8,8 +8,9 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from training.losses.terms import lsgan, multiscale_patch_nce, patch_nce
-from training.models.image_tower import contrast, mixed_targets
+from training.losses.adversarial import lsgan
+from training.losses.contrastive import contrast, mixed_targets
+from training.losses.patch_nce import multiscale_patch_nce, patch_nce
 
 
 def unit(*shape: int) -> torch.Tensor:

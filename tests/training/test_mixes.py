@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-import dataclasses
 import math
 from pathlib import Path
 
@@ -11,17 +10,14 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from training import checkpoint
-from training.__main__ import main
-from training.config import TrainingConfig
+from tests.training.steps import adversarial_stage, shrunken
 from training.data import media
-from training.data.dataset import CoOccurrences
-from training.evaluation.inference import Stylizer
-from training.models.image_tower import between
+from training.data.dataset import SKIPPED, CoOccurrences
+from training.losses.contrastive import between
 from training.models.own.audio_encoder import AudioEncoder
-from training.presets import PRESETS
-from training.stages.audio_visual_pretraining import at_one_level, augmented, even_out_mixes
-from training.stages.distill_interpolation import even_out_pictures, mix_losses
+from training.stages.audio_visual_pretraining import MixPretraining, at_one_level, augmented
+from training.stages.distill_interpolation import InterpolationDistillation, mix_losses
+from training.stages.stage import Stage
 
 
 def test_a_direction_between_two_turns_evenly_with_the_weight() -> None:
@@ -39,40 +35,40 @@ def test_equal_and_opposite_directions_have_a_finite_one_between(sign: float) ->
     assert between(direction, sign * direction, torch.tensor([[0.5]])).isfinite().all()
 
 
-def lesson(index: Path) -> tuple[TrainingConfig, CoOccurrences]:
-    """A short one on mixes, and the sounds for it."""
-    smoke = PRESETS["smoke"]
-    correspondence = dataclasses.replace(smoke.correspondence, mix_steps=60, batch=8)
-    config = dataclasses.replace(smoke, correspondence=correspondence, bf16=False)
-    return config, CoOccurrences(index, "train", config.data, config.audio, 0)
-
-
-def untaught_encoder(config: TrainingConfig, waves: torch.Tensor) -> AudioEncoder:
-    """Its norms know the sounds, so that their directions differ; what it says of them means nothing yet."""
-    torch.manual_seed(0)
-    encoder = AudioEncoder(config.audio)
+def lesson(index: Path) -> MixPretraining:
+    """Sixty steps, for an encoder whose norms know the clips, so that their directions differ."""
+    stage = adversarial_stage(shrunken("smoke-own", "pretraining.mix_steps=60", "pretraining.batch=8"))
+    run = stage.run
+    run.dataset = CoOccurrences(index, "train", run.config.data, run.config.audio, 0)
+    _, waves = run.dataset.draw_sounds(16, 7)
+    run.networks.audio_encoder.train()
     with torch.no_grad():
         for _ in range(50):
-            encoder.direction(waves)
-    return encoder
+            run.networks.audio_encoder.direction(waves)
+    return MixPretraining(run)
 
 
-def test_mixes_are_evened_out_and_whole_sounds_stay(index: Path) -> None:
-    config, dataset = lesson(index)
-    _, waves = dataset.draw_sounds(16, 7)
-    encoder = untaught_encoder(config, waves)
-    before = copy.deepcopy(encoder).eval()
+def learn(stage: Stage) -> None:
+    for number in range(stage.steps):
+        stage.step(number, {}, number / stage.steps)
+    stage.end()
+
+
+def test_mixes_are_taught_and_whole_clips_stay(index: Path) -> None:
+    stage = lesson(index)
+    _, waves = stage.run.dataset.draw_sounds(16, 7)
+    encoder, before = stage.encoder, copy.deepcopy(stage.encoder)
     first, second = waves[:8], waves[8:]
 
     def off(taught: AudioEncoder) -> tuple[float, float]:
-        """How far mixes lie from between, and whole sounds from where they were (1 - cosine)."""
+        """How far mixes lie from between, and whole clips from where they were (1 - cosine)."""
         with torch.no_grad():
             goal = between(before.direction(first), before.direction(second), torch.full((8, 1), 0.5))
             mixed = (taught.direction((first + second) / 2) * goal).sum(dim=1)
             kept = (taught.direction(waves) * before.direction(waves)).sum(dim=1)
         return (1 - mixed.mean()).item(), (1 - kept.mean()).item()
 
-    even_out_mixes(encoder, dataset, config, torch.device("cpu"))
+    learn(stage)
     assert off(encoder)[0] < 0.9 * off(before)[0]
     assert off(encoder)[1] < 0.25
     assert not any(p.requires_grad for p in encoder.parameters())
@@ -93,20 +89,18 @@ def test_another_microphone_changes_the_level_of_bands_and_not_of_the_whole() ->
     assert ((highs - middle) < -10).float().mean() > 0.05
 
 
-def test_a_sound_through_another_microphone_gets_the_direction_of_the_sound(index: Path) -> None:
-    config, dataset = lesson(index)
-    _, waves = dataset.draw_sounds(32, 7)
-    waves = at_one_level(waves)
-    encoder = untaught_encoder(config, waves)
-    before = copy.deepcopy(encoder).eval()
-    elsewhere = augmented(waves, config.audio.sample_rate_hz, torch.Generator().manual_seed(3))
+def test_a_clip_through_another_microphone_gets_the_direction_of_the_clip(index: Path) -> None:
+    stage = lesson(index)
+    waves = at_one_level(stage.run.dataset.draw_sounds(32, 7)[1])
+    before = copy.deepcopy(stage.encoder)
+    elsewhere = augmented(waves, stage.run.config.audio.sample_rate_hz, torch.Generator().manual_seed(3))
 
     def off(taught: AudioEncoder) -> float:
         with torch.no_grad():
             return 1 - (taught.direction(elsewhere) * before.direction(waves)).sum(dim=1).mean().item()
 
-    even_out_mixes(encoder, dataset, config, torch.device("cpu"))
-    assert off(encoder) < 0.5 * off(before)
+    learn(stage)
+    assert off(stage.encoder) < 0.5 * off(before)
 
 
 def test_a_mixs_picture_is_held_to_the_blend_and_a_whole_sounds_to_what_it_was() -> None:
@@ -127,26 +121,17 @@ def test_a_mixs_picture_is_held_to_the_blend_and_a_whole_sounds_to_what_it_was()
     assert mix_losses(twice, weighed, content, own, other, torch.ones(1, 1))["kept"].item() == pytest.approx(2.0)
 
 
-def test_the_decoder_learns_and_the_rest_of_the_generator_stays(index: Path, finished_run: Path) -> None:
-    model = Stylizer(finished_run)
-    before = {name: values.clone() for name, values in model.average.state_dict().items()}
-    dataset = CoOccurrences(index, "train", model.config.data, model.config.audio, 0)
-    said = even_out_pictures(model.average, dataset, model.config, torch.device("cpu"), steps=3)
-    assert set(said) == {"picture, kept", "picture, mix"}
-    moved = {name for name, values in model.average.state_dict().items() if not torch.equal(values, before[name])}
+def test_the_decoder_of_the_average_learns_and_the_rest_stays(index: Path) -> None:
+    stage = adversarial_stage(shrunken("smoke-own", "distillation_steps=3"))
+    run = stage.run
+    run.dataset = CoOccurrences(index, "train", run.config.data, run.config.audio, 0)
+    distillation = InterpolationDistillation(run)
+    before = {name: values.clone() for name, values in run.average.state_dict().items()}
+    loader = distillation.batches(0, lambda step: 0.0)
+    for number in range(3):
+        batch = next(loader)
+        batch.pop(SKIPPED)
+        assert set(distillation.step(number, batch, number / 3)) == {"image, kept", "image, mix"}
+    moved = {name for name, values in run.average.state_dict().items() if not torch.equal(values, before[name])}
     assert moved
     assert all(name.startswith("generator.decoder.") for name in moved)
-
-
-def test_the_command_writes_a_checkpoint_that_ships(index: Path, finished_run: Path, tmp_path: Path) -> None:
-    steps = ["--index", str(index), "--steps", "2"]
-    assert main(["even-mixes", str(finished_run), str(tmp_path / "even.pt"), *steps]) == 0
-    before, after = (checkpoint.load(path) for path in (finished_run, tmp_path / "even.pt"))
-    assert "optimizers" not in after
-    moved = {
-        name.split(".")[0]
-        for name, values in checkpoint.slim(before)["networks"].items()
-        if not torch.equal(values, after["networks"][name])
-    }
-    assert moved == {"generator"}
-    assert main(["even-mixes", str(tmp_path / "none.pt"), str(tmp_path / "x.pt"), *steps]) == 2

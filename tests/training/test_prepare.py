@@ -252,15 +252,12 @@ def test_a_draw_from_shards_is_the_draw_from_loose_files(prepared: Path, sharded
     assert all(torch.equal(draws[0][name], draws[1][name]) for name in ("source", "target", "waveform"))
 
 
-def test_a_model_learns_from_clips_and_from_shards_that_a_command_fetches(walks: Path, tmp_path: Path) -> None:
+def test_a_model_learns_from_clips_and_from_their_shards(walks: Path, tmp_path: Path) -> None:
     loose, sharded = prepare(walks, tmp_path / "loose"), prepare(walks, tmp_path / "sharded", "--shards")
-    indexes = {"one": str(loose / "index.jsonl"), "other": f"pipe:cat {sharded}/{{}}"}
-    for name, index in indexes.items():
+    for name, folder in (("one", loose), ("other", sharded)):
         run = tmp_path / name
-        assert main(["train", "--preset", "smoke", "--index", index, "--run", str(run)]) == 0
+        assert main(["train", "--preset", "smoke", "--index", str(folder / "index.jsonl"), "--run", str(run)]) == 0
         assert (run / "checkpoint.pt").exists()
-    fetched = {path.name for path in (tmp_path / "other" / "data" / "shards").glob("*")}
-    assert fetched == {path.name for path in (sharded / "shards").glob("*.tar")}
 
 
 def test_a_tree_without_videos_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

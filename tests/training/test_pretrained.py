@@ -5,7 +5,6 @@ The files are made here with random weights, in the layouts that SeLaVi's and Wa
 
 from __future__ import annotations
 
-import dataclasses
 from pathlib import Path
 
 import pytest
@@ -21,9 +20,9 @@ from training.config import AudioConfig, TrainingConfig
 from training.evaluation.evaluate import evaluate
 from training.evaluation.metrics.judges import JudgeWeights
 from training.imports.published_audio import load_published
-from training.models.own.audio_encoder import ResNet18
+from training.models.resnet import ResNet18
 from training.presets import PRESETS
-from training.trainer import train
+from training.trainer import Start, train
 
 STAGE_BLOCKS = {"selavi": 1, "wav2clip": 2}
 
@@ -66,11 +65,9 @@ def file(kind: str, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return write_published(tmp_path_factory.mktemp("published") / f"{kind}.pt", kind)
 
 
-def begun_small(name: str) -> TrainingConfig:
-    """The smoke size, but for the published encoder's own shape."""
-    config, preset = small(name), PRESETS[name]
-    audio = dataclasses.replace(config.audio, stage_blocks=preset.audio.stage_blocks, encoder_width=64)
-    return dataclasses.replace(config, audio=audio, audio_start=preset.audio_start, images=2)
+def begun_small(name: str, *settings: str) -> TrainingConfig:
+    """Hardly any channels, but for the published encoder's own shape."""
+    return small(name, "audio.encoder_width=64", "images=2", *settings)
 
 
 def test_the_encoder_computes_what_the_published_one_does(kind: str, file: Path) -> None:
@@ -87,48 +84,45 @@ def test_the_encoder_computes_what_the_published_one_does(kind: str, file: Path)
 def test_the_presets_fit_the_published_files(kind: str, file: Path) -> None:
     audio: AudioConfig = PRESETS[kind].audio
     network = ResNet18(audio.encoder_width, audio.embedding_dim, audio.first_padding, audio.stage_blocks)
-    load_published(network, PRESETS[kind].audio_start, file)
+    load_published(network, kind, file)
+    assert PRESETS[kind].audio_start == kind  # type: ignore[attr-defined]
 
 
 def test_a_run_begins_there_learns_on_and_resumes_without_the_file(
-    kind: str, file: Path, index: Path, finished_run: Path, tmp_path: Path
+    kind: str, file: Path, index: Path, tmp_path: Path
 ) -> None:
     config = begun_small(kind)
     run = tmp_path / "run"
-    still = dataclasses.replace(config, learning_rate=0.0)
-    begun = checkpoint.load(train(still, index, tmp_path / "still", audio_weights=file))["networks"]
-    path = train(config, index, run, audio_weights=file)
+    still = begun_small(kind, "learning_rate=0.0")
+    begun = checkpoint.load(train(still, index, tmp_path / "still", Start(audio_weights=file)))["networks"]
+    path = train(config, index, run, Start(audio_weights=file))
     name = "audio_encoder.network.stem.0.weight"
     assert torch.equal(begun[name], published(kind).conv1.weight)
     learned = checkpoint.load(path)["networks"][name]
     assert not torch.equal(begun[name], learned)
-    resumed = checkpoint.load(train(dataclasses.replace(config, images=4), index, run))
+    resumed = checkpoint.load(train(begun_small(kind, "images=4"), index, run, Start(force=True)))
     assert resumed["images_seen"] == 4
     assert not torch.equal(resumed["networks"][name], learned)
 
 
-def test_an_encoder_begins_with_the_correspondence_net_and_learns_on(index: Path, tmp_path: Path) -> None:
-    smoke = PRESETS["smoke"]
-    correspondence = dataclasses.replace(
-        smoke.correspondence, finetuned=PRESETS["correspondence"].correspondence.finetuned
-    )
-    config = dataclasses.replace(small("correspondence"), correspondence=correspondence, images=2)
+def test_an_encoder_begins_with_the_pre_training_and_learns_on(index: Path, tmp_path: Path) -> None:
+    few = ("pretraining.steps=2", "pretraining.batch=4", "images=2")
     name = "audio_encoder.network.stem.0.weight"
-    still = dataclasses.replace(config, learning_rate=0.0)
-    begun = checkpoint.load(train(still, index, tmp_path / "still"))["networks"][name]
-    assert not torch.equal(begun, checkpoint.load(train(config, index, tmp_path / "run"))["networks"][name])
+    still = checkpoint.load(train(small("pretrained-audio", *few, "learning_rate=0.0"), index, tmp_path / "still"))
+    learned = checkpoint.load(train(small("pretrained-audio", *few), index, tmp_path / "run"))
+    assert not torch.equal(still["networks"][name], learned["networks"][name])
 
 
 def test_its_checkpoint_is_evaluated_by_another_runs_correspondence_net(
-    index: Path, finished_run: Path, tmp_path: Path
+    index: Path, own_run: Path, tmp_path: Path
 ) -> None:
     file = write_published(tmp_path / "selavi.pt", "selavi")
-    path = train(begun_small("selavi"), index, tmp_path / "run", audio_weights=file)
-    alone = evaluate([path], index, tmp_path / "report", pictures=2, size=32)["selavi, 2 pictures (run)"]
+    path = train(begun_small("selavi"), index, tmp_path / "run", Start(audio_weights=file))
+    alone = evaluate([path], index, tmp_path / "report", pictures=2, size=32)["selavi, 2 images (run)"]
     assert "avc_own" not in alone
-    weights = JudgeWeights(correspondence=finished_run)
+    weights = JudgeWeights(correspondence=own_run)
     judged = evaluate([path], index, tmp_path / "report", pictures=2, size=32, weights=weights)
-    assert "avc_own" in judged["selavi, 2 pictures (run)"]
+    assert "avc_own" in judged["selavi, 2 images (run)"]
 
 
 def test_a_preset_without_its_file_is_refused(index: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -139,7 +133,7 @@ def test_a_preset_without_its_file_is_refused(index: Path, tmp_path: Path, capsy
 
 def test_a_file_is_refused_where_the_preset_takes_none(index: Path, smoke: TrainingConfig, tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="takes no --audio-weights"):
-        train(smoke, index, tmp_path, audio_weights=tmp_path / "any.pt")
+        train(smoke, index, tmp_path, Start(audio_weights=tmp_path / "any.pt"))
 
 
 @pytest.mark.parametrize(("named", "said"), [("selavi", "no entry 'model'"), ("wav2clip", "no entry 'state_dict'")])

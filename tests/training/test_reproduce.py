@@ -21,7 +21,7 @@ from training import checkpoint
 from training.__main__ import main
 from training.data.index import read_index
 from training.evaluation.metrics.probe import train_probe
-from training.presets import PRESETS
+from training.presets import PRESETS, with_settings
 from training.reproduce.orderings import Verdict
 from training.reproduce.run import Job, train_row
 from training.reproduce.scale import SCALES, scaled
@@ -30,13 +30,12 @@ TRAINED = {
     "Class Pred.",
     "AdaIN",
     "Keyword",
-    "Ours",
-    "Ours, as published",
+    "Paper (reimplemented)",
+    "Our model",
     "CycleGAN",
     "Late fusion",
     "w/o ID loss",
-    "From scratch",
-    "+ Correspondence net",
+    "+ pre-training on the index",
 }
 SMOKE = SCALES["smoke"]
 
@@ -156,9 +155,9 @@ def test_the_report_says_how_many_photographs_stand_behind_each_row(reproduced: 
 
 
 def job(index: Path, folder: Path) -> Job:
-    config = dataclasses.replace(scaled(PRESETS["scratch"], SMOKE, seed=0), images=16, checkpoint_seconds=0.0)
+    config = with_settings(scaled(PRESETS["paper"], SMOKE, seed=0), ["images=16", "checkpoint_seconds=0.0"])
     folder.mkdir()
-    return Job("From scratch", config, folder, index)
+    return Job("Paper (reimplemented)", config, folder, index)
 
 
 def test_a_row_that_was_killed_goes_on_to_the_same_weights(index: Path, tmp_path: Path) -> None:

@@ -6,8 +6,8 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from tests.training.test_networks import noise
-from training.models.own.running_norm import EPSILON, MOMENTUM, RunningNorm, running_norms, settle, take_statistics
+from tests.training.test_paper import noise
+from training.models.own.running_norm import EPSILON, MOMENTUM, RunningNorm, calibrate, running_norms, take_statistics
 
 
 def taught(*maps: Tensor) -> RunningNorm:
@@ -80,7 +80,7 @@ def test_norms_of_many_layers_settle_one_after_the_other() -> None:
     torch.manual_seed(0)
     layers = nn.Sequential(*(part for _ in range(8) for part in (nn.Conv2d(4, 4, 3), RunningNorm(4))))
     norms = running_norms(layers)
-    settle(norms, lambda: layers(noise(2, 4, 64, 64)))
+    calibrate(norms, lambda: layers(noise(2, 4, 64, 64)))
     assert all(norm.steps == 1 for norm in norms)
     assert layers(2 * noise(2, 4, 64, 64)).std().item() == pytest.approx(2, rel=0.2)
     layers(noise(2, 4, 64, 64))

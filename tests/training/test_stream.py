@@ -23,6 +23,7 @@ from training import checkpoint
 from training.__main__ import main
 from training.data.excerpt import is_streamed, shard_addresses
 from training.data.index import read_index
+from training.data.media import MediaError
 from training.data.shards import ShardError
 from training.data.stream import Stream, read_moments, streamed_batches
 from training.presets import PRESETS
@@ -111,9 +112,10 @@ def test_a_resumed_run_goes_on_with_its_state_and_another_order(address: str, tm
     where = f"{address}/train.txt"
     assert train(where, tmp_path / "run", "--images", "2") == 0
     before = checkpoint.load(tmp_path / "run" / "checkpoint.pt")
-    assert train(where, tmp_path / "run", "--images", "4") == 0
+    assert train(where, tmp_path / "run", "--images", "4", "--force") == 0
     after = checkpoint.load(tmp_path / "run" / "checkpoint.pt")
-    steps = [next(iter(c["optimizers"]["generator"]["state"].values()))["step"].item() for c in (before, after)]
+    states = [c["stage"]["optimizers"]["generator"]["state"] for c in (before, after)]
+    steps = [next(iter(state.values()))["step"].item() for state in states]
     assert (before["images_seen"], after["images_seen"], steps) == (2, 4, [1, 2])
     orders = [
         list(islice(stream_of(SHARDS["train"] * 5, first, total=64).shard_order(0, 1), 20)) for first in (0, 0, 32)
@@ -149,7 +151,7 @@ def test_processes_and_workers_read_their_own_shards(shards: Path) -> None:
 def test_source_and_target_are_other_pictures(shards: Path) -> None:
     addresses = [str(shards / name) for name in SHARDS["train"]]
     for batch in stream_of(addresses, total=16):
-        assert set(batch) == {"source", "target", "waveform"}
+        assert set(batch) == {"source", "target", "waveform", "skipped"}
         assert batch["waveform"].shape == (2, PRESETS["smoke"].audio.clip_samples)
         assert not torch.equal(batch["source"], batch["target"])
 
@@ -180,13 +182,9 @@ def test_what_cannot_be_reached_is_told(
     assert ("nobody answers there" if ":9/" in where else "cannot be read: the server refuses it") in said
 
 
-def test_a_stream_needs_the_runs_length(
-    shards: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    endless = dataclasses.replace(PRESETS["smoke"], images=0)
-    monkeypatch.setitem(PRESETS, "smoke", endless)  # type: ignore[arg-type]
-    assert train(str(shards / "train.txt"), tmp_path / "run") == 2
-    assert "give the run's length by --images" in capsys.readouterr().err
+def test_a_stream_needs_the_runs_length(shards: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert train(str(shards / "train.txt"), tmp_path / "run", "--set", "images=0") == 2
+    assert "give the run's length by --images or --time-budget" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("preset", ["keyword", "class-pred", "adain"])
@@ -195,7 +193,7 @@ def test_presets_that_are_told_the_look_are_refused_before_anything_is_fetched(
 ) -> None:
     run = tmp_path / "run"
     assert train(str(shards / "train.txt"), run, "--preset", preset, "--images", "2") == 2
-    assert f"the preset '{preset}' is told a" in capsys.readouterr().err
+    assert f"the preset '{preset}' is conditioned on a" in capsys.readouterr().err
     assert not run.exists()
 
 
@@ -203,6 +201,54 @@ def test_what_is_no_list_of_shards_is_told(tmp_path: Path) -> None:
     (tmp_path / "notes.txt").write_text("buy milk\n")
     with pytest.raises(ShardError, match="is no list of shards"):
         shard_addresses(str(tmp_path / "notes.txt"))
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "pipe:touch BROKEN; echo .tar",
+        "pipe:touch BROKEN #.tar",
+        "file:///etc/passwd.tar",
+        "gs://bucket/a.tar",
+        "ssh:host:a.tar",
+        "data:application/x-tar,a.tar",
+    ],
+)
+def test_a_line_of_a_list_is_never_a_command_and_only_known_schemes_are_read(line: str, tmp_path: Path) -> None:
+    broken = tmp_path / "broken"
+    (tmp_path / "train.txt").write_text(f"a.tar\r\n{line.replace('BROKEN', str(broken))}\n")
+    with pytest.raises(ShardError, match="only files, http://, https:// and s3:// are"):
+        shard_addresses(str(tmp_path / "train.txt"))
+    with pytest.raises(ShardError, match="only files"):
+        list(read_moments(line.replace("BROKEN", str(broken))))
+    assert not broken.exists()
+
+
+def test_an_address_is_quoted_and_no_shell_sees_it(address: str, tmp_path: Path) -> None:
+    broken = tmp_path / "broken"
+    with pytest.raises(ShardError, match="the server refuses it"):
+        list(read_moments(f"{address}/a';touch {broken};'.tar"))
+    assert not broken.exists()
+
+
+def test_a_list_of_another_system_names_the_same_shards(tmp_path: Path) -> None:
+    (tmp_path / "train.txt").write_bytes(b"\xef\xbb\xbfa.tar\r\n\r\nhttps://host/b.tar\r\n")
+    assert shard_addresses(str(tmp_path / "train.txt")) == [f"{tmp_path}/a.tar", "https://host/b.tar"]
+
+
+def test_what_cannot_be_read_within_a_shard_is_skipped_and_told(shards: Path) -> None:
+    with tarfile.open(shards / "b.tar", "a") as tar:
+        (shards / "x.0.jpg").write_bytes(b"no image")
+        tar.add(shards / "x.0.jpg", "z-000009.0.jpg")
+        write_wav(shards / "x.wav", make_noise(1.5))
+        tar.add(shards / "x.wav", "z-000009.wav")
+    batches = list(stream_of([str(shards / name) for name in SHARDS["train"]], total=40))
+    assert len(batches) == 20
+    skipped = {reason for batch in batches for reason in batch["skipped"]}
+    assert any("z-000009.0.jpg" in reason for reason in skipped)
+    data = dataclasses.replace(PRESETS["smoke"].data, strict=True)
+    with pytest.raises(MediaError, match=r"z-000009\.0\.jpg"):
+        list(Stream([str(shards / "b.tar")], data, PRESETS["smoke"].audio, 0, 2, 0, 40))
 
 
 def test_the_index_says_by_its_ending_that_it_is_streamed() -> None:

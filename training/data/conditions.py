@@ -26,20 +26,20 @@ STYLE_SIDE = 128  # pixels of a style picture: what the correspondence net sees,
 
 
 @dataclass(frozen=True)
-class Cue:
+class ConditioningExample:
     """What is known beside a driving sound: its keyword, and a picture that occurs with it."""
 
     keyword: str
-    picture: Path | None = None
+    image: Path | None = None
 
 
-class Conditions(Protocol):
+class ConditionProvider(Protocol):
     """What stands in the sound's place, as tensors for `training.models.conditioner`."""
 
     def of_draw(self, pair: Pair, begin_seconds: float, rng: np.random.Generator) -> Tensor:
         """For a training pair whose clip begins there."""
 
-    def of_sounds(self, waveforms: Tensor, cues: Sequence[Cue] | None) -> Tensor:
+    def of_sounds(self, waveforms: Tensor, cues: Sequence[ConditioningExample] | None) -> Tensor:
         """For given sounds [B, N] and a cue for each: [B, ...]. Raises ValueError where a cue is needed and missing."""
 
 
@@ -54,8 +54,8 @@ class Keywords:
     def of_draw(self, pair: Pair, begin_seconds: float, rng: np.random.Generator) -> Tensor:
         return self.words[pair.scene]
 
-    def of_sounds(self, waveforms: Tensor, cues: Sequence[Cue] | None) -> Tensor:
-        return torch.stack([self.words[cue.keyword] for cue in _one_each(cues, waveforms)]).to(waveforms.device)
+    def of_sounds(self, waveforms: Tensor, cues: Sequence[ConditioningExample] | None) -> Tensor:
+        return torch.stack([self.words[example.keyword] for example in _one_each(cues, waveforms)]).to(waveforms.device)
 
 
 class PredictedLabels:
@@ -73,7 +73,7 @@ class PredictedLabels:
         assert self.labels is not None, "made for given sounds alone"
         return self.words[self.labels.at(pair, begin_seconds)]
 
-    def of_sounds(self, waveforms: Tensor, cues: Sequence[Cue] | None) -> Tensor:
+    def of_sounds(self, waveforms: Tensor, cues: Sequence[ConditioningExample] | None) -> Tensor:
         heard = AF.resample(waveforms.cpu(), self.rate, TAGGED_AT_HZ)
         vectors = [self.words[label_of(self.tagger, waveform)] for waveform in heard]
         return torch.stack(vectors).to(waveforms.device)
@@ -93,24 +93,24 @@ class StylePictures:
         style = pairs[int(rng.integers(len(pairs)))]
         return random_view(style.image, STYLE_SIDE, self.zoom, rng, style.max_red)
 
-    def of_sounds(self, waveforms: Tensor, cues: Sequence[Cue] | None) -> Tensor:
-        pictures = [cue.picture for cue in _one_each(cues, waveforms)]
+    def of_sounds(self, waveforms: Tensor, cues: Sequence[ConditioningExample] | None) -> Tensor:
+        pictures = [example.image for example in _one_each(cues, waveforms)]
         if None in pictures:
             raise ValueError("no picture but the photograph itself occurs with the sound: nothing shows the style")
         squares = [media.square(picture, STYLE_SIDE) for picture in pictures if picture is not None]
         return torch.stack(squares).to(waveforms.device)
 
 
-def load_conditions(config: TrainingConfig, index: Path | None = None) -> Conditions | None:
+def load_conditions(config: TrainingConfig, index: Path | None = None) -> ConditionProvider | None:
     """What the preset needs in the sound's place; None where it needs nothing.
 
     index: what training draws from; without it for given sounds alone. Raises WordsError, TaggerError, PairingError.
     """
     condition, audio = config.condition, config.audio
-    if condition.kind == "sound":
+    if condition.kind == "audio":
         return None
     pairs = [] if index is None else [pair for pair in read_index(index, "train") if pair.sound is not None]
-    if condition.kind == "picture":
+    if condition.kind == "image":
         return StylePictures(pairs, config.data.zoom)
     words = WordVectors(condition.word_vectors)
     if words.dim != condition.word_dim:
@@ -140,7 +140,7 @@ def with_sources(config: TrainingConfig, word_vectors: str | None, tagger: str |
     return dataclasses.replace(config, condition=condition)
 
 
-class Cues:
+class ConditioningExamples:
     """Draws what occurs with given sounds: of the held-out pictures those of the sound itself, if there are any."""
 
     def __init__(self, held_out: Iterable[Pair], training: Iterable[Pair] = ()) -> None:
@@ -152,13 +152,13 @@ class Cues:
         for pair in training:
             self._by_scene[pair.scene].add(pair.image)
 
-    def draw(self, sound: Path | None, scene: str, content: Path, rng: np.random.Generator) -> Cue:
+    def draw(self, sound: Path | None, scene: str, content: Path, rng: np.random.Generator) -> ConditioningExample:
         """The scene's name, and a picture that occurs with the sound, else one of the scene; never `content` itself."""
         pictures = sorted(self._by_sound[sound] - {content}) or sorted(self._by_scene[scene] - {content})
-        return Cue(scene, pictures[int(rng.integers(len(pictures)))] if pictures else None)
+        return ConditioningExample(scene, pictures[int(rng.integers(len(pictures)))] if pictures else None)
 
 
-def _one_each(cues: Sequence[Cue] | None, waveforms: Tensor) -> Sequence[Cue]:
+def _one_each(cues: Sequence[ConditioningExample] | None, waveforms: Tensor) -> Sequence[ConditioningExample]:
     if cues is None or len(cues) != len(waveforms):
-        raise ValueError("this preset does not hear: each sound needs its cue, a keyword and a picture")
+        raise ValueError("this preset is not conditioned on audio: each clip needs an example, a keyword and an image")
     return cues

@@ -13,27 +13,29 @@ from pathlib import Path
 
 from training.data.index import Pair, write_index
 from training.data.media import read_sound
-from training.data.shards import ShardError, copy_from, member_names, opened, read_member
-from training.data.stream import PICTURES, SOUNDS
+from training.data.shards import FILE, ShardError, copy_from, member_names, opened, read_member, scheme_of
+from training.data.stream import AUDIO_ENDINGS, IMAGE_ENDINGS
 
 
 def is_streamed(where: str) -> bool:
     """An index that ends in `.txt` is a list of shards, one that ends in `.tar` is shards, and both are streamed."""
-    return where.endswith((".txt", ".tar")) and not where.startswith("pipe:")
+    return where.endswith((".txt", ".tar"))
 
 
 def shard_addresses(where: str) -> list[str]:
     """The shards that `…/train.txt` lists (they lie beside it), or `…/{000..099}.tar` spells out. Raises ShardError."""
+    scheme_of(where)
     if where.endswith(".tar"):
         from webdataset.shardlists import expand_urls  # it takes its time
 
         return [str(address) for address in expand_urls(where)]
     with opened(where) as file:
-        names = file.read().decode(errors="replace").split()
+        names = file.read().decode("utf-8-sig", errors="replace").splitlines()
+    names = [name.strip() for name in names if name.strip()]
     if not names or not all(name.endswith(".tar") for name in names):
         raise ShardError(f"{where} is no list of shards: a name that ends in .tar on every line")
     folder = where.rpartition("/")[0]
-    return [f"{folder}/{name}" if folder else name for name in names]
+    return [name if scheme_of(name) != FILE or not folder else f"{folder}/{name}" for name in names]
 
 
 def held_out_addresses(where: str) -> list[str]:
@@ -67,13 +69,13 @@ def _pairs(shard: Path, split: str) -> list[Pair]:
         clips.setdefault(name.split(".", 1)[0], []).append(name)
     pairs = []
     for key, names in clips.items():
-        sound = next((shard / name for name in names if name.endswith(SOUNDS)), None)
+        sound = next((shard / name for name in names if name.endswith(AUDIO_ENDINGS)), None)
         if sound is None:
             continue
         seconds = len(read_sound(sound, 16_000)) / 16_000
         about = json.loads(read_member(shard / f"{key}.json", shard)) if f"{key}.json" in names else {}
         for name in sorted(names):
-            if name.endswith(PICTURES):
+            if name.endswith(IMAGE_ENDINGS):
                 scene = str(about.get("scene", ""))
                 pairs.append(Pair(shard / name, sound, 0.0, seconds, split, shard.stem, 1.0, scene))
     return pairs

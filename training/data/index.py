@@ -9,6 +9,7 @@ Paths are relative to the index file where they can be.
 from __future__ import annotations
 
 import json
+import math
 import os
 import tomllib
 import zlib
@@ -48,7 +49,7 @@ def write_index(pairs: Iterable[Pair], path: Path) -> None:
     """Write atomically: a reader sees the old index or the new one."""
     base = path.parent.resolve()
     resolved: dict[Path, Path] = {}  # folders: there are few of them, and pairs by the hundred thousand
-    with written_whole(path) as partial, partial.open("w") as file:
+    with written_whole(path) as partial, partial.open("w", encoding="utf-8") as file:
         for pair in pairs:
             values = asdict(pair)
             for key in ("image", "sound"):
@@ -60,21 +61,46 @@ def write_index(pairs: Iterable[Pair], path: Path) -> None:
 
 
 def read_index(path: Path, split: str) -> list[Pair]:
-    """The pairs of one split. Raises PairingError for a broken line or an empty split."""
+    """The pairs of one split. Raises PairingError for a broken line or an empty split.
+
+    Files of other systems are read as well: with a byte order mark, CRLF, and paths with backslashes.
+    """
     pairs = []
-    for number, line in enumerate(path.read_text().splitlines(), 1):
+    try:
+        text = path.read_text(encoding="utf-8-sig")
+    except UnicodeDecodeError as exc:
+        raise PairingError(f"{path} is not UTF-8: {exc}; write the index as UTF-8") from exc
+    for number, line in enumerate(text.splitlines(), 1):
+        if not line.strip():
+            continue
         try:
-            values = json.loads(line)
-            values["image"] = path.parent / values["image"]
-            values["sound"] = path.parent / values["sound"] if values["sound"] else None
-            pair = Pair(**values)
-        except (ValueError, KeyError, TypeError) as exc:
+            pair = _pair(json.loads(line), path.parent)
+        except (ValueError, KeyError, TypeError, AttributeError) as exc:
             raise PairingError(f"{path}, line {number}, is not an index line: {exc}") from exc
         if pair.split == split:
             pairs.append(pair)
     if not pairs:
         raise PairingError(f"{path} has no pair in the split {split!r}")
     return pairs
+
+
+def _pair(values: dict[str, Any], folder: Path) -> Pair:
+    values = dict(values)
+    for name in ("image", "sound"):
+        if not isinstance(values[name], str | None):
+            raise TypeError(f"`{name}` is a path, not {values[name]!r}")
+    for name in ("start", "seconds", "weight"):
+        values[name] = float(values[name])
+        if not (math.isfinite(values[name]) and values[name] >= 0):
+            raise ValueError(f"`{name}` is {values[name]}")
+    values["image"] = folder / _portable(values["image"])
+    values["sound"] = folder / _portable(values["sound"]) if values["sound"] else None
+    return Pair(**values)
+
+
+def _portable(path: str) -> str:
+    """Backslashes of Windows as slashes."""
+    return path.replace("\\", "/")
 
 
 def build_scene_index(recipe: Path, data: Path, output: Path) -> dict[str, int]:

@@ -32,13 +32,26 @@ def decode_image(file: Path | io.BytesIO, name: Path | str) -> NDArray[np.uint8]
     """As `read_image`, of a file (also within a shard) or of its bytes, which `name` stands for in messages."""
     try:
         with Image.open(_source(file)) as opened:
-            image = ImageOps.exif_transpose(opened).convert("RGB")
-    except (OSError, Image.DecompressionBombError) as exc:
-        raise MediaError(f"{name} is not a readable picture: {exc}") from exc
+            image = _as_rgb(ImageOps.exif_transpose(opened))
+    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as exc:
+        raise MediaError(f"{name} is not a readable image: {exc}") from exc
     scale = STORED_SIDE / min(image.size)
     if scale < 1:
         image = image.resize((round(image.width * scale), round(image.height * scale)), Image.Resampling.BICUBIC)
     return np.asarray(image)
+
+
+def _as_rgb(image: Image.Image) -> Image.Image:
+    """Of any mode: grey, palette, CMYK, 16 bits a channel; what is transparent is shown on white. Raises ValueError."""
+    if image.mode == "F":
+        raise ValueError("its pixels are floating-point numbers without a known range")
+    if image.mode.startswith("I"):  # 16 bits; Pillow's own conversion clips at 255
+        image = Image.fromarray((np.asarray(image).astype(np.float64) / 257).round().clip(0, 255).astype(np.uint8))
+    if "transparency" in image.info or image.mode in ("LA", "PA", "RGBA", "La", "RGBa"):
+        image = image.convert("RGBA")
+        white = Image.new("RGBA", image.size, "white")
+        image = Image.alpha_composite(white, image)
+    return image.convert("RGB")
 
 
 @lru_cache(maxsize=256)
@@ -76,6 +89,8 @@ def _source(file: Path | io.BytesIO) -> Path | io.BytesIO:
 def window(waveform: torch.Tensor, start: int, samples: int) -> torch.Tensor:
     """`samples` of the waveform [N] from `start` on, tiled where it is shorter."""
     piece = waveform[start : start + samples]
+    if not len(piece):
+        raise MediaError(f"no audio is left after sample {start} of {len(waveform)}")
     if len(piece) < samples:
         piece = piece.repeat(-(-samples // len(piece)))[:samples]
     return piece

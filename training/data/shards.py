@@ -1,6 +1,6 @@
 """Pictures and sounds inside tar shards, named as if a shard were a folder (`shards/walk-000.tar/walk-000001.0.jpg`).
 
-An index may lie elsewhere (https, s3, or a command of one's own): its shards are then fetched, whole, when they are
+An index may lie elsewhere (https or s3): its shards are then fetched, whole, when they are
 first needed, and kept beside the copy of the index. (`training.data.stream` reads shards that are not kept.)
 """
 
@@ -8,17 +8,23 @@ from __future__ import annotations
 
 import os
 import re
-import shlex
+import socket
 import tarfile
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from functools import lru_cache
+from http.client import HTTPException
 from pathlib import Path
 from typing import IO
+from urllib.error import HTTPError, URLError
+from urllib.parse import quote
+from urllib.request import urlopen
 
 _SOURCE = "source.txt"  # beside a fetched index: where it and its shards come from
-_PLACE = "{}"  # in a command: the name of the file that is wanted
-_CURL = {6: "no such host", 7: "nobody answers there", 18: "it broke off", 22: "the server refuses it", 28: "no answer"}
+FILE = "file"
+SCHEMES = ("http", "https", "s3")
+TRIES, TIMEOUT_SECONDS = 3, 30.0
+URL_SAFE = ":/?&=%@+,;~!$*()[]#-._"
 
 
 class ShardError(OSError):
@@ -47,19 +53,28 @@ def member_names(shard: Path) -> list[str]:
 
 
 def local_index(where: str, cache: Path) -> Path:
-    """A path as it is; the index at `https://…/index.jsonl`, or `pipe:COMMAND` with {} for the name, copied to `cache`.
+    """A path as it is; the index at `https://…/index.jsonl` or `s3://…/index.jsonl` copied to `cache`.
 
     Raises ShardError.
     """
-    if not where.startswith("pipe:") and "://" not in where:
+    if scheme_of(where) == FILE:
         return Path(where)
-    base, index = (where, "index.jsonl") if where.startswith("pipe:") else where.rsplit("/", 1)
-    if where.startswith("pipe:") and _PLACE not in where:
-        raise ShardError(f"{where} has no {_PLACE} in the place of the file's name, such as `pipe:cat /data/{_PLACE}`")
+    base, index = where.rsplit("/", 1)
     cache.mkdir(parents=True, exist_ok=True)
     _fetch(base, index, cache / index)
     (cache / _SOURCE).write_text(base)
     return cache / index
+
+
+def scheme_of(address: str) -> str:
+    """`file` for a path, or http, https and s3. Raises ShardError for every other: no address is ever a command."""
+    found = re.match(r"([A-Za-z][A-Za-z0-9+.-]+):", address)  # one letter is a drive of Windows
+    if found is None:
+        return FILE
+    scheme = found[1].lower()
+    if scheme not in SCHEMES or not address[len(scheme) :].startswith("://"):
+        raise ShardError(f"{address[:80]!r} is not read: only files, http://, https:// and s3:// are")
+    return scheme
 
 
 @lru_cache(maxsize=4096)
@@ -84,9 +99,8 @@ def _fetch_from_source(shard: Path) -> None:
 
 
 def _fetch(base: str, name: str, target: Path) -> None:
-    url = base.replace(_PLACE, shlex.quote(name)) if base.startswith("pipe:") else f"{base}/{name}"
     try:
-        copy_from(url, target)
+        copy_from(f"{base}/{name}", target)
     except ShardError as exc:
         raise ShardError(f"{name} could not be fetched from {base}: {exc}") from exc
 
@@ -106,20 +120,45 @@ def copy_from(address: str, target: Path) -> None:
 
 @contextmanager
 def opened(address: str) -> Iterator[IO[bytes]]:
-    """The bytes at a path, `https://…`, `s3://…` or `pipe:COMMAND`, as they come. What goes wrong is a ShardError."""
+    """The bytes at a path, `http://…`, `https://…` or `s3://…`, as they come. What goes wrong is a ShardError."""
+    scheme = scheme_of(address)
     try:
-        if address.startswith("s3://"):
+        if scheme == "s3":
             with _opened_object(address) as body:
                 yield body
+        elif scheme == FILE:
+            with Path(address).open("rb") as file:
+                yield file
         else:
-            from webdataset.gopen import gopen  # imported for those who fetch: it takes its time
+            with _opened_url(address) as response:
+                yield response
+    except (OSError, ValueError, tarfile.TarError, HTTPException) as exc:
+        raise ShardError(f"{address} cannot be read: {_reason(exc)}") from exc
 
-            with gopen(address) as stream:
-                yield stream
-    except (OSError, ValueError, tarfile.TarError) as exc:
-        code = re.search(r": exit (\d+) ", str(exc)) if address.startswith("http") else None
-        reason = _CURL.get(int(code[1]), f"curl ends with {code[1]}") if code else str(exc)
-        raise ShardError(f"{address} cannot be read: {reason}") from exc
+
+def _opened_url(address: str) -> IO[bytes]:
+    """Tried again where nobody answers in time. Raises OSError."""
+    for left in reversed(range(TRIES)):
+        try:
+            response: IO[bytes] = urlopen(quote(address, safe=URL_SAFE), timeout=TIMEOUT_SECONDS)
+            return response
+        except HTTPError:
+            raise
+        except OSError:
+            if not left:
+                raise
+    raise AssertionError("the last try returns or raises")
+
+
+def _reason(exc: Exception) -> str:
+    if isinstance(exc, HTTPError):
+        return f"the server refuses it ({exc.code} {exc.reason})"
+    cause = exc.reason if isinstance(exc, URLError) else exc
+    if isinstance(cause, ConnectionRefusedError):
+        return "nobody answers there"
+    if isinstance(cause, socket.gaierror):
+        return "no such host"
+    return "no answer in time" if isinstance(cause, TimeoutError) else str(cause)
 
 
 @contextmanager

@@ -1,7 +1,7 @@
 """Training from shards that are streamed: read again and again in a shuffled order, and never kept.
 
 The shards (WebDataset's layout, as `prepare --shards` writes it) are shared out among the processes, and a process's
-among its loading workers. Each worker shuffles pictures in a buffer; a source is any other picture of that buffer.
+among its loading workers. Each worker shuffles images in a buffer; a source is any other picture of that buffer.
 """
 
 from __future__ import annotations
@@ -17,37 +17,40 @@ from torch.utils.data import DataLoader, IterableDataset, default_collate, get_w
 
 from training.config import AudioConfig, DataConfig, TrainingConfig
 from training.data import media
-from training.data.dataset import Batch, crop_at, sound_window
+from training.data.dataset import MOST_SKIPPED, SKIPPED, Batch, crop_at, sound_window
 from training.data.shards import ShardError, opened
 from training.data.views import view_of
 
-PICTURES = ("jpg", "jpeg", "png", "webp")
-SOUNDS = ("wav", "flac", "ogg", "mp3")
+IMAGE_ENDINGS = ("jpg", "jpeg", "png", "webp")
+AUDIO_ENDINGS = ("wav", "flac", "ogg", "mp3")
+ENDLESS = 2**62  # images of a run that ends by its time budget
 BAD_SHARDS = 3  # so many unreadable ones in a row end a run; one is passed over
 
 
 def require_streamable(config: TrainingConfig) -> None:
     """Raises ValueError for a run that cannot learn from a stream."""
-    if not config.images:
-        raise ValueError("a stream does not say how many pictures an epoch has: give the run's length by --images")
-    if config.condition.kind != "sound":
+    if not config.images and not config.time_budget_minutes:
         raise ValueError(
-            f"the preset {config.preset!r} is told a {config.condition.kind} in the sound's place, which is drawn from "
+            "a stream does not say how many images an epoch has: give the run's length by --images or --time-budget"
+        )
+    if config.condition.kind != "audio":
+        raise ValueError(
+            f"the preset {config.preset!r} is conditioned on a {config.condition.kind}, which is drawn from "
             "an index and not from a stream: name an index.jsonl by --index, from whose shards it can be had"
         )
 
 
 @dataclass(frozen=True)
 class Moment:
-    """A picture and the sound that occurs with it, encoded as in the shard. name: for messages."""
+    """An image and the audio that occurs with it, encoded as in the shard. name: for messages."""
 
     name: str
-    picture: bytes
+    image: bytes
     sound: bytes
 
 
 class Stream(IterableDataset[Batch]):
-    """Batches as `CoOccurrences` collates them, from picture `first` of the run up to `total`, without end of data.
+    """Batches as `CoOccurrences` collates them, from image `first` of the run up to `total`, without end of data.
 
     The order is drawn from the seed and `first`: a run that is resumed sees another order from its beginning on.
     Raises ValueError if there are fewer shards than readers; ShardError where shards cannot be read.
@@ -81,9 +84,10 @@ class Stream(IterableDataset[Batch]):
         rng = np.random.default_rng((self.seed, self.first, reader))
         mixed = _mixed(self._moments(reader, readers), self.data.stream_buffer, rng)
         for start in range(self.first + worker * self.batch, self.total, workers * self.batch):
-            crop = crop_at(self.data, start / self.total)
-            drawn = [self._item(*next(mixed), crop, rng) for _ in range(self.batch // self.ranks)]
-            yield default_collate(drawn)
+            crop = crop_at(self.data, 1.0 if self.total == ENDLESS else start / self.total)
+            skipped: dict[str, str] = {}
+            drawn = [self._readable(mixed, crop, rng, skipped) for _ in range(self.batch // self.ranks)]
+            yield {**default_collate(drawn), SKIPPED: skipped}
 
     def shard_order(self, reader: int, readers: int) -> Iterator[str]:
         """The reader's shards: in every pass over the data each shard is one reader's, in an order of its own."""
@@ -105,6 +109,20 @@ class Stream(IterableDataset[Batch]):
                     raise ShardError(f"{bad} shards in a row cannot be read; the last: {exc}") from exc
                 print(f"passed over: {exc}", file=sys.stderr)
 
+    def _readable(
+        self, mixed: Iterator[tuple[Moment, Moment]], crop: int, rng: np.random.Generator, skipped: dict[str, str]
+    ) -> Batch:
+        """The next item whose files can be read; those that cannot are noted in `skipped`, by name."""
+        for _ in range(MOST_SKIPPED):
+            target, source = next(mixed)
+            try:
+                return self._item(target, source, crop, rng)
+            except media.MediaError as exc:
+                if self.data.strict:
+                    raise
+                skipped[str(exc)] = last = str(exc)
+        raise media.MediaError(f"{MOST_SKIPPED} draws in a row met files that cannot be read; the last: {last}")
+
     def _item(self, target: Moment, source: Moment, crop: int, rng: np.random.Generator) -> Batch:
         drawn = {
             "source": self._view(source, crop, rng),
@@ -114,12 +132,12 @@ class Stream(IterableDataset[Batch]):
         return {**drawn, "source_waveform": self._sound(source, rng)} if self.data.source_sounds else drawn
 
     def _view(self, moment: Moment, crop: int, rng: np.random.Generator) -> torch.Tensor:
-        return view_of(media.decode_image(io.BytesIO(moment.picture), moment.name), crop, self.data.zoom, rng)
+        return view_of(media.decode_image(io.BytesIO(moment.image), moment.name), crop, self.data.zoom, rng)
 
     def _sound(self, moment: Moment, rng: np.random.Generator) -> torch.Tensor:
         rate = self.audio.sample_rate_hz
         waveform = media.decode_sound(io.BytesIO(moment.sound), moment.name, rate)
-        return sound_window(waveform, (0.0, len(waveform) / rate), self.data, self.audio, rng)[1]
+        return sound_window(waveform, (0.0, len(waveform) / rate), self.data, self.audio, rng, moment.name)[1]
 
 
 def read_moments(address: str) -> Iterator[Moment]:
@@ -129,11 +147,11 @@ def read_moments(address: str) -> Iterator[Moment]:
     found = False
     with opened(address) as stream:
         for clip in group_by_keys({**member, "__url__": address} for member in tar_file_iterator(stream)):
-            sound = next((clip[ending] for ending in SOUNDS if ending in clip), None)
-            pictures = sorted(ending for ending in clip if ending.rsplit(".", 1)[-1] in PICTURES)
+            sound = next((clip[ending] for ending in AUDIO_ENDINGS if ending in clip), None)
+            images = sorted(ending for ending in clip if ending.rsplit(".", 1)[-1] in IMAGE_ENDINGS)
             if sound is None:
                 continue
-            for ending in pictures:
+            for ending in images:
                 found = True
                 yield Moment(f"{clip['__key__']}.{ending} of {address}", clip[ending], sound)
     if not found:

@@ -15,9 +15,9 @@ from tqdm import tqdm
 
 from training import checkpoint
 from training.data import media
-from training.data.conditions import Cue, Cues
+from training.data.conditions import ConditioningExample, ConditioningExamples
 from training.data.index import Pair, read_index
-from training.evaluation.inference import Stylizer
+from training.evaluation.inference import CheckpointModel
 from training.evaluation.metrics.behaviour import note_behaviour, note_kept
 from training.evaluation.metrics.controls import colour_transfer
 from training.evaluation.metrics.findings import Findings, table
@@ -36,7 +36,7 @@ class Case:
     path: Path
     source: str  # of the index: the video, or the group of near-duplicates
     windows: Sequence[Window]
-    cues: Sequence[Cue]  # what occurs with each sound
+    examples: Sequence[ConditioningExample]  # what occurs with each sound
 
 
 def evaluate(
@@ -64,8 +64,8 @@ def evaluate(
     judges = Judges(probe, scenes, train_pairs, size, weights, own)
     figures: dict[str, dict[str, Estimate]] = {}
     for path in checkpoints:
-        model = Stylizer(path)
-        name = f"{model.config.preset}, {model.images_seen} pictures ({path.parent.name})"
+        model = CheckpointModel(path)
+        name = f"{model.config.preset}, {model.images_seen} images ({path.parent.name})"
         findings, swapped, sheet = measure(model, judges, cases, size, name)
         figures[name] = findings.estimates(judges.references)
         if len(scenes) > 1:
@@ -101,19 +101,19 @@ def draw_cases(
 ) -> list[Case]:
     """pairs: the held-out ones. The training ones show a scene's look where no other held-out picture does."""
     sources = {p.image: p.source for p in pairs}
-    cues, rng = Cues(pairs, train_pairs), np.random.default_rng((seed, 1))
+    examples, rng = ConditioningExamples(pairs, train_pairs), np.random.default_rng((seed, 1))
     images = sorted(sources)
     chosen = [images[i] for i in np.random.default_rng(seed).permutation(len(images))[:count]]
     windows = [draw_windows(pairs, scene, clip_seconds, len(chosen), seed) for scene in scenes]
     cases = []
     for path, *heard in zip(chosen, *windows, strict=True):
-        drawn = [cues.draw(window.sound, scene, path, rng) for window, scene in zip(heard, scenes, strict=True)]
+        drawn = [examples.draw(window.sound, scene, path, rng) for window, scene in zip(heard, scenes, strict=True)]
         cases.append(Case(path, sources[path], heard, drawn))
     return cases
 
 
 def measure(
-    model: Stylizer, judges: Judges, cases: Sequence[Case], size: int, name: str
+    model: CheckpointModel, judges: Judges, cases: Sequence[Case], size: int, name: str
 ) -> tuple[Findings, Findings, Image.Image]:
     """What the model does, the same pictures judged against another scene's sound, and the sheet of the first cases.
 
@@ -126,15 +126,15 @@ def measure(
         image = media.square(case.path, size).unsqueeze(0)
         waves = torch.stack([window.waveform(rate) for window in case.windows])  # [S, N]
         content = model.encode(image)
-        results = model.decode(content, waves, case.cues)
+        results = model.decode(content, waves, case.examples)
         look = judges.look(results, case.windows)
         judges.note(findings, look, case.source)
         judges.note(swapped, look, case.source, shift=1)
         note_kept(findings, image, results, case.source)
         mixed = (number % scenes, number % scenes - 1)
-        note_behaviour(findings, model, image, content, waves, case.cues, results, mixed, case.source)
+        note_behaviour(findings, model, image, content, waves, case.examples, results, mixed, case.source)
         if number < SHEET_ROWS:
-            softer = model.decode(content, waves[-1:] * 10 ** (-15 / 20), case.cues[-1:])
+            softer = model.decode(content, waves[-1:] * 10 ** (-15 / 20), case.examples[-1:])
             rows.append(torch.cat([image[0], *results, softer[0]], dim=2))
     return findings, swapped, Image.fromarray(media.to_pixels(torch.cat(rows, dim=1)))
 

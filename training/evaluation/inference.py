@@ -10,19 +10,19 @@ from torch import Tensor
 
 from training import checkpoint
 from training.config import TrainingConfig
-from training.data.conditions import Cue, load_conditions
+from training.data.conditions import ConditioningExample, load_conditions
+from training.kinds import kind_of
 from training.models.average import Average
-from training.models.own.networks import Networks
 
 
-class Stylizer:
+class CheckpointModel:
     """The averaged networks of a checkpoint; a picture is encoded once for any number of sounds."""
 
     def __init__(self, path: Path) -> None:
         values = checkpoint.load(path)
         self.config: TrainingConfig = checkpoint.config_of(values)
         self.images_seen = int(values["images_seen"])
-        networks = Networks(self.config)
+        networks = kind_of(self.config).networks(self.config)
         checkpoint.restore(networks, values["networks"], path)
         self.average = Average(networks, self.config.ema_images)
         if values["ema"]:
@@ -35,12 +35,14 @@ class Stylizer:
         return self.average.generator.encoder(image)
 
     @torch.no_grad()
-    def decode(self, content: Tensor, waveforms: Tensor, cues: Sequence[Cue] | None = None) -> Tensor:
+    def decode(
+        self, content: Tensor, waveforms: Tensor, examples: Sequence[ConditioningExample] | None = None
+    ) -> Tensor:
         """One content for all waveforms [B, N] -> [B, 3, H, W] in [-1, 1].
 
-        cues: what occurs with each sound; the presets `keyword` and `adain` raise ValueError without.
+        examples: what occurs with each sound; the presets `keyword` and `adain` raise ValueError without.
         """
-        condition = None if self.conditions is None else self.conditions.of_sounds(waveforms, cues)
+        condition = None if self.conditions is None else self.conditions.of_sounds(waveforms, examples)
         embedding = self.average.embed(waveforms, condition)
         content = content.expand(len(embedding), -1, -1, -1)
         return self.average.generator.decoder(content, embedding).float().clamp(-1, 1)

@@ -10,19 +10,11 @@ from numpy.typing import NDArray
 
 from training.config import TrainingConfig
 from training.data import media
-from training.data.conditions import Conditions, Cues
+from training.data.conditions import ConditioningExamples, ConditionProvider
 from training.data.index import Pair, PairingError, read_index
 from training.models.average import Average
 
 LEVEL_DBFS = -22.0
-
-
-@torch.no_grad()
-def stylize(
-    average: Average, images: torch.Tensor, waveforms: torch.Tensor, condition: torch.Tensor | None
-) -> torch.Tensor:
-    """images [B, 3, H, W] in [-1, 1], waveforms [B, N], the preset's condition -> [B, 3, H, W] in [-1, 1]."""
-    return average.generator(images, average.embed(waveforms, condition)).float().clamp(-1, 1)
 
 
 def has_held_out(index: Path) -> bool:
@@ -39,7 +31,7 @@ def sample_sheet(
     index: Path,
     config: TrainingConfig,
     device: torch.device,
-    conditions: Conditions | None = None,
+    conditions: ConditionProvider | None = None,
     count: int = 8,
     size: int = 256,
 ) -> NDArray[np.uint8]:
@@ -48,7 +40,7 @@ def sample_sheet(
     pairs = read_index(index, "test")
     sounds = one_sound_a_scene(pairs, config)
     sounds.append((sounds[0][0], sounds[0][1] * 10 ** (-15 / 20)))
-    cues = Cues(pairs, read_index(index, "train"))
+    examples = ConditioningExamples(pairs, read_index(index, "train"))
     images = sorted({p.image for p in pairs})
     chosen = [images[i] for i in np.random.default_rng(1).permutation(len(images))[:count]]
     rows = []
@@ -57,9 +49,9 @@ def sample_sheet(
         row = [image]
         for pair, waveform in sounds:
             heard = waveform.to(device).unsqueeze(0)
-            cue = cues.draw(pair.sound, pair.scene, path, np.random.default_rng(1))
-            condition = None if conditions is None else conditions.of_sounds(heard, [cue])
-            row.append(stylize(average, image, heard, condition))
+            example = examples.draw(pair.sound, pair.scene, path, np.random.default_rng(1))
+            condition = None if conditions is None else conditions.of_sounds(heard, [example])
+            row.append(average.stylize(image, heard, condition))
         rows.append(torch.cat(row, dim=3)[0])
     return media.to_pixels(torch.cat(rows, dim=1))
 

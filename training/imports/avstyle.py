@@ -14,8 +14,9 @@ from torch import Tensor, nn
 
 from training import checkpoint
 from training.checkpoint import CheckpointError
+from training.config import PaperConfig, to_dict
 from training.models.average import Average
-from training.models.own.networks import Networks
+from training.models.paper_networks import PaperNetworks
 from training.presets import PRESETS
 
 BLOCKS_FROM = 12  # the place of the first residual block in model_down
@@ -35,8 +36,9 @@ def import_avstyle(generator_file: Path, audio_file: Path, output: Path) -> Path
     The files hold no discriminator and no projector: those begin anew, as fine-tuning needs them.
     """
     config = PRESETS["paper"]
+    assert isinstance(config, PaperConfig)
     torch.manual_seed(config.seed)
-    networks = Networks(config)
+    networks = PaperNetworks(config)
     theirs = _read(generator_file)
     for name, (taps, gain) in FILTERS.items():
         if name in theirs:
@@ -45,7 +47,7 @@ def import_avstyle(generator_file: Path, audio_file: Path, output: Path) -> Path
     sounds = {name: value for name, value in _read(audio_file).items() if not name.startswith("stft.")}  # computed
     take(networks.audio_encoder.network, sounds, audio_names(networks.audio_encoder.network), audio_file)
     values = {
-        "config": checkpoint.config_to_dict(config),
+        "config": to_dict(config),
         "images_seen": 0,
         "networks": networks.state_dict(),
         "ema": Average(networks, config.ema_images).state_dict(),
@@ -58,17 +60,17 @@ def import_avstyle(generator_file: Path, audio_file: Path, output: Path) -> Path
 def generator_names(blocks: int) -> dict[str, str]:
     """Our generator's entries by their names."""
     layers = {
-        "model_down.1": "encoder.stem.conv",
-        "model_down.4": "encoder.down1.conv",
-        "model_down.8": "encoder.down2.conv",
-        "model_up.1": "decoder.up1.layer.conv",
-        "model_up.5": "decoder.up2.layer.conv",
+        "model_down.1": "encoder.stem",
+        "model_down.4": "encoder.down1",
+        "model_down.8": "encoder.down2",
+        "model_up.1": "decoder.up1",
+        "model_up.5": "decoder.up2",
         "model_up.9": "decoder.head",
     }
     for block in range(blocks):
         theirs = f"model_down.{BLOCKS_FROM + block}.conv_block"
-        layers |= {f"{theirs}.1": f"encoder.blocks.{block}.first.conv"}  # each padding is a layer of its own
-        layers |= {f"{theirs}.5": f"encoder.blocks.{block}.second.conv"}
+        layers |= {f"{theirs}.1": f"encoder.blocks.{block}.conv1"}  # each padding is a layer of its own
+        layers |= {f"{theirs}.5": f"encoder.blocks.{block}.conv2"}
     return {f"{theirs}.{kind}": f"{ours}.{kind}" for theirs, ours in layers.items() for kind in ("weight", "bias")}
 
 

@@ -16,7 +16,7 @@ from torch import Tensor
 
 from training.checkpoint import CheckpointError
 from training.imports.avstyle import read_file, take
-from training.models.own.audio_encoder import ResNet18
+from training.models.resnet import ResNet18
 
 LAYERS = {"0": "conv1", "1": "bn1"}  # of our stem
 

@@ -50,8 +50,13 @@ class FeatureDiscriminator(nn.Module):
         for layer in (*self.mix_channels, *self.mix_scales):
             assert isinstance(layer, nn.Conv2d)
             nn.init.kaiming_normal_(layer.weight)
-            layer.requires_grad_(False)
         self.heads = nn.ModuleList(FeatureHead(width, width, embedding_dim) for _ in FEATURE_CHANNELS)
+        self.freeze_mixing()
+
+    def freeze_mixing(self) -> None:
+        """The mixing stays random."""
+        self.mix_channels.requires_grad_(False)
+        self.mix_scales.requires_grad_(False)
 
     def forward(self, maps: Sequence[Tensor], direction: Tensor) -> list[Tensor]:
         scores: list[Tensor] = []

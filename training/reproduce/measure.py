@@ -24,7 +24,7 @@ from training.evaluation.evaluate import (
     measure_control,
     transfer_from,
 )
-from training.evaluation.inference import Stylizer
+from training.evaluation.inference import CheckpointModel
 from training.evaluation.metrics.findings import Findings
 from training.evaluation.metrics.judges import Judges, JudgeWeights
 from training.evaluation.metrics.probe import probe_accuracy
@@ -63,7 +63,7 @@ Figures = dict[str, Figure]  # by measure
 
 
 @dataclass(frozen=True)
-class Bench:
+class EvaluationSetup:
     """What every row is measured on, and by whom."""
 
     index: Path
@@ -82,7 +82,7 @@ class Bench:
         return len({case.source for case in self.cases})
 
 
-def set_up(index: Path, scale: Scale, judge: Path, seed: int, weights: JudgeWeights) -> Bench:
+def set_up(index: Path, scale: Scale, judge: Path, seed: int, weights: JudgeWeights) -> EvaluationSetup:
     """Draw the photographs and sounds, train the scene probe (or read it), and load the judges."""
     train_pairs, test_pairs = read_index(index, "train"), read_index(index, "test")
     scenes = sorted({p.scene for p in test_pairs if p.sound is not None})
@@ -97,7 +97,7 @@ def set_up(index: Path, scale: Scale, judge: Path, seed: int, weights: JudgeWeig
         "pictures": scale.pictures,
         "seed": seed,
     }
-    return Bench(
+    return EvaluationSetup(
         index,
         train_pairs,
         test_pairs,
@@ -111,13 +111,13 @@ def set_up(index: Path, scale: Scale, judge: Path, seed: int, weights: JudgeWeig
     )
 
 
-def measure_all(bench: Bench, jobs: Sequence[Job], output: Path) -> dict[str, Figures]:
+def measure_all(setup: EvaluationSetup, jobs: Sequence[Job], output: Path) -> dict[str, Figures]:
     """The figures of the real pictures, the controls and every trained row, by name; those that are there are read."""
-    by_scene = [sorted({p.image for p in bench.train_pairs if p.scene == scene}) for scene in bench.scenes]
-    transfer = transfer_from(by_scene, bench.size, bench.seed)
-    cases, judges, size = bench.cases, bench.judges, bench.size
+    by_scene = [sorted({p.image for p in setup.train_pairs if p.scene == scene}) for scene in setup.scenes]
+    transfer = transfer_from(by_scene, setup.size, setup.seed)
+    cases, judges, size = setup.cases, setup.judges, setup.size
     makers: dict[str, tuple[Path, str, Callable[[], Findings]]] = {
-        TARGET_NAME: (output / "controls" / "target.json", "", lambda: measure_target(bench)),
+        TARGET_NAME: (output / "controls" / "target.json", "", lambda: measure_target(setup)),
         COPY_NAME: (
             output / "controls" / "copy.json",
             "",
@@ -132,35 +132,37 @@ def measure_all(bench: Bench, jobs: Sequence[Job], output: Path) -> dict[str, Fi
     for job in jobs:
 
         def measure_row(job: Job = job) -> Findings:
-            return measure(Stylizer(job.checkpoint), judges, cases, size, job.name)[0]
+            return measure(CheckpointModel(job.checkpoint), judges, cases, size, job.name)[0]
 
         makers[job.name] = (job.folder / "evaluation.json", _sha256(job.checkpoint), measure_row)
     return {
-        name: _read_or_make(path, {**bench.settings, "checkpoint": made_from}, bench, make)
+        name: _read_or_make(path, {**setup.settings, "checkpoint": made_from}, setup, make)
         for name, (path, made_from, make) in makers.items()
     }
 
 
-def measure_target(bench: Bench) -> Findings:
+def measure_target(setup: EvaluationSetup) -> Findings:
     """The held-out photographs that occur with the sounds themselves, as many of every scene (the paper's `Target`)."""
     findings = Findings()
     by_scene: list[dict[Path, str]] = [
-        {p.image: p.source for p in bench.test_pairs if p.scene == scene} for scene in bench.scenes
+        {p.image: p.source for p in setup.test_pairs if p.scene == scene} for scene in setup.scenes
     ]
-    count = min(bench.judges.reference_count, *map(len, by_scene))
-    rng = np.random.default_rng(bench.seed)
-    seconds = bench.cases[0].windows[0].seconds
-    windows = [draw_windows(bench.test_pairs, scene, seconds, count, bench.seed) for scene in bench.scenes]
+    count = min(setup.judges.reference_count, *map(len, by_scene))
+    rng = np.random.default_rng(setup.seed)
+    seconds = setup.cases[0].windows[0].seconds
+    windows = [draw_windows(setup.test_pairs, scene, seconds, count, setup.seed) for scene in setup.scenes]
     for place, photographs in enumerate(by_scene):
         paths = sorted(photographs)
         chosen = [paths[i] for i in rng.permutation(len(paths))[:count]]
         for path, *heard in tqdm(list(zip(chosen, *windows, strict=True)), desc=TARGET_NAME, unit="photograph"):
-            look = bench.judges.look(media.square(path, bench.size).unsqueeze(0), heard)
-            bench.judges.note(findings, look, photographs[path], places=[place])
+            look = setup.judges.look(media.square(path, setup.size).unsqueeze(0), heard)
+            setup.judges.note(findings, look, photographs[path], places=[place])
     return findings
 
 
-def _read_or_make(path: Path, settings: dict[str, Any], bench: Bench, make: Callable[[], Findings]) -> Figures:
+def _read_or_make(
+    path: Path, settings: dict[str, Any], setup: EvaluationSetup, make: Callable[[], Findings]
+) -> Figures:
     if path.exists():
         stored = json.loads(path.read_text())
         if stored["settings"] == settings:
@@ -169,7 +171,7 @@ def _read_or_make(path: Path, settings: dict[str, Any], bench: Bench, make: Call
     counts = findings.sources()
     figures = {
         key: Figure(found.mean, found.low, found.high, counts[key])
-        for key, found in findings.estimates(bench.judges.references).items()
+        for key, found in findings.estimates(setup.judges.references).items()
     }
     write_json(path, {"settings": settings, "figures": {key: vars(figure) for key, figure in figures.items()}})
     return figures

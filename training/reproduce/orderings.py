@@ -13,7 +13,7 @@ from training.evaluation.metrics.judges import FID as CLEAN_FID
 from training.evaluation.metrics.judges import FRECHET, SHUFFLED
 from training.reproduce import rows
 from training.reproduce.measure import COPY_NAME, TARGET_NAME, TRANSFER_NAME, Figure, Figures
-from training.reproduce.rows import TARGET, Row
+from training.reproduce.rows import PAPER_NAME, TARGET, Row
 
 # What stands for a measure of the paper: its own where the weights were given, else the substitute.
 STANDS_FOR: Mapping[str, Sequence[str]] = {
@@ -27,7 +27,6 @@ SCENE_NAMES: Mapping[str, Sequence[str]] = {
     rows.SUNNY: ("summer", "sunny", "sun"),
     rows.SNOWY: ("snow", "snowy"),
 }
-OURS = "Ours"
 STATED = {"Keyword", "Class Pred."}  # the paper's text says that the first outperforms the second
 ANOTHER_SOUND = "another sound"  # what the same pictures are judged against
 
@@ -80,14 +79,14 @@ def judge(better: Figure | None, worse: Figure | None, higher: bool) -> Verdict:
 
 
 def table_orderings(number: int, listed: Sequence[Row], figures: Mapping[str, Figures]) -> list[Ordering]:
-    """Every ordering that the paper's table states: in Tables 1 to 3 of `Ours` and another, in Table 4 of any two.
+    """Every ordering that the paper's table states: in Tables 1 to 3 of its method and another, in Table 4 of any two.
 
     In Tables 1 and 2 also that of Keyword and Class Pred., which the paper's text draws.
     """
     said = {row.name: row.tables[number] for row in listed if row.tables.get(number)}
     if number == 1:
         said[TARGET_NAME] = TARGET
-    baseline = OURS if OURS in said else next(iter(said), "")
+    baseline = PAPER_NAME if PAPER_NAME in said else next(iter(said), "")
     found = []
     for first, second in combinations(said, 2):
         if number != 4 and baseline not in (first, second) and {first, second} != STATED:

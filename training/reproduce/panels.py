@@ -13,11 +13,11 @@ from PIL import Image
 from torch import Tensor
 
 from training.data import media
-from training.data.conditions import Cue
+from training.data.conditions import ConditioningExample
 from training.data.index import photo_statistics
 from training.evaluation.evaluate import Case
-from training.evaluation.inference import Stylizer
-from training.reproduce.measure import Bench
+from training.evaluation.inference import CheckpointModel
+from training.reproduce.measure import EvaluationSetup
 from training.reproduce.sweeps import loudest, mixture, over, rain_of
 
 Pixels = NDArray[np.uint8]
@@ -41,46 +41,46 @@ class Panel:
     rows: Sequence[tuple[str, Sequence[Pixels]]]
 
 
-def comparison(bench: Bench, models: dict[str, Stylizer]) -> Panel:
+def comparison(setup: EvaluationSetup, models: dict[str, CheckpointModel]) -> Panel:
     """Every method on the same photograph and sound (Fig. 5)."""
     rows = []
-    for place, scene in enumerate(bench.scenes):
-        case = bench.cases[place]
-        pictures = [_source(case, bench)]
+    for place, scene in enumerate(setup.scenes):
+        case = setup.cases[place]
+        pictures = [_source(case, setup)]
         for model in models.values():
-            pictures += _results(model, case.path, [_sound(model, case, place)], bench.size, [case.cues[place]])
+            pictures += _results(model, case.path, [_sound(model, case, place)], setup.size, [case.examples[place]])
         rows.append((scene, pictures))
     return Panel("comparison", ["input", *models], rows)
 
 
-def volume(bench: Bench, models: dict[str, Stylizer]) -> Panel:
+def volume(setup: EvaluationSetup, models: dict[str, CheckpointModel]) -> Panel:
     """The same sound softer and louder (Fig. 6)."""
     rows = []
     for name, model in models.items():
-        for place, scene in enumerate(bench.scenes):
-            case = bench.cases[place + len(bench.scenes)] if _has(bench, 2) else bench.cases[place]
+        for place, scene in enumerate(setup.scenes):
+            case = setup.cases[place + len(setup.scenes)] if _has(setup, 2) else setup.cases[place]
             wave = _sound(model, case, place)
             waves = [wave * 10 ** (gain / 20) for gain in VOLUMES_DB]
-            rows.append((f"{name}: {scene}", [_source(case, bench), *_results(model, case.path, waves, bench.size)]))
+            rows.append((f"{name}: {scene}", [_source(case, setup), *_results(model, case.path, waves, setup.size)]))
     return Panel("volume", ["input", *(f"{gain:+g} dB" for gain in VOLUMES_DB)], rows)
 
 
-def mixing(bench: Bench, models: dict[str, Stylizer]) -> Panel:
+def mixing(setup: EvaluationSetup, models: dict[str, CheckpointModel]) -> Panel:
     """From one sound to another by convex combination (Fig. 7)."""
     rows = []
-    scenes = len(bench.scenes)
+    scenes = len(setup.scenes)
     for name, model in models.items():
         for place in range(scenes if scenes > 2 else 1):
             other = (place + 1) % scenes
-            case = bench.cases[place + 2 * scenes] if _has(bench, 3) else bench.cases[place]
+            case = setup.cases[place + 2 * scenes] if _has(setup, 3) else setup.cases[place]
             first, second = _sound(model, case, place), _sound(model, case, other)
             waves = [mixture(first, second, weight) for weight in MIX_WEIGHTS]
-            label = f"{name}: {bench.scenes[place]} to {bench.scenes[other]}"
-            rows.append((label, [_source(case, bench), *_results(model, case.path, waves, bench.size)]))
+            label = f"{name}: {setup.scenes[place]} to {setup.scenes[other]}"
+            rows.append((label, [_source(case, setup), *_results(model, case.path, waves, setup.size)]))
     return Panel("mixing", ["input", *(f"{1 - w:.0%} / {w:.0%}" for w in MIX_WEIGHTS)], rows)
 
 
-def unseen(bench: Bench, model: Stylizer, folder: Path) -> Panel | None:
+def unseen(setup: EvaluationSetup, model: CheckpointModel, folder: Path) -> Panel | None:
     """Photographs and sounds from elsewhere (Figs. 8 and 14); None if the folder has none of either."""
     files = sorted(folder.iterdir())
     photographs = [file for file in files if file.suffix.lower() in PHOTO_SUFFIXES][:MOST_UNSEEN]
@@ -92,8 +92,8 @@ def unseen(bench: Bench, model: Stylizer, folder: Path) -> Panel | None:
         (
             photograph.stem,
             [
-                media.to_pixels(media.square(photograph, bench.size)),
-                *_results(model, photograph, waves, bench.size),
+                media.to_pixels(media.square(photograph, setup.size)),
+                *_results(model, photograph, waves, setup.size),
             ],
         )
         for photograph in photographs
@@ -101,13 +101,13 @@ def unseen(bench: Bench, model: Stylizer, folder: Path) -> Panel | None:
     return Panel("unseen", ["input", *(sound.stem for sound in sounds)], rows)
 
 
-def soundtrack(bench: Bench, model: Stylizer) -> Panel:
+def soundtrack(setup: EvaluationSetup, model: CheckpointModel) -> Panel:
     """A held-out picture under the sound that it occurs with, louder and louder (Fig. 10)."""
     rows = []
-    for scene in bench.scenes:
-        pairs = [p for p in bench.test_pairs if p.scene == scene and p.sound is not None]
+    for scene in setup.scenes:
+        pairs = [p for p in setup.test_pairs if p.scene == scene and p.sound is not None]
         images = sorted({p.image for p in pairs})
-        rng = np.random.default_rng(bench.seed)
+        rng = np.random.default_rng(setup.seed)
         for path in [images[i] for i in rng.permutation(len(images))[:PHOTOGRAPHS]]:
             pair = next(p for p in pairs if p.image == path)
             assert pair.sound is not None, "only pairs with a sound were kept"
@@ -115,36 +115,36 @@ def soundtrack(bench: Bench, model: Stylizer) -> Panel:
             whole = media.read_sound(pair.sound, rate)[: round((pair.start + pair.seconds) * rate)]
             quiet = media.at_level(media.window(whole, round(pair.start * rate), samples), QUIET_DBFS)
             waves = [quiet * 10 ** (gain / 20) for gain in LOUDER_DB]
-            source = media.to_pixels(media.square(path, bench.size))
-            rows.append((scene, [source, *_results(model, path, waves, bench.size)]))
+            source = media.to_pixels(media.square(path, setup.size))
+            rows.append((scene, [source, *_results(model, path, waves, setup.size)]))
     columns = [f"{QUIET_DBFS + gain:g} dBFS" for gain in LOUDER_DB]
     return Panel("soundtrack", ["frame", *columns], rows)
 
 
-def speech_over(bench: Bench, model: Stylizer, speech: Path) -> Panel:
+def speech_over(setup: EvaluationSetup, model: CheckpointModel, speech: Path) -> Panel:
     """Speech over rain at several levels (Fig. 9, left)."""
-    place = rain_of(bench)
+    place = rain_of(setup)
     heard = loudest(speech, model.config.audio.sample_rate_hz, model.config.audio.clip_samples)
     rows = []
-    for number, case in enumerate(bench.cases[:PHOTOGRAPHS], 1):
+    for number, case in enumerate(setup.cases[:PHOTOGRAPHS], 1):
         wave = _sound(model, case, place)
         waves = [over(wave, torch.zeros_like(wave), 0.0), *(over(wave, heard, level) for level in SPEECH_DB)]
         waves.append(over(torch.zeros_like(wave), heard, 0.0))
-        rows.append((f"photograph {number}", [_source(case, bench), *_results(model, case.path, waves, bench.size)]))
+        rows.append((f"photograph {number}", [_source(case, setup), *_results(model, case.path, waves, setup.size)]))
     columns = [f"speech {level:+g} dB" for level in SPEECH_DB]
-    return Panel("speech", ["input", f"{bench.scenes[place]} alone", *columns, "speech alone"], rows)
+    return Panel("speech", ["input", f"{setup.scenes[place]} alone", *columns, "speech alone"], rows)
 
 
-def small_regions(bench: Bench, model: Stylizer) -> Panel:
+def small_regions(setup: EvaluationSetup, model: CheckpointModel) -> Panel:
     """Photographs of which little can be restyled: most of them is of the sky's colour (Fig. 9, right)."""
-    sky = {case.path: photo_statistics(media.read_image(case.path))["blue"] for case in bench.cases}
-    skies = sorted(bench.cases, key=lambda case: -sky[case.path])[:PHOTOGRAPHS]
+    sky = {case.path: photo_statistics(media.read_image(case.path))["blue"] for case in setup.cases}
+    skies = sorted(setup.cases, key=lambda case: -sky[case.path])[:PHOTOGRAPHS]
     rows = []
     for case in skies:
-        waves = [_sound(model, case, place) for place in range(len(bench.scenes))]
+        waves = [_sound(model, case, place) for place in range(len(setup.scenes))]
         label = f"{sky[case.path]:.0%} sky-blue"
-        rows.append((label, [_source(case, bench), *_results(model, case.path, waves, bench.size)]))
-    return Panel("regions", ["input", *bench.scenes], rows)
+        rows.append((label, [_source(case, setup), *_results(model, case.path, waves, setup.size)]))
+    return Panel("regions", ["input", *setup.scenes], rows)
 
 
 def shrunk(pixels: Pixels, side: int) -> Image.Image:
@@ -153,21 +153,25 @@ def shrunk(pixels: Pixels, side: int) -> Image.Image:
     return image if image.width <= side else image.resize((side, side), Image.Resampling.LANCZOS)
 
 
-def _has(bench: Bench, rounds: int) -> bool:
+def _has(setup: EvaluationSetup, rounds: int) -> bool:
     """Whether there are photographs enough for that many figures with one of their own for each scene."""
-    return len(bench.cases) >= rounds * len(bench.scenes)
+    return len(setup.cases) >= rounds * len(setup.scenes)
 
 
-def _sound(model: Stylizer, case: Case, place: int) -> Tensor:
+def _sound(model: CheckpointModel, case: Case, place: int) -> Tensor:
     return case.windows[place].waveform(model.config.audio.sample_rate_hz)
 
 
-def _source(case: Case, bench: Bench) -> Pixels:
-    return media.to_pixels(media.square(case.path, bench.size))
+def _source(case: Case, setup: EvaluationSetup) -> Pixels:
+    return media.to_pixels(media.square(case.path, setup.size))
 
 
 def _results(
-    model: Stylizer, path: Path, waves: Sequence[Tensor], size: int, cues: Sequence[Cue] | None = None
+    model: CheckpointModel,
+    path: Path,
+    waves: Sequence[Tensor],
+    size: int,
+    examples: Sequence[ConditioningExample] | None = None,
 ) -> list[Pixels]:
     content = model.encode(media.square(path, size).unsqueeze(0))
-    return [media.to_pixels(result) for result in model.decode(content, torch.stack(list(waves)), cues)]
+    return [media.to_pixels(result) for result in model.decode(content, torch.stack(list(waves)), examples)]

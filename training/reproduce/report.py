@@ -7,11 +7,11 @@ from pathlib import Path
 
 from training.data.files import written_whole
 from training.reproduce import html
+from training.reproduce.captions import BEHAVIOUR_NOTE, CAPTIONS, CONTROLS_NOTE, NOTES, opening
 from training.reproduce.charts import chart
 from training.reproduce.orderings import Ordering, control_orderings, table_orderings
 from training.reproduce.results import Results
 from training.reproduce.rows import ROWS
-from training.reproduce.words import BEHAVIOUR_NOTE, CAPTIONS, CONTROLS_NOTE, NOTES, opening
 
 TEMPLATE = Path(__file__).with_name("page.html")
 MOST_BYTES = 1_000_000

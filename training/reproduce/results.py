@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from training.reproduce.measure import Bench, Figures
+from training.reproduce.measure import EvaluationSetup, Figures
 from training.reproduce.panels import Panel
 from training.reproduce.scale import Scale
 from training.reproduce.sweeps import Sweeps
@@ -15,7 +15,7 @@ from training.reproduce.sweeps import Sweeps
 @dataclass(frozen=True)
 class Results:
     scale: Scale
-    bench: Bench
+    setup: EvaluationSetup
     seed: int
     trained: Mapping[str, Mapping[str, Any]]  # by row: images, seconds, and diverged (why) where it did
     left_out: Mapping[str, str]  # by row: why

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import dataclasses
 import hashlib
 import json
 import multiprocessing
@@ -21,18 +20,19 @@ import torch
 from tqdm import tqdm
 
 from training import checkpoint
-from training.config import TrainingConfig
+from training.config import TrainingConfig, to_dict
 from training.data.conditions import SOURCES, with_sources
 from training.data.files import written_whole
 from training.data.word_vectors import WordsError
 from training.prepare.tagger import TaggerError
-from training.presets import PRESETS
+from training.presets import PRESETS, with_settings
 from training.reproduce.rows import Row
 from training.reproduce.scale import Scale, scaled
-from training.stages.update import DivergedError
-from training.trainer import train
+from training.stages.stage import DivergedError
+from training.trainer import Start, train
 
-JUDGE = "judge"  # the correspondence net that measures every row and drives none
+JUDGE = "judge"  # the towers that measure every row and drive none
+JUDGE_PRESET = "pretrained-audio"
 JUDGE_SEED = 1_000  # further on than a run's own
 
 
@@ -56,7 +56,7 @@ class Job:
 
     def settings(self, index_sha256: str) -> dict[str, Any]:
         """What must be the same for the row to be gone on with, or used again."""
-        values = {"config": checkpoint.config_to_dict(self.config), "index": index_sha256}
+        values = {"config": to_dict(self.config), "index": index_sha256}
         if self.audio_weights is not None:
             values["audio_weights"] = _sha256(self.audio_weights)
         return json.loads(json.dumps(values))
@@ -86,10 +86,11 @@ def plan(
         except (WordsError, TaggerError) as exc:
             left_out[row.name] = str(exc)
             continue
-        file = weights.get(config.audio_start)
-        if config.audio_start != "own" and file is None:
-            left_out[row.name] = f"its published weights are not here (--audio-weights {config.audio_start}=FILE)"
-        elif config.audio_start != "own" and scale.narrow is not None:
+        audio_start = getattr(config, "audio_start", "scratch")
+        file = weights.get(audio_start)
+        if audio_start != "scratch" and file is None:
+            left_out[row.name] = f"its published weights are not here (--audio-weights {audio_start}=FILE)"
+        elif audio_start != "scratch" and scale.overrides.narrow:
             left_out[row.name] = f"published weights do not fit the narrow networks of the scale {scale.name}"
         else:
             jobs.append(Job(row.name, config, output / "rows" / row.preset, index, file))
@@ -97,9 +98,10 @@ def plan(
 
 
 def judge_job(scale: Scale, index: Path, output: Path, seed: int) -> Job:
-    """`default` up to its first step: only its correspondence net is wanted, from another seed than any row's."""
-    config = scaled(PRESETS["default"], scale, seed + JUDGE_SEED)
-    return Job(JUDGE, dataclasses.replace(config, images=config.batch), output / JUDGE, index)
+    """The audio-visual pre-training alone, from another seed than any row's: what follows it has a rate of zero."""
+    config = scaled(PRESETS[JUDGE_PRESET], scale, seed + JUDGE_SEED)
+    still = [f"images={config.batch}", "learning_rate=0.0", "discriminator_learning_rate=0.0"]
+    return Job(JUDGE, with_settings(config, still), output / JUDGE, index)
 
 
 def train_all(jobs: Sequence[Job], processes: int, threads: int) -> dict[str, dict[str, Any]]:
@@ -142,7 +144,7 @@ def train_row(job: Job) -> dict[str, Any]:
     said: dict[str, Any] = {}
     with (job.folder / "train.log").open("a") as log, contextlib.redirect_stderr(log):
         try:
-            train(job.config, job.index, job.folder, audio_weights=job.audio_weights)
+            train(job.config, job.index, job.folder, Start(audio_weights=job.audio_weights))
         except DivergedError as exc:  # the same seed would diverge again: this is what is known of the row
             said["diverged"] = str(exc)
     images = int(checkpoint.load(job.checkpoint)["images_seen"])

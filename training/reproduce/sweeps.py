@@ -11,10 +11,10 @@ from torch import Tensor
 from tqdm import tqdm
 
 from training.data import media
-from training.evaluation.inference import Stylizer
+from training.evaluation.inference import CheckpointModel
 from training.evaluation.metrics.findings import Findings
 from training.evaluation.metrics.pictures import distance_255
-from training.reproduce.measure import Bench, Figure
+from training.reproduce.measure import EvaluationSetup, Figure
 from training.reproduce.orderings import SCENE_NAMES
 from training.reproduce.rows import RAINY
 
@@ -42,19 +42,19 @@ class Sweeps:
     photographs: int
 
 
-def sweep(bench: Bench, models: dict[str, Path], photographs: int, speech: Path | None) -> Sweeps:
-    """Sweep every model by name (its checkpoint) on the bench's first photographs."""
+def sweep(setup: EvaluationSetup, models: dict[str, Path], photographs: int, speech: Path | None) -> Sweeps:
+    """Sweep every model by name (its checkpoint) on the setup's first photographs."""
     volume, mixing, spoken, named = [], [], [], []
     for name, path in models.items():
-        model = Stylizer(path)
+        model = CheckpointModel(path)
         heard = None if speech is None else _waveform_of(model, speech)
         found: dict[str, dict[float, Findings]] = {}
 
         def note(curve: str, place: float, value: float, source: str, found: dict = found) -> None:
             found.setdefault(curve, {}).setdefault(place, Findings()).note(curve, value, source)
 
-        for number, case in enumerate(tqdm(bench.cases[:photographs], desc=f"{name}: sweeps", unit="photograph")):
-            image = media.square(case.path, bench.size).unsqueeze(0)
+        for number, case in enumerate(tqdm(setup.cases[:photographs], desc=f"{name}: sweeps", unit="photograph")):
+            image = media.square(case.path, setup.size).unsqueeze(0)
             content = model.encode(image)
             waves = torch.stack([w.waveform(model.config.audio.sample_rate_hz) for w in case.windows])  # [S, N]
             for gain in GAINS_DB:
@@ -63,11 +63,11 @@ def sweep(bench: Bench, models: dict[str, Path], photographs: int, speech: Path 
             for weight, place in zip(MIX_WEIGHTS, _mixed(model, content, waves, number), strict=True):
                 note("mixing", weight, place, case.source)
             if heard is not None:
-                scene = rain_of(bench)
+                scene = rain_of(setup)
                 mixed = [over(waves[scene], heard, level) for level in SPEECH_OVER_SCENE_DB]
                 results = model.decode(content, torch.stack(mixed))
                 with torch.no_grad():
-                    right = bench.judges.probe(results).argmax(dim=1) == scene
+                    right = setup.judges.probe(results).argmax(dim=1) == scene
                 for level, change, seen in zip(SPEECH_OVER_SCENE_DB, distance_255(results, image), right, strict=True):
                     note("speech", level, change.item(), case.source)
                     note("speech_scene", level, float(seen), case.source)
@@ -76,12 +76,12 @@ def sweep(bench: Bench, models: dict[str, Path], photographs: int, speech: Path 
         if heard is not None:
             spoken.append(_curve(name, "speech", found))
             named.append(_curve(name, "speech_scene", found))
-    return Sweeps(volume, mixing, spoken, named, len(bench.cases[:photographs]))
+    return Sweeps(volume, mixing, spoken, named, len(setup.cases[:photographs]))
 
 
-def rain_of(bench: Bench) -> int:
+def rain_of(setup: EvaluationSetup) -> int:
     """The number of the scene that speech is laid over: rain, or the first where there is none."""
-    return next((k for k, scene in enumerate(bench.scenes) if scene in SCENE_NAMES[RAINY]), 0)
+    return next((k for k, scene in enumerate(setup.scenes) if scene in SCENE_NAMES[RAINY]), 0)
 
 
 def over(scene: Tensor, speech: Tensor, level_db: float) -> Tensor:
@@ -101,11 +101,11 @@ def loudest(path: Path, rate: int, samples: int) -> Tensor:
     return max((media.window(whole, start, samples) for start in starts), key=media.rms_dbfs)
 
 
-def _waveform_of(model: Stylizer, path: Path) -> Tensor:
+def _waveform_of(model: CheckpointModel, path: Path) -> Tensor:
     return loudest(path, model.config.audio.sample_rate_hz, model.config.audio.clip_samples)
 
 
-def _mixed(model: Stylizer, content: Tensor, waves: Tensor, number: int) -> list[float]:
+def _mixed(model: CheckpointModel, content: Tensor, waves: Tensor, number: int) -> list[float]:
     """Where each mixture's picture lies on the way from the first sound's picture to the second's."""
     first, second = waves[number % len(waves)], waves[(number + 1) % len(waves)]
     results = model.decode(content, torch.stack([mixture(first, second, weight) for weight in MIX_WEIGHTS]))

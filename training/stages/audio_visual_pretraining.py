@@ -1,132 +1,161 @@
-"""The first stage: train the correspondence net, whose sound tower becomes the frozen audio encoder."""
+"""Audio-visual pre-training: an image tower and the audio encoder learn by contrast what occurs together."""
 
 from __future__ import annotations
 
 import copy
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 from tqdm import tqdm
 
-from training.config import TrainingConfig
 from training.data import media
-from training.data.dataset import CoOccurrences
-from training.models.backbone import Backbone, pooled
-from training.models.image_tower import between, contrast, mixed_targets
-from training.models.own.audio_encoder import AudioEncoder
-from training.models.own.networks import Networks
+from training.data.dataset import Batch
+from training.losses.contrastive import between, contrast, mixed_targets
+from training.models.backbone import pooled
+from training.models.networks import trainable
+from training.stages.stage import Run, Stage, falling_rate, set_rate
 
-VIEWS = 4  # augmented views of every photograph
-LEAST_SHARE = 0.12  # of a sound in a mix (18 dB below the other): a recording's own hiss is not rain
+VIEWS = 4  # augmented views of every image
+VIEW_SIDE = 128  # pixels
+LEAST_SHARE = 0.12  # of a clip in a mix (18 dB below the other): a recording's own hiss is not rain
+WEIGHT_DECAY = 0.05
 
 
-def train_correspondence(
-    networks: Networks, dataset: CoOccurrences, config: TrainingConfig, device: torch.device
-) -> dict[str, float]:
-    """Pull pictures and sounds that occur together to one direction, and mixed sounds between their parts.
+class AudioVisualPretraining(Stage):
+    """Pull images and audio that occur together to one direction, and mixed clips between their parts.
 
-    Contrast over the pairs of a batch (InfoNCE). Half of the sounds of each batch are mixed with another's; their
+    Contrast over the pairs of a batch (InfoNCE). Half of the clips of each batch are mixed with another's; their
     target is the point between the two directions, so that f of a mix moves evenly with its weights.
-    Returns the last losses and the share of held-in retrievals among the same sound file's pictures.
     """
-    settings, tower = config.correspondence, networks.image_tower
-    assert tower is not None, "the preset has no correspondence net"
-    encoder = networks.audio_encoder
-    encoder.requires_grad_(True)
-    tower.requires_grad_(True)
-    encoder.train()
-    tower.train()
-    rng = torch.Generator().manual_seed(config.seed)
-    images = sorted({p.image for p in dataset.pairs})
-    number = {path: i for i, path in enumerate(images)}
-    views = _picture_features(dataset, networks.backbone, images, device)  # [images, VIEWS, D]
-    parameters = [*encoder.parameters(), *tower.parameters()]
-    optimizer = torch.optim.AdamW([p for p in parameters if p.requires_grad], settings.learning_rate, weight_decay=0.05)
-    schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, settings.steps)
-    said = {}
-    progress = tqdm(range(settings.steps), desc="correspondence", unit="step")
-    for step in progress:
-        pairs, waveforms = dataset.draw_sounds(settings.batch, step)
-        view = torch.randint(VIEWS, (len(pairs),), generator=rng)
-        picture = tower.from_pooled(views[torch.tensor([number[p.image] for p in pairs]), view].to(device))
-        waveform = augmented(waveforms, config.audio.sample_rate_hz, rng).to(
-            device
-        )  # every one at one level: mixes are by loudness
-        weight = torch.rand(len(pairs), generator=rng).to(device)
-        partner = torch.randperm(len(pairs), generator=rng).to(device)
+
+    name = "audio-visual pre-training"
+    budget_share = 0.1
+    begins_anew_only = True
+
+    def __init__(self, run: Run) -> None:
+        super().__init__(run)
+        n = run.networks
+        self.frozen_after = [p for p in n.audio_encoder.parameters() if not p.requires_grad]
+        self.encoder, self.tower = n.audio_encoder, n.image_tower
+        self.encoder.requires_grad_(True).train()
+        self.tower.requires_grad_(True).train()
+        learned = trainable(self.encoder, self.tower)
+        rate = run.config.pretraining.learning_rate
+        self.optimizers = {"towers": torch.optim.AdamW(learned, rate, weight_decay=WEIGHT_DECAY)}
+        self.views: dict[Path, Tensor] = {}
+
+    @property
+    def steps(self) -> int:
+        return int(self.run.config.pretraining.steps)
+
+    def step(self, number: int, batch: Batch, share: float) -> Mapping[str, Tensor]:
+        run, settings = self.run, self.run.config.pretraining
+        set_rate(self.optimizers["towers"], falling_rate(settings.learning_rate, 0.0, share))
+        if not self.views:
+            self.views = self._views()
+        rng = run.rng(number, shared=True)
+        torch.manual_seed(run.config.seed * 1_000_003 + number)  # of the tower's dropout
+        pairs, waveforms = run.dataset.draw_sounds(settings.batch, number)
+        kept = [place for place, pair in enumerate(pairs) if pair.image in self.views]
+        pairs, waveforms = [pairs[place] for place in kept], waveforms[kept]
+        which = torch.randint(VIEWS, (len(pairs),), generator=rng).tolist()
+        features = torch.stack([self.views[p.image][view] for p, view in zip(pairs, which, strict=True)])
+        waveform = augmented(waveforms, run.config.audio.sample_rate_hz, rng).to(run.device)  # one level: mixes are
+        weight = torch.rand(len(pairs), generator=rng).to(run.device)  # by loudness
+        partner = torch.randperm(len(pairs), generator=rng).to(run.device)
         mixed = weight[:, None] * waveform + (1 - weight)[:, None] * waveform[partner]
-        with torch.autocast(device.type, torch.bfloat16, enabled=config.bf16):
-            sounds = encoder.direction(torch.cat([waveform, mixed])).float()
-        pure, mixture = sounds.chunk(2)
-        one = torch.ones_like(weight)
-        loss_pair = contrast(picture, pure, mixed_targets(one, partner), settings.temperature)
+        image = self.tower.from_pooled(features.to(run.device))
+        with run.precision.autocast():
+            directions = self.encoder.direction(torch.cat([waveform, mixed]))
+        pure, mixture = directions.float().chunk(2)
+        loss_pair = contrast(image, pure, mixed_targets(torch.ones_like(weight), partner), settings.temperature)
         goal = between(pure.detach(), pure.detach()[partner], weight[:, None])
         loss_mix = (1 - (mixture * goal).sum(dim=1)).mean()
-        loss = loss_pair + 2 * loss_mix
-        optimizer.zero_grad(set_to_none=True)
-        loss.backward()
-        optimizer.step()
-        schedule.step()
-        best = (pure @ picture.T).argmax(dim=1).tolist()
-        retrieved = sum(pairs[i].scene == pairs[j].scene for i, j in enumerate(best)) / len(best)
-        said = {"pair": loss_pair.item(), "mix": loss_mix.item(), "retrieved": retrieved}
-        progress.set_postfix({k: f"{v:.3f}" for k, v in said.items()})
-    encoder.requires_grad_(False).eval()
-    tower.requires_grad_(False).eval()
-    return said
+        self.optimizers["towers"].zero_grad(set_to_none=True)
+        (loss_pair + 2 * loss_mix).backward()
+        self.optimizers["towers"].step()
+        best = (pure.detach() @ image.detach().T).argmax(dim=1)
+        scenes = [pair.scene for pair in pairs]
+        same = torch.tensor([[a == b for b in scenes] for a in scenes], device=run.device)
+        retrieved = same[torch.arange(len(pairs), device=run.device), best].float().mean()
+        return {"pair": loss_pair.detach(), "mix": loss_mix.detach(), "retrieved": retrieved}
+
+    def end(self) -> None:
+        self.tower.requires_grad_(False).eval()
+        for parameter in self.frozen_after:
+            parameter.requires_grad_(False)
+
+    @torch.no_grad()
+    def _views(self) -> dict[Path, Tensor]:
+        """Pooled features of augmented views of every image that can be read, computed once: [VIEWS, D] each."""
+        run = self.run
+        images = sorted({p.image for p in run.dataset.pairs})
+        number = {path: place for place, path in enumerate(images)}
+
+        def features(path: Path) -> Tensor:
+            first = number[path] * VIEWS
+            views = torch.stack([run.dataset.view(path, VIEW_SIDE, first + view) for view in range(VIEWS)])
+            return pooled(run.networks.backbone(views.to(run.device))).cpu()
+
+        return run.dataset.readable(tqdm(images, desc="image features", unit="image", disable=run.rank != 0), features)
 
 
-def even_out_mixes(
-    encoder: AudioEncoder, dataset: CoOccurrences, config: TrainingConfig, device: torch.device
-) -> dict[str, float]:
-    """Teach the sound tower alone that a mix lies between its parts: whole sounds keep the direction that they had.
+class MixPretraining(Stage):
+    """The audio encoder alone learns that a mix lies between its parts: whole clips keep the direction that they had.
 
     After the contrast it takes nearly every mix for the louder of its parts. And what it hears through any microphone
-    gets the direction of the sound as recorded, else a strange recording would lie between the scenes, like a mix.
-    Its batch statistics stay as they are, so that a direction depends on nothing else in the batch. Returns the last
-    losses (1 - cosine).
+    gets the direction of the audio as recorded, else a strange recording would lie between the scenes, like a mix.
+    Its batch statistics stay as they are, so that a direction depends on nothing else in the batch.
     """
-    settings = config.correspondence
-    teacher = copy.deepcopy(encoder).eval().requires_grad_(False)
-    encoder.eval().requires_grad_(True)
-    rng = torch.Generator().manual_seed(config.seed + 1)
-    optimizer = torch.optim.AdamW(encoder.parameters(), settings.learning_rate / 2, weight_decay=0.05)
-    schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, settings.mix_steps)
-    said = {}
-    progress = tqdm(range(settings.mix_steps), desc="mixes", unit="step")
-    for step in progress:
-        _, waveforms = dataset.draw_sounds(settings.batch, settings.steps + step)
-        waveform = augmented(waveforms, config.audio.sample_rate_hz, rng).to(device)
-        weight = LEAST_SHARE + (1 - 2 * LEAST_SHARE) * torch.rand(len(waveform), 1, generator=rng).to(device)
-        partner = torch.randperm(len(waveform), generator=rng).to(device)
+
+    name = "mix pre-training"
+    budget_share = 0.1
+    begins_anew_only = True
+
+    def __init__(self, run: Run) -> None:
+        super().__init__(run)
+        self.encoder = run.networks.audio_encoder
+        self.teacher = copy.deepcopy(self.encoder).eval().requires_grad_(False)
+        self.encoder.eval().requires_grad_(True)
+        rate = run.config.pretraining.learning_rate / 2
+        self.optimizers = {"encoder": torch.optim.AdamW(self.encoder.parameters(), rate, weight_decay=WEIGHT_DECAY)}
+
+    @property
+    def steps(self) -> int:
+        return int(self.run.config.pretraining.mix_steps)
+
+    def step(self, number: int, batch: Batch, share: float) -> Mapping[str, Tensor]:
+        run, settings = self.run, self.run.config.pretraining
+        set_rate(self.optimizers["encoder"], falling_rate(settings.learning_rate / 2, 0.0, share))
+        rng = run.rng(number, shared=True)
+        _, waveforms = run.dataset.draw_sounds(settings.batch, settings.steps + number)
+        waveform = augmented(waveforms, run.config.audio.sample_rate_hz, rng).to(run.device)
+        weight = LEAST_SHARE + (1 - 2 * LEAST_SHARE) * torch.rand(len(waveform), 1, generator=rng).to(run.device)
+        partner = torch.randperm(len(waveform), generator=rng).to(run.device)
         mixed = weight * waveform + (1 - weight) * waveform[partner]
-        with torch.autocast(device.type, torch.bfloat16, enabled=config.bf16):
+        with run.precision.autocast():
             with torch.no_grad():
-                whole = teacher.direction(at_one_level(waveforms).to(device)).float()
-            kept, mixture = encoder.direction(torch.cat([waveform, mixed])).float().chunk(2)
+                whole = self.teacher.direction(at_one_level(waveforms).to(run.device)).float()
+            kept, mixture = self.encoder.direction(torch.cat([waveform, mixed])).float().chunk(2)
         loss_kept = (1 - (kept * whole).sum(dim=1)).mean()
         loss_mix = (1 - (mixture * between(whole, whole[partner], weight)).sum(dim=1)).mean()
-        loss = loss_kept + loss_mix
-        optimizer.zero_grad(set_to_none=True)
-        loss.backward()
-        optimizer.step()
-        schedule.step()
-        said = {"kept": loss_kept.item(), "mix": loss_mix.item()}
-        progress.set_postfix({k: f"{v:.3f}" for k, v in said.items()})
-    encoder.requires_grad_(False)
-    return said
+        self.optimizers["encoder"].zero_grad(set_to_none=True)
+        (loss_kept + loss_mix).backward()
+        self.optimizers["encoder"].step()
+        return {"kept": loss_kept.detach(), "mix": loss_mix.detach()}
 
+    def end(self) -> None:
+        self.encoder.requires_grad_(False)
 
-@torch.no_grad()
-def _picture_features(dataset: CoOccurrences, backbone: Backbone, images: list[Path], device: torch.device) -> Tensor:
-    """Pooled features of augmented views of every photograph, computed once: [images, VIEWS, D]."""
-    features = []
-    for number, path in enumerate(tqdm(images, desc="looking at the photographs", unit="image")):
-        views = torch.stack([dataset.view(path, 128, number * VIEWS + view) for view in range(VIEWS)])
-        features.append(pooled(backbone(views.to(device))).cpu())
-    return torch.stack(features)
+    def extra(self) -> dict[str, Any]:
+        return {"teacher": self.teacher.state_dict()}
+
+    def restore_extra(self, values: dict[str, Any]) -> None:
+        self.teacher.load_state_dict(values["teacher"])
 
 
 def augmented(waveforms: Tensor, sample_rate_hz: int, rng: torch.Generator) -> Tensor:

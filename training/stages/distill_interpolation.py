@@ -1,85 +1,77 @@
-"""Teach a trained model that a mix of sounds looks like a mix: by itself, without discriminators."""
+"""Distillation of mixes: the decoder learns that a mix's image lies between those of its parts, without discriminators.
+
+While it learns from discriminators it draws what they like for every embedding, and leaves the one clip's image by a
+way that does not lead to the other's. The model that it was is the teacher: its images of two clips, blended, are what
+a mixed embedding is to give.
+"""
 
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable
-from pathlib import Path
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
-from tqdm import tqdm
 
-from training import checkpoint
-from training.config import TrainingConfig
-from training.data.conditions import load_conditions
-from training.data.dataset import CoOccurrences, batches
-from training.evaluation.inference import Stylizer
-from training.models.average import Average
-from training.models.image_tower import between
+from training.data.dataset import Batch, batches
+from training.losses.contrastive import between
+from training.stages.stage import Run, Stage, falling_rate, set_rate
 
 LEARNING_RATE = 2e-4
 Decode = Callable[[Tensor, Tensor], Tensor]
 
 
-def even_mixes(path: Path, output: Path, index: Path, steps: int) -> dict[str, float]:
-    """Write `output`, the checkpoint `path` with even mixes, in the form that ships. Returns the last losses.
+class InterpolationDistillation(Stage):
+    """Works on the averaged weights: they are what is evaluated and exported."""
 
-    Raises CheckpointError and PairingError.
-    """
-    model = Stylizer(path)
-    config, device = model.config, torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    dataset = CoOccurrences(index, "train", config.data, config.audio, config.seed, load_conditions(config, index))
-    average = model.average.to(device)
-    said = even_out_pictures(average, dataset, config, device, steps)
-    values = checkpoint.load(path)
-    networks = {**values["networks"], **values["ema"], **average.cpu().state_dict()}
-    checkpoint.save(output, checkpoint.slim({**values, "networks": networks, "ema": {}}))
-    return said
+    name = "interpolation distillation"
+    budget_share = 0.05
 
+    def __init__(self, run: Run) -> None:
+        super().__init__(run)
+        self.decoder = run.average.generator.decoder
+        self.teacher = copy.deepcopy(self.decoder).eval().requires_grad_(False)
+        self.decoder.requires_grad_(True)
+        self.optimizers = {"decoder": torch.optim.Adam(self.decoder.parameters(), LEARNING_RATE)}
 
-def even_out_pictures(
-    average: Average, dataset: CoOccurrences, config: TrainingConfig, device: torch.device, steps: int
-) -> dict[str, float]:
-    """Teach the decoder alone that the picture of a mix lies between those of its parts, which it goes on to draw.
+    @property
+    def steps(self) -> int:
+        return int(self.run.config.distillation_steps)
 
-    The model that it was is the teacher: its pictures of two sounds, blended, are what a mixed embedding is to give.
-    While it learns from discriminators it draws what they like for every embedding, and leaves the one sound's picture
-    by a way that does not lead to the other's. Returns the last losses (mean absolute difference, of 255).
-    """
-    decoder = average.generator.decoder
-    teacher = copy.deepcopy(decoder)
-    decoder.requires_grad_(True)
-    optimizer = torch.optim.Adam(decoder.parameters(), LEARNING_RATE)
-    schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, steps)
-    rng = torch.Generator().manual_seed(config.seed + 2)
-    said = {}
-    progress = tqdm(
-        batches(dataset, config.batch, 0, steps * config.batch, 0, 1), total=steps, desc="pictures", unit="step"
-    )
-    for drawn in progress:
-        batch = {name: values.to(device) for name, values in drawn.items()}
-        weight = torch.rand(config.batch, 1, generator=rng).to(device)
-        with torch.autocast(device.type, torch.bfloat16, enabled=config.bf16):
+    def batches(self, first: int, share_at: Callable[[int], float]) -> Iterator[Batch]:
+        size = self.run.config.batch  # every process takes the whole batch: the stage is short
+        return iter(batches(self.run.dataset, size, first * size, 2**62, 0, 1, lambda image: 1.0))
+
+    def step(self, number: int, batch: Batch, share: float) -> Mapping[str, Tensor]:
+        run = self.run
+        set_rate(self.optimizers["decoder"], falling_rate(LEARNING_RATE, 0.0, share))
+        weight = torch.rand(len(batch["source"]), 1, generator=run.rng(number, shared=True)).to(run.device)
+        with run.precision.autocast():
             with torch.no_grad():
-                content = average.generator.encoder(batch["source"])
-                own = average.embed(batch["waveform"], batch.get("condition"))
-            losses = mix_losses(decoder, teacher, content, own, own.roll(1, 0), weight)
-        optimizer.zero_grad(set_to_none=True)
+                content = run.average.generator.encoder(batch["source"])
+                own = run.average.embed(batch["waveform"], batch.get("condition"))
+            losses = mix_losses(self.decoder, self.teacher, content, own, own.roll(1, 0), weight)
+        self.optimizers["decoder"].zero_grad(set_to_none=True)
         torch.stack(list(losses.values())).sum().backward()
-        optimizer.step()
-        schedule.step()
-        said = {f"picture, {name}": 127.5 * loss.item() for name, loss in losses.items()}
-        progress.set_postfix({name: f"{value:.2f}" for name, value in said.items()})
-    decoder.requires_grad_(False)
-    return said
+        self.optimizers["decoder"].step()
+        return {f"image, {name}": 127.5 * loss.detach() for name, loss in losses.items()}  # of 255
+
+    def end(self) -> None:
+        self.decoder.requires_grad_(False)
+
+    def extra(self) -> dict[str, Any]:
+        return {"teacher": self.teacher.state_dict()}
+
+    def restore_extra(self, values: dict[str, Any]) -> None:
+        self.teacher.load_state_dict(values["teacher"])
 
 
 def mix_losses(
     decoder: Decode, teacher: Decode, content: Tensor, own: Tensor, other: Tensor, weight: Tensor
 ) -> dict[str, Tensor]:
-    """How far the decoder's pictures are from the teacher's, for whole sounds and for mixes (mean absolute difference).
+    """How far the decoder's images are from the teacher's, for whole clips and for mixes (mean absolute difference).
 
     content: [B, C, h, w]; own, other: [B, E], of which the other is made as loud as the own; weight: [B, 1], the own's.
     """

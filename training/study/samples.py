@@ -13,9 +13,9 @@ from torch import Tensor
 from tqdm import tqdm
 
 from training.data import media
-from training.data.conditions import Cue, Cues
+from training.data.conditions import ConditioningExample, ConditioningExamples
 from training.data.index import Pair, read_index
-from training.evaluation.inference import Stylizer
+from training.evaluation.inference import CheckpointModel
 
 SAMPLE_RATE_HZ = 16_000
 CLIP_SECONDS = 3.0
@@ -35,7 +35,7 @@ class Sample:
     start_seconds: float
     scene: str
     waveform: Tensor
-    cue: Cue  # what occurs with the sound
+    example: ConditioningExample  # what occurs with the sound
 
 
 def draw_samples(index: Path, count: int, seed: int) -> list[Sample]:
@@ -55,15 +55,15 @@ def draw_samples(index: Path, count: int, seed: int) -> list[Sample]:
         raise StudyError(f"{index} has no held-out sound")
     scenes = sorted(by_scene)
     rng, cue_rng = np.random.default_rng(seed), np.random.default_rng((seed, 1))
-    cues = Cues(pairs)
+    examples = ConditioningExamples(pairs)
     samples = []
     for number, place in enumerate(rng.permutation(len(images))[:count]):
         scene = scenes[number % len(scenes)]
         pair = by_scene[scene][int(rng.integers(len(by_scene[scene])))]
         assert pair.sound is not None, "only pairs with a sound were kept"
         start, waveform = _loudest_of_three(pair.sound, pair.start, pair.seconds, rng)
-        cue = cues.draw(pair.sound, scene, images[place], cue_rng)
-        samples.append(Sample(f"{number:04d}", images[place], pair.sound, start, scene, waveform, cue))
+        example = examples.draw(pair.sound, scene, images[place], cue_rng)
+        samples.append(Sample(f"{number:04d}", images[place], pair.sound, start, scene, waveform, example))
     return samples
 
 
@@ -103,14 +103,14 @@ def make_results(methods: Mapping[str, Path], samples: list[Sample], size: int) 
 def _results_of(name: str, path: Path, samples: list[Sample], size: int) -> list[Image.Image]:
     if path.is_dir():
         return [_read_result(name, path, sample, size) for sample in samples]
-    model = Stylizer(path)
+    model = CheckpointModel(path)
     if model.config.audio.sample_rate_hz != SAMPLE_RATE_HZ:
         raise StudyError(f"{path} wants sound at {model.config.audio.sample_rate_hz} Hz, not {SAMPLE_RATE_HZ}")
     results = []
     for sample in tqdm(samples, desc=name, unit="picture"):
         waveform = media.window(sample.waveform, 0, model.config.audio.clip_samples)
         content = model.encode(media.square(sample.image, size).unsqueeze(0))
-        result = model.decode(content, waveform.unsqueeze(0), [sample.cue])
+        result = model.decode(content, waveform.unsqueeze(0), [sample.example])
         results.append(Image.fromarray(media.to_pixels(result[0])))
     return results
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -12,9 +13,8 @@ from training import checkpoint
 from training.checkpoint import CheckpointError
 from training.evaluation.metrics import openl3
 from training.evaluation.metrics.windows import Window
+from training.kinds import kind_of
 from training.models.backbone import Backbone
-from training.models.image_tower import ImageTower
-from training.models.own.audio_encoder import AudioEncoder
 
 
 class OpenL3Correspondence:
@@ -39,28 +39,35 @@ class OpenL3Correspondence:
 
 
 class OwnCorrespondence:
-    """The substitute: the cosine in the correspondence net that a run trained on its training split."""
+    """The substitute: the cosine of the towers of a run's audio-visual pre-training."""
 
     name = "avc_own"
 
     def __init__(self, path: Path, backbone: Backbone) -> None:
-        values = checkpoint.load(path)
-        config = checkpoint.config_of(values)
-        if not config.correspondence.steps or config.correspondence.finetuned:  # finetuned: the towers drifted apart
+        model = towers_of(path)
+        if model is None:
             raise CheckpointError(
-                f"{path} has no correspondence net; name a checkpoint of the preset `default` or `demo` by "
-                "--correspondence"
+                f"{path} holds no pair of towers that stayed as the audio-visual pre-training left them; name a "
+                "checkpoint that does by --correspondence"
             )
-        self.backbone, self.rate = backbone, config.audio.sample_rate_hz
-        self.encoder = AudioEncoder(config.audio)
-        self.tower = ImageTower(config.correspondence.hidden, config.audio.embedding_dim)
-        for part, prefix in ((self.encoder, "audio_encoder."), (self.tower, "image_tower.")):
-            weights = {k.removeprefix(prefix): v for k, v in values["networks"].items() if k.startswith(prefix)}
-            checkpoint.restore(part, weights, path)
-            part.requires_grad_(False).eval()
+        self.encoder, self.tower, self.rate = model
+        self.backbone = backbone
 
     @torch.no_grad()
-    def similarity(self, pictures: Tensor, windows: Sequence[Window]) -> Tensor:
-        """[P, 3, H, W] in [-1, 1] and S sounds -> cosines [P, S]."""
-        sounds = self.encoder.direction(torch.stack([window.waveform(self.rate) for window in windows]))
-        return self.tower(self.backbone(pictures)) @ sounds.T
+    def similarity(self, images: Tensor, windows: Sequence[Window]) -> Tensor:
+        """[P, 3, H, W] in [-1, 1] and S clips -> cosines [P, S]."""
+        audio = self.encoder.direction(torch.stack([window.waveform(self.rate) for window in windows]))
+        cosines: Tensor = self.tower(self.backbone(images)) @ audio.T
+        return cosines
+
+
+def towers_of(path: Path) -> tuple[Any, Any, int] | None:
+    """Audio encoder, image tower and sample rate of a checkpoint; None if they did not stay together."""
+    values = checkpoint.load(path)
+    config = checkpoint.config_of(values)
+    networks = kind_of(config).networks(config)
+    if networks.image_tower is None or not networks.towers_agree:
+        return None
+    checkpoint.restore(networks, values["networks"], path)
+    networks.requires_grad_(False).eval()
+    return networks.audio_encoder, networks.image_tower, config.audio.sample_rate_hz

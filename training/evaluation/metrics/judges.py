@@ -11,10 +11,9 @@ import torch
 from torch import Tensor, nn
 from tqdm import tqdm
 
-from training import checkpoint
 from training.data import media
 from training.data.index import Pair
-from training.evaluation.metrics.avc import OpenL3Correspondence, OwnCorrespondence
+from training.evaluation.metrics.avc import OpenL3Correspondence, OwnCorrespondence, towers_of
 from training.evaluation.metrics.clip import Clip
 from training.evaluation.metrics.findings import Findings
 from training.evaluation.metrics.frechet import EfficientNetFeatures, Gaussian, InceptionFeatures, sample_warning
@@ -69,11 +68,10 @@ class Judges:
             raise ValueError("OpenL3 needs both towers: --openl3-audio and --openl3-image")
         else:
             self._left_out(OpenL3Correspondence.name, "--openl3-audio and --openl3-image")
-        net = checkpoint.config_of(checkpoint.load(own)).correspondence
-        if net.steps and not net.finetuned:
+        if weights.correspondence or towers_of(own) is not None:
             self.by_sound.append(OwnCorrespondence(own, backbone))
         else:
-            self._left_out(OwnCorrespondence.name, "--correspondence: the first checkpoint has no such net")
+            self._left_out(OwnCorrespondence.name, "--correspondence: the first checkpoint has no such towers")
         self.clip = Clip(weights.clip) if weights.clip else None
         if self.clip is None:
             self._left_out(Clip.name, "--clip; it has no substitute")

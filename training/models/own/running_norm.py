@@ -19,14 +19,14 @@ class RunningNorm(nn.Module):
     moves this norm's statistics, so a spike gains nothing, and a part of a picture is treated as it would be in the
     whole. Once trained it is a constant scale and shift.
 
-    What passes while gradients are recorded is noted; `take_statistics`, at the end of a step, makes it count. Within a
-    step the statistics stand still, so that slices of a batch give what the batch gives.
+    What passes while gradients are recorded is accumulated; `take_statistics`, at the end of a step, makes it count.
+    Within a step the statistics stand still, so that slices of a batch give what the batch gives.
     """
 
     mean: Tensor
     variance: Tensor
     steps: Tensor
-    noted: Tensor
+    accumulated: Tensor
     passes: Tensor
 
     def __init__(self, channels: int) -> None:
@@ -34,31 +34,31 @@ class RunningNorm(nn.Module):
         self.register_buffer("mean", torch.zeros(channels))
         self.register_buffer("variance", torch.ones(channels))
         self.register_buffer("steps", torch.zeros(()))
-        self.register_buffer("noted", torch.zeros(2, channels), persistent=False)  # sums of means, of mean squares
+        self.register_buffer("accumulated", torch.zeros(2, channels), persistent=False)  # means, mean squares
         self.register_buffer("passes", torch.zeros(()), persistent=False)
 
     def forward(self, x: Tensor) -> Tensor:
         if self.training and torch.is_grad_enabled():
-            self._note(x)
+            self._accumulate(x)
         scale = (self.variance + EPSILON).rsqrt()
         shift = -self.mean * scale
         return x * scale.to(x.dtype)[:, None, None] + shift.to(x.dtype)[:, None, None]
 
     @torch.no_grad()
-    def _note(self, x: Tensor) -> None:
+    def _accumulate(self, x: Tensor) -> None:
         variance, mean = torch.var_mean(x.float(), dim=(0, 2, 3), correction=0)
-        self.noted.add_(torch.stack([mean, variance + mean.square()]))
+        self.accumulated.add_(torch.stack([mean, variance + mean.square()]))
         self.passes.add_(1)
 
     @torch.no_grad()
     def _take(self) -> None:
         """A plain average over the first steps, then one that forgets."""
-        mean, square = self.noted / self.passes.clamp(min=1)
+        mean, square = self.accumulated / self.passes.clamp(min=1)
         self.steps.add_(1)
         share = (1 / self.steps).clamp(min=MOMENTUM) * (self.passes > 0)
         self.mean.lerp_(mean, share)
         self.variance.lerp_((square - mean.square()).clamp(min=0), share)
-        self.noted.zero_()
+        self.accumulated.zero_()
         self.passes.zero_()
 
 
@@ -68,7 +68,7 @@ def running_norms(module: nn.Module) -> list[RunningNorm]:
 
 
 @torch.no_grad()
-def settle(norms: list[RunningNorm], passing: Callable[[], object]) -> None:
+def calibrate(norms: list[RunningNorm], passing: Callable[[], object]) -> None:
     """Begin with the statistics of what `passing` lets through, each norm with those of maps already normed before it.
 
     Norms that all began with the same step would next meet maps that the ones before them had just learned to scale up,
@@ -76,7 +76,7 @@ def settle(norms: list[RunningNorm], passing: Callable[[], object]) -> None:
     """
 
     def begin(norm: RunningNorm, inputs: tuple[Tensor]) -> None:
-        norm._note(inputs[0])
+        norm._accumulate(inputs[0])
         norm._take()
 
     hooks = [norm.register_forward_pre_hook(begin) for norm in norms]

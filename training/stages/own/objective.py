@@ -1,34 +1,35 @@
-"""What the discriminators and the generator are trained for: the losses of Eqs. 1 to 4 and what was added to them."""
+"""What the discriminators and the generator of our own model are trained for: Eqs. 1 to 4 and what was added."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from training.config import TrainingConfig
-from training.losses.cycle import cycle_losses
-from training.losses.terms import excess_saturation, lsgan, multiscale_patch_nce, tone_loss
+from training.losses.adversarial import lsgan
+from training.losses.contrastive import between, contrast
+from training.losses.patch_nce import multiscale_patch_nce
+from training.losses.tones import excess_saturation, tone_loss
 from training.models.feature_discriminator import shifted
-from training.models.image_tower import between, contrast
+from training.models.own.config import OwnConfig
 from training.models.own.generator import Generator
-from training.models.own.networks import Networks
+from training.models.own.networks import OwnNetworks
 from training.models.patch_projector import draw_places
-from training.stages.own.slices import Part, among_all
+from training.stages.own.slices import TrainingBatch, gather_batch_rows
 
 
 @dataclass
-class Seen:
-    """What the discriminators look at of one batch of pictures."""
+class DiscriminatorInput:
+    """What the discriminators look at of one batch of images."""
 
     image: Tensor
-    maps: list[Tensor] | None
+    maps: list[Tensor]
 
-    def detached(self) -> Seen:
-        return Seen(self.image.detach(), None if self.maps is None else [m.detach() for m in self.maps])
+    def detached(self) -> DiscriminatorInput:
+        return DiscriminatorInput(self.image.detach(), [m.detach() for m in self.maps])
 
 
 @dataclass
@@ -36,48 +37,51 @@ class Stylization:
     """What the generator made of the sources, with what the losses need of the way there."""
 
     image: Tensor  # [b, 3, H, W]
-    mask: Tensor | None  # [b, 1, H, W]
+    mask: Tensor  # [b, 1, H, W]
     content: Tensor
     source_maps: list[Tensor]  # patch NCE's
-    seen: Seen
-    pictured: Tensor | None  # [b, E], where the correspondence net's image tower sees it
+    seen: DiscriminatorInput
+    image_embedding: Tensor | None  # [b, E], by the image tower
 
 
-def look(networks: Networks, image: Tensor, part: Part, which: int) -> Seen:
+def extract_features(networks: OwnNetworks, image: Tensor, part: TrainingBatch, which: int) -> DiscriminatorInput:
     """which: 0 for the stylization, 1 for the target; each has its own noise."""
-    if not networks._backbone:
-        return Seen(image, None)
     moved = shifted(image.float(), part.offsets)
-    return Seen(image, list(networks.backbone(moved if part.noise is None else moved + part.noise[:, which])))
+    noisy = moved if part.noise is None else moved + part.noise[:, which]
+    return DiscriminatorInput(image, list(networks.backbone(noisy)))
 
 
-def discriminator_losses(
-    networks: Networks, part: Part, made: Stylization, config: TrainingConfig
-) -> dict[str, Tensor]:
+def discriminator_losses(networks: OwnNetworks, part: TrainingBatch, made: Stylization) -> dict[str, Tensor]:
+    """Real pairs against stylized ones and, where the batch has any, against mismatched real ones."""
     with torch.no_grad():
-        real = look(networks, part.target, part, 1)
+        real = extract_features(networks, part.target, part, 1)
     fake = made.seen.detached()
+    has_mismatch = (part.batch.mismatched.sum() > 0).float()
     losses = {}
-    for name, judge in judges(networks, config):
-        loss = lsgan(judge(real, part.spectrogram, part.direction), True)
-        loss_fake = lsgan(judge(fake, part.spectrogram, part.direction), False)
-        if config.discriminator.mismatched_pairs:
-            loss_wrong = lsgan(judge(real, part.partner_spectrogram, part.partner), False, part.mismatched)
-            loss_fake = (loss_fake + part.mismatched_share * loss_wrong) / 2
+    for name, judge in judges(networks).items():
+        loss = lsgan(judge(real, part.direction), True)
+        loss_fake = lsgan(judge(fake, part.direction), False)
+        loss_wrong = lsgan(judge(real, part.partner), False, part.mismatched)
+        loss_fake = (loss_fake + part.mismatched_share * loss_wrong) / (1 + has_mismatch)
         losses[name] = (loss + loss_fake) / 2
     return losses
 
 
 def generator_losses(
-    networks: Networks, part: Part, made: Stylization, pictured: list[Tensor], config: TrainingConfig, step: int
+    networks: OwnNetworks,
+    part: TrainingBatch,
+    made: Stylization,
+    image_embeddings: Sequence[Tensor],
+    config: OwnConfig,
+    step: int,
 ) -> dict[str, Tensor]:
-    """The weighted losses by name. pictured: where the image tower sees every slice's stylizations."""
+    """The weighted losses by name. image_embeddings: of every slice's stylizations."""
     weights, generator, source, target = config.losses, networks.generator, part.source, part.target
     places = torch.Generator().manual_seed(part.places_seed)
     losses: dict[str, Tensor] = {}
-    for name, judge in judges(networks, config):
+    for name, judge in judges(networks).items():
         weight = weights.patch_gan if name == "patch" else weights.feature_gan
-        losses[f"gan_{name}"] = weight * lsgan(judge(made.seen, part.spectrogram, part.direction), True)
+        losses[f"gan_{name}"] = weight * lsgan(judge(made.seen, part.direction), True)
     if weights.nce and step % weights.nce_every == 0:
         scale = weights.nce * weights.nce_every
         losses["nce"] = scale * _nce(networks, made.image, made.source_maps, config, places)
@@ -86,71 +90,51 @@ def generator_losses(
         same = generator.decoder(generator.encoder.content(features, target, part.roll), part.embedding)
         scale = weights.identity_nce * weights.identity_every
         losses["identity_nce"] = scale * _nce(networks, same, target_maps, config, places)
-    if networks.back_generator is not None:
-        assert part.source_embedding is not None
-        same = generator(target, part.embedding) if weights.identity_l1 else None
-        own = part.source_embedding
-        losses.update(cycle_losses(networks.back_generator, weights, source, made.image, own, target, same))
-    if made.pictured is not None:
-        everyone = among_all(torch.cat(pictured), made.pictured, part.first)
-        directions = F.normalize(part.batch.heard.float(), dim=-1)
-        temperature = config.correspondence.temperature
-        agreement = F.softmax(directions @ directions.T / temperature, dim=1).detach()
+    if made.image_embedding is not None:
+        everyone = gather_batch_rows(torch.cat(list(image_embeddings)), made.image_embedding, part.first)
+        directions, temperature = part.batch.direction, config.pretraining.temperature
+        agreement = F.softmax(directions @ directions.T / temperature, dim=1)
         losses["correspondence"] = weights.correspondence * contrast(everyone, directions, agreement, temperature)
     if weights.tone:
         losses["tone"] = weights.tone * tone_loss(made.image, target)
     if weights.excess_saturation:
         losses["excess_saturation"] = weights.excess_saturation * excess_saturation(made.image, source)
-    if weights.mask and made.mask is not None:
+    if weights.mask:
         losses["mask"] = weights.mask * made.mask.mean()
     if weights.mix and step % weights.mix_every == 0:
         losses["mix"] = weights.mix * _mix_loss(generator, part, made)
     return losses
 
 
-Judge = Callable[[Seen, Tensor | None, Tensor], Tensor | Sequence[Tensor]]
+Judge = Callable[[DiscriminatorInput, Tensor], Tensor | Sequence[Tensor]]
 
 
-def judges(networks: Networks, config: TrainingConfig) -> list[tuple[str, Judge]]:
-    """The discriminators of a run by name, called with what they see, the aligned spectrogram and the direction."""
-
-    def by_patch(seen: Seen, spectrogram: Tensor | None, direction: Tensor) -> Tensor:
-        return networks.discriminator(seen.image, spectrogram, direction)
-
-    def by_features(seen: Seen, spectrogram: Tensor | None, direction: Tensor) -> list[Tensor]:
-        assert networks.feature_discriminator is not None
-        assert seen.maps is not None
-        return networks.feature_discriminator(seen.maps, direction)
-
-    found: list[tuple[str, Judge]] = []
-    if config.losses.patch_gan:
-        found.append(("patch", by_patch))
-    if networks.feature_discriminator is not None:
-        found.append(("features", by_features))
-    return found
+def judges(networks: OwnNetworks) -> Mapping[str, Judge]:
+    """The discriminators by name, called with what they see and the embedding's direction."""
+    return {
+        "patch": lambda seen, direction: networks.discriminator(seen.image, direction),
+        "features": lambda seen, direction: networks.feature_discriminator(seen.maps, direction),
+    }
 
 
-def _nce(
-    networks: Networks, output: Tensor, keys: list[Tensor], config: TrainingConfig, rng: torch.Generator
-) -> Tensor:
+def _nce(networks: OwnNetworks, output: Tensor, keys: list[Tensor], config: OwnConfig, rng: torch.Generator) -> Tensor:
     """L_NCE(Genc, P, X): patches of the output against those of what it was made from."""
     _, queries = networks.generator.encoder.features(output.to(keys[0].dtype), nce_only=True)
-    if config.generator.norm == "running":  # else more light or a veil over all would count as lost structure
-        queries, keys = ([F.instance_norm(features) for features in maps] for maps in (queries, keys))
+    # normed by the image's own statistics, else more light or haze over all would count as lost structure
+    queries, keys = ([F.instance_norm(features) for features in maps] for maps in (queries, keys))
     places = draw_places(keys, config.losses.nce_patches, rng)
     with torch.no_grad():
         key_patches = networks.projector(keys, places)
     return multiscale_patch_nce(networks.projector(queries, places), key_patches, config.losses.nce_temperature)
 
 
-def _mix_loss(generator: Generator, part: Part, made: Stylization) -> Tensor:
-    """The embedding between two others' directions gives the picture that lies as far between theirs."""
+def _mix_loss(generator: Generator, part: TrainingBatch, made: Stylization) -> Tensor:
+    """The embedding between two others' directions gives the image that lies as far between theirs."""
     content, weight = made.content.detach(), part.mix_weight
-    length = part.embedding.detach().norm(dim=-1, keepdim=True)
-    own, partner = (F.normalize(told.detach().float(), dim=-1) for told in (part.embedding, part.partner_embedding))
-    mixed = between(own, partner, weight) * length
+    length = part.embedding.norm(dim=-1, keepdim=True)
+    mixed = between(part.direction, part.partner, weight) * length
     with torch.no_grad():
-        other = generator.decoder(content, partner * length)
+        other = generator.decoder(content, part.partner * length)
         share = weight[:, :, None, None]
         goal = share * made.image.detach().float() + (1 - share) * other.float()
     return F.l1_loss(generator.decoder(content, mixed).float(), goal)

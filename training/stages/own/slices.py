@@ -1,7 +1,7 @@
-"""What a step sees, and how it is cut: sounds are encoded and randomness is drawn for the whole batch, before.
+"""What a step of our own model sees, and how it is cut: randomness is drawn for the whole batch, before.
 
-So a slice meets the mismatched sounds, the mixes and the patches that it would meet in the batch, and the slices'
-gradients add up to the batch's (where rounding allows). Only pictures are worked through slice by slice.
+So a slice meets the mismatched clips, the mixes and the patches that it would meet in the batch, and the slices'
+gradients add up to the batch's (where rounding allows). Only images are worked through slice by slice.
 """
 
 from __future__ import annotations
@@ -13,32 +13,29 @@ from typing import Any
 import torch
 from torch import Tensor
 
+ALIKE_COSINE = 0.5  # clips closer than this are not taken for a mismatch
+
 
 @dataclass(frozen=True)
-class Part:
-    """A whole batch, or a slice of it, of b pictures."""
+class TrainingBatch:
+    """A whole batch, or a slice of it, of b images."""
 
     source: Tensor  # [b, 3, H, W] in [-1, 1]
-    target: Tensor  # [b, 3, H, W] in [-1, 1], occurs with the sound
-    heard: Tensor  # [b, E], the sound's embedding
-    embedding: Tensor  # [b, E], what the generator is told: the same, or a word's or a picture's in its place
-    direction: Tensor  # [b, E], the sound's, of length 1, without gradient
-    partner: Tensor  # [b, E], the direction of the batch's next sound
-    mismatched: Tensor  # [b], 1 where the partner is another sound, 0 where it is much the same
-    spectrogram: Tensor | None  # [b, 3, H, W], aligned to the picture
-    partner_spectrogram: Tensor | None
-    partner_embedding: Tensor  # [b, E], what the generator is told for the batch's next sound, without gradient
-    source_embedding: Tensor | None  # [b, E], of the sound that occurs with the source (for the cycle)
+    target: Tensor  # [b, 3, H, W] in [-1, 1], occurs with the audio
+    embedding: Tensor  # [b, E]
+    direction: Tensor  # [b, E], the embedding's, of length 1
+    partner: Tensor  # [b, E], the direction of the batch's next clip
+    mismatched: Tensor  # [b], 1 where the partner is another clip, 0 where it is much the same
     offsets: Tensor  # [b, 2], by how many pixels what the discriminators see is moved
     noise: Tensor | None  # [b, 2, 3, H, W], on what the frozen features see of the stylization and of the target
     mix_weight: Tensor  # [b, 1], of the own direction in a mix with the partner's
     roll: int  # of the field of streaks
     places_seed: int  # of the patches that NCE compares
-    first: int = 0  # which picture of the batch is its first
-    whole: Part | None = None  # None: this is the batch
+    first: int = 0  # which image of the batch is its first
+    whole: TrainingBatch | None = None  # None: this is the batch
 
     @property
-    def batch(self) -> Part:
+    def batch(self) -> TrainingBatch:
         return self if self.whole is None else self.whole
 
     @property
@@ -47,20 +44,18 @@ class Part:
         here, all_of_them = (part.mismatched.sum().clamp(min=1.0) for part in (self, self.batch))
         return here / all_of_them * (len(self.batch.source) / len(self.source))
 
-    def split(self, slices: int) -> list[Part]:
-        """Into as many slices of equal size. Raises ValueError if that cannot be."""
-        if len(self.source) % slices:
-            raise ValueError(f"{len(self.source)} pictures cannot be worked through in {slices} slices of equal size")
+    def split(self, slices: int) -> list[TrainingBatch]:
+        """Into as many slices of equal size."""
         size = len(self.source) // slices
         return [self._cut(first, size) for first in range(0, len(self.source), size)]
 
-    def _cut(self, first: int, size: int) -> Part:
+    def _cut(self, first: int, size: int) -> TrainingBatch:
         values: dict[str, Any] = {field.name: getattr(self, field.name) for field in dataclasses.fields(self)}
         cut: dict[str, Any] = {k: v[first : first + size] for k, v in values.items() if isinstance(v, Tensor)}
-        return Part(**{**values, **cut, "first": first, "whole": self})
+        return TrainingBatch(**{**values, **cut, "first": first, "whole": self})
 
 
-def among_all(batch: Tensor, own: Tensor, first: int) -> Tensor:
+def gather_batch_rows(batch: Tensor, own: Tensor, first: int) -> Tensor:
     """The batch's rows [B, ...], those of a slice `own` [b, ...] from `first` on with gradient, the others without.
 
     A loss over all rows has the batch's value in every slice; the slice's rows are B / b times as steep, so that the

@@ -10,15 +10,17 @@ from training.reproduce.orderings import Ordering, Verdict
 from training.reproduce.results import Results
 
 NOTES = {
-    1: """<i>Ours</i> is the preset <code>default</code>; <i>Ours, as published</i> is <code>paper</code>, with the
-faults of the authors' code. <i>Class Pred.</i>, <i>Keyword</i> and <i>AdaIN</i> are <i>Ours</i> with a tagger's
-label, the scene's name or another picture in the sound's place; how loud the sound is they are told all the same. AMT
-needs raters: <code>python -m training study</code> makes their page.""",
-    2: """The paper's columns are of photographs of one season restyled to another. Here every photograph meets every
-scene's sound.""",
-    3: """Each ablation is <i>Ours</i> but for one matter. The paper's pre-training is to be read against
-<i>From scratch</i> (Table 4), since <i>Ours</i> has a pre-trained audio encoder already.""",
-    4: """<i>From scratch</i> has the place of the paper's <i>Ours (from scratch)</i>.""",
+    1: """<i>Paper (reimplemented)</i> is the preset <code>paper</code>, the method as published: the paper's figures
+beside it are of its row <i>Ours</i>. <i>Class Pred.</i>, <i>Keyword</i> and <i>AdaIN</i> are <code>paper</code> with
+the word vector of a tagger's label, that of the scene's name, or the statistics of another image in the place of the
+audio embedding. <i>Our model</i> is another method (docs/training.md); nothing in the paper stands beside it. AMT needs
+raters: <code>python -m training study</code> makes their page.""",
+    2: """The paper's columns are of images of one season restyled to another. Here every image meets every scene's
+audio.""",
+    3: """Each ablation is <code>paper</code> but for one matter. <i>+ pre-training on the index</i> begins the audio
+encoder with audio-visual pre-training on the training split; the published encoders are at the scale <i>paper</i>
+alone.""",
+    4: """<i>Paper (reimplemented)</i> has the place of the paper's <i>Ours (from scratch)</i>.""",
 }
 
 CONTROLS_NOTE = """<h2>Controls</h2><p>Without these no row above means much: a method that hears must do better
@@ -71,7 +73,7 @@ by other measures where published weights were not at hand, so only the <i>order
 
 
 def _notes(results: Results) -> list[str]:
-    bench = results.bench
+    setup = results.setup
     lengths = sorted({row["images"] for row in results.trained.values()})
     length = f"{lengths[0]:,}" if len(lengths) == 1 else f"{lengths[0]:,} to {lengths[-1]:,}"
     minutes = sum(row["seconds"] for row in results.trained.values()) / 60
@@ -79,22 +81,21 @@ def _notes(results: Results) -> list[str]:
         f"""Every row learnt from {length} pictures, once, with the seed {results.seed}: what another seed would give
 is not known. The intervals are over held-out photographs, not over runs. Training took {minutes:.0f} minutes of
 processes.""",
-        f"""Measured on {len(bench.cases)} held-out photographs of {bench.sources} sources at
-{bench.size} px, each with a held-out sound of {", ".join(map(escape, bench.scenes))}. Means and 95 % bootstrap
+        f"""Measured on {len(setup.cases)} held-out photographs of {setup.sources} sources at
+{setup.size} px, each with a held-out sound of {", ".join(map(escape, setup.scenes))}. Means and 95 % bootstrap
 intervals are over sources (videos, or groups of near-duplicates), never over pictures or clips; they say nothing of
 how few recordings there are.""",
-        f"""The scene probe names {bench.probe_accuracy:.0%} of real held-out
-photographs rightly (chance {1 / len(bench.scenes):.0%}).""",
-        """<b>avc_own</b> is the cosine in a correspondence net of our own. It was trained on the training split from
-a seed of its own and drives no row; yet the rows with a correspondence net of theirs learnt from the same pairs in
-the same way, which favours them over <i>Ours, as published</i> and <i>From scratch</i>.""",
-        """<b>frechet_efficientnet</b> favours rows whose discriminator looked at that net's features: all but
-<i>Ours, as published</i>. <i>AdaIN</i> sees its style picture by the same net. Target and Copy
-have fewer different pictures than the rows, which raises theirs.""",
+        f"""The scene probe names {setup.probe_accuracy:.0%} of real held-out
+photographs rightly (chance {1 / len(setup.scenes):.0%}).""",
+        """<b>avc_own</b> is the cosine of the towers of an audio-visual pre-training of our own. It was trained on the
+training split from a seed of its own and drives no row; yet rows that begin with such a pre-training learnt from the
+same pairs in the same way, which favours them.""",
+        """<b>frechet_efficientnet</b> favours a row whose discriminator looked at that net's features: <i>Our
+model</i> alone. Target and Copy have fewer different images than the rows, which raises theirs.""",
         """An ordering <i>holds</i> or <i>does not hold</i> where the two 95 % intervals lie apart, and <i>cannot be
 told</i> where they overlap.""",
     ]
-    notes += [escape(note) for note in bench.judges.notes]
+    notes += [escape(note) for note in setup.judges.notes]
     notes += [
         f"{escape(name)} diverged and is measured as it was last saved: {escape(row['diverged'])}"
         for name, row in results.trained.items()

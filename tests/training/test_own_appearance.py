@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import copy
-import dataclasses
 from pathlib import Path
 
 import pytest
@@ -11,17 +9,16 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from tests.training.test_networks import noise
-from training.config import GeneratorConfig
+from tests.training.steps import adversarial_stage, shrunken
+from tests.training.test_paper import noise
 from training.data.dataset import CoOccurrences
-from training.losses.terms import excess_saturation, tone_loss
+from training.losses.tones import excess_saturation, tone_loss
 from training.models.own import appearance as bounds
 from training.models.own.appearance import GradeHead, draw_look, streak_strength
-from training.models.own.generator import SPIKE, ConvNorm, Decoder, Generator
-from training.models.own.networks import Networks
+from training.models.own.config import OwnGeneratorConfig
+from training.models.own.generator import SPIKE, ConvNorm, Generator
 from training.models.own.streaks import SLANT_DEGREES, streak_field
-from training.presets import PRESETS
-from training.stages.discriminator_warmup import warm_up_discriminators
+from training.stages.discriminator_warmup import DiscriminatorWarmup
 
 TOLERANCE = 2e-3
 
@@ -41,7 +38,7 @@ def from_grey(image: Tensor) -> Tensor:
 def drawn(source: Tensor, lightness: float = 0.0, streaks: float = -50.0, veil: float = -50.0) -> Tensor:
     """What a decoder makes of `source` at full loudness whose head wants this change of every pixel."""
     torch.manual_seed(0)
-    network = Generator(GeneratorConfig(width=4, blocks=2, encoder_blocks=1), 8).eval()
+    network = Generator(OwnGeneratorConfig(width=4, blocks=2, encoder_blocks=1), 8).eval()
     head = network.decoder.head
     with torch.no_grad():
         head.weight.zero_()
@@ -74,7 +71,7 @@ def test_a_bright_sky_does_not_burst_into_white() -> None:
 
 def test_no_pixel_can_be_kept_from_the_sound() -> None:
     torch.manual_seed(0)
-    network = Generator(GeneratorConfig(width=4, blocks=2, encoder_blocks=1), 8).eval()
+    network = Generator(OwnGeneratorConfig(width=4, blocks=2, encoder_blocks=1), 8).eval()
     for wanted in (-50.0, 50.0):
         with torch.no_grad():
             network.decoder.head.weight.zero_()
@@ -215,18 +212,12 @@ def test_the_grade_can_hold_the_rain_back() -> None:
 
 
 def test_shifted_streaks_lie_elsewhere() -> None:
-    content = Generator(GeneratorConfig(width=4, blocks=2, encoder_blocks=1), 8).encoder
+    content = Generator(OwnGeneratorConfig(width=4, blocks=2, encoder_blocks=1), 8).encoder
     image = noise(1, 3, 32, 32)
     with torch.no_grad():
         still, moved = content(image), content(image, roll=5)
     assert torch.equal(still[:, :-16], moved[:, :-16])
     assert not torch.equal(still[:, -16:], moved[:, -16:])
-
-
-def test_a_direct_output_has_neither_mask_nor_streaks() -> None:
-    config = GeneratorConfig(width=4, blocks=2, encoder_blocks=1, output="direct")
-    picture, mask = Decoder(config, 8).outputs(torch.zeros(1, 16, 4, 4), torch.ones(1, 8))
-    assert (picture.shape, mask) == ((1, 3, 16, 16), None)
 
 
 # Tones and saturation
@@ -264,36 +255,14 @@ def test_only_what_a_pixel_gains_in_colour_beyond_the_allowed_costs() -> None:
 
 
 def test_warmed_up_discriminators_tell_matched_pairs_from_mismatched(index: Path) -> None:
-    config = dataclasses.replace(PRESETS["smoke"], warmup_batch=4)
-    torch.manual_seed(0)
-    networks = Networks(config)
-    before = {name: p.clone() for name, p in networks.state_dict().items()}
-    dataset = CoOccurrences(index, "train", config.data, config.audio, config.seed)
-    device = torch.device("cpu")
-    losses = [
-        warm_up_discriminators(networks, dataset, dataclasses.replace(config, warmup_steps=steps), device)
-        for steps in (4, 40)
-    ]
-    assert losses[1] < 0.9 * losses[0]
-    changed = {name.split(".")[0] for name, p in networks.state_dict().items() if not torch.equal(p, before[name])}
+    config = shrunken("smoke-own", "warmup_batch=4", "warmup_steps=40")
+    stage = adversarial_stage(config)
+    run = stage.run
+    run.dataset = CoOccurrences(index, "train", config.data, config.audio, config.seed)
+    run.networks.audio_encoder.train()(run.dataset.draw_sounds(16, 0)[1])  # directions that differ
+    warmup = DiscriminatorWarmup(run)
+    before = {name: p.clone() for name, p in run.networks.state_dict().items()}
+    losses = [warmup.step(number, {}, 0.0)["loss"].item() for number in range(warmup.steps)]
+    assert sum(losses[-8:]) < 0.9 * sum(losses[:8])
+    changed = {name.split(".")[0] for name, p in run.networks.state_dict().items() if not torch.equal(p, before[name])}
     assert changed == {"discriminator", "feature_discriminator"}
-
-
-@pytest.mark.parametrize("steps", [0, 3])
-def test_the_warm_up_leaves_an_encoder_that_still_learns_as_it_was(steps: int, index: Path) -> None:
-    smoke = PRESETS["smoke"]
-    config = dataclasses.replace(
-        smoke,
-        correspondence=dataclasses.replace(smoke.correspondence, steps=steps, finetuned=True),
-        losses=dataclasses.replace(smoke.losses, correspondence=0.0),
-        warmup_batch=4,
-        warmup_steps=1,
-    )
-    torch.manual_seed(0)
-    networks = Networks(config)
-    before = copy.deepcopy(networks.audio_encoder.state_dict())
-    dataset = CoOccurrences(index, "train", config.data, config.audio, 0)
-    warm_up_discriminators(networks, dataset, config, torch.device("cpu"))
-    after = networks.audio_encoder.state_dict()
-    assert all(torch.equal(before[name], after[name]) for name in before)
-    assert networks.audio_encoder.training

@@ -1,47 +1,10 @@
-"""The losses of Eqs. 1 to 4, as functions of tensors."""
+"""Losses of tones and colors of our own model."""
 
 from __future__ import annotations
-
-from collections.abc import Sequence
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
-
-
-def lsgan(scores: Tensor | Sequence[Tensor], real: bool, weight: Tensor | None = None) -> Tensor:
-    """Least-squares GAN loss against 1 (real) or 0, averaged over maps (Mao et al. 2017).
-
-    weight: [B], a picture's share (0 leaves it out); the mean is over the pictures that count.
-    """
-    maps = [scores] if isinstance(scores, Tensor) else list(scores)
-    total = maps[0].new_zeros(())
-    for scored in maps:
-        per_image = (scored.float() - float(real)).square().flatten(1).mean(dim=1)
-        if weight is None:
-            total = total + per_image.mean()
-        else:
-            total = total + (per_image * weight).sum() / weight.sum().clamp(min=1.0)
-    return total / len(maps)
-
-
-def patch_nce(query: Tensor, key: Tensor, temperature: float) -> Tensor:
-    """Contrast each patch with the others of its image (Eq. 2).
-
-    query, key: [B, P, C], L2-normalised; no gradient flows into `key`.
-    Returns a scalar. Raises ValueError if the shapes differ.
-    """
-    if query.shape != key.shape:
-        raise ValueError(f"query {tuple(query.shape)} and key {tuple(key.shape)} differ")
-    logits = torch.bmm(query.float(), key.detach().float().transpose(1, 2)) / temperature  # [B, P, P]
-    target = torch.arange(query.shape[1], device=query.device).expand(query.shape[0], -1)
-    return F.cross_entropy(logits.flatten(0, 1), target.flatten())
-
-
-def multiscale_patch_nce(queries: Sequence[Tensor], keys: Sequence[Tensor], temperature: float) -> Tensor:
-    """The mean over the feature maps (Eq. 3; the authors' code averages where the paper sums)."""
-    losses = [patch_nce(q, k, temperature) for q, k in zip(queries, keys, strict=True)]
-    return torch.stack(losses).mean()
 
 
 def band_tones(image: Tensor, bands: int = 4, shares: int = 8) -> Tensor:
