@@ -35,7 +35,9 @@ TIERS = {
     "training/test_losses": "unit",
     "training/test_running_norm": "unit",
     "training/test_scene_audio_encoder": "unit",
-    "training/test_slices": "unit",
+    "training/test_media": "unit",
+    "training/test_paper": "unit",
+    "training/test_presets": "unit",
     "training/": "integration",
     "": "unit",
 }
