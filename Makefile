@@ -47,8 +47,7 @@ demo-model: $(VENV)/.everything ## train models/demo anew from DATA=dir, a folde
 	$(BIN)/python -m training index training/recipes/demo.toml runs/demo/index.jsonl --data "$(DATA)"
 	OMP_NUM_THREADS=1 $(BIN)/torchrun --standalone --nproc-per-node $(PROCESSES) -m -- \
 		training train --preset demo --index runs/demo/index.jsonl --run runs/demo
-	$(BIN)/python -m training even-mixes runs/demo/checkpoint.pt runs/demo/even.pt --index runs/demo/index.jsonl
-	$(BIN)/python -m export runs/demo/even.pt models/demo --index runs/demo/index.jsonl --with-checkpoint
+	$(BIN)/python -m export runs/demo/checkpoint.pt models/demo --index runs/demo/index.jsonl --with-checkpoint
 
 check: $(VENV)/.everything ## formatting, lint and types only
 	$(BIN)/ruff format --check .

@@ -41,7 +41,7 @@ def export(options: argparse.Namespace) -> None:
     from export.half import to_half
     from export.onnx import to_onnx
     from export.sounds import data_summary, known_sounds
-    from export.verify import TOLERANCE_FP32, compare
+    from export.verify import TOLERANCE_FP16, TOLERANCE_FP32, compare
     from service.model.bundle import GRAPHS, Bundle, KnownSound
     from service.model.engine import Engine
     from training import checkpoint
@@ -64,8 +64,11 @@ def export(options: argparse.Namespace) -> None:
         differences = compare(graphs, Engine(bundle, ["cpu"], allow_fallback=False))
         for difference in differences:
             _tell(f"  largest difference at {difference}")
-        worst = max(d.largest for d in differences)
-        if not worst < (TOLERANCE_FP32 if options.precision == "fp32" else float("inf")):
+        if options.precision == "fp32":
+            worst, most = max(d.largest for d in differences), TOLERANCE_FP32
+        else:
+            worst, most = max(d.largest_of_results for d in differences), TOLERANCE_FP16
+        if not worst < most:
             raise ParityError(f"the graphs differ from the networks by {worst:.2g}")
 
     name = options.name or options.bundle.resolve().name

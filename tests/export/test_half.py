@@ -56,3 +56,19 @@ def test_silence_still_returns_the_picture_exactly(half: Path) -> None:
 def test_the_manifest_says_so(half: Path) -> None:
     assert all((half / name).is_file() for name in GRAPHS)
     assert load_bundle(half).manifest.training["precision"] == "fp16"
+
+
+def test_graphs_that_differ_too_much_are_not_exported(
+    run_checkpoint: Path,
+    models: dict[str, onnx.ModelProto],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    spoilt = {name: onnx.ModelProto.FromString(model.SerializeToString()) for name, model in models.items()}
+    head = max(spoilt["decoder.onnx"].graph.initializer, key=lambda one: len(one.dims) == 4 and one.dims[-1] >= 7)
+    head.CopyFrom(onnx.numpy_helper.from_array(-onnx.numpy_helper.to_array(head), head.name))
+    monkeypatch.setattr("export.onnx.to_onnx", lambda _graphs: spoilt)
+    assert main([str(run_checkpoint), str(tmp_path / "half"), "--precision", "fp16"]) == 1
+    assert "differ from the networks by" in capsys.readouterr().err
+    assert not (tmp_path / "half").exists()
