@@ -9,7 +9,6 @@ import logging
 import threading
 from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import contextmanager
-from fractions import Fraction
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Final, Self, TypeVar
@@ -31,6 +30,7 @@ from service.media.mux import AudioFile, Segment, mux
 from service.media.preview_frame import PreviewFrame, read_preview_frame
 from service.media.side_tracks import MetadataPolicy
 from service.media.soundtrack_reader import Block, TrackForm, read_soundtrack
+from service.media.timeline import FROM_ZERO, Clock
 from service.media.times import Times, read_times
 from service.media.track_copy import AudioSpan, copy_track, read_span
 from service.media.video_file import Container, VideoInfo, probe_video
@@ -147,21 +147,21 @@ class DecoderPool:
 
     @contextmanager
     def read_soundtrack(
-        self, path: Path, track: int | None = None, video_start: Fraction = Fraction(0)
+        self, path: Path, track: int | None = None, clock: Clock = FROM_ZERO
     ) -> Iterator[tuple[TrackForm, Iterator[Block]]]:
         """`service.media.soundtrack_reader.read_soundtrack`, behind the wall: the form of the track, and its blocks."""
-        with self._stream("video", read_soundtrack, path, self._limits, track, video_start) as items:
+        with self._stream("video", read_soundtrack, path, self._limits, track, clock) as items:
             yield next(items(TrackForm)), items(np.ndarray)
 
-    def read_span(self, path: Path, track: int, video_start: Fraction) -> AudioSpan:
+    def read_span(self, path: Path, track: int, clock: Clock) -> AudioSpan:
         """`service.media.track_copy.read_span`, behind the wall."""
-        return self._long("video", AudioSpan, read_span, path, self._limits, track, video_start)
+        return self._long("video", AudioSpan, read_span, path, self._limits, track, clock)
 
     def copy_track(
-        self, source: Path, track: int, video_start: Fraction, target: Path, container: Container, span: AudioSpan
+        self, source: Path, track: int, clock: Clock, target: Path, container: Container, span: AudioSpan
     ) -> bool:
         """`service.media.track_copy.copy_track`, behind the wall."""
-        return self._long("video", bool, copy_track, source, self._limits, track, video_start, target, container, span)
+        return self._long("video", bool, copy_track, source, self._limits, track, clock, target, container, span)
 
     def mux(
         self,

@@ -9,7 +9,6 @@ from collections import deque
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
-from fractions import Fraction
 from pathlib import Path
 from typing import Any, Final
 
@@ -21,6 +20,7 @@ from service.errors import MediaError, StylizationError, TooLarge, UnsupportedMe
 from service.media.audio_file import check_level
 from service.media.audio_formats import AUDIO_DECODERS
 from service.media.limits import MediaLimits
+from service.media.timeline import FROM_ZERO, Clock
 from service.media.video_file import open_container
 
 Block = NDArray[np.float32]
@@ -68,11 +68,9 @@ class SoundtrackReader:
 
     form: TrackForm
 
-    def __init__(
-        self, path: Path, limits: MediaLimits, track: int | None = None, video_start: Fraction = Fraction(0)
-    ) -> None:
-        """track: index of its stream, None for the first. video_start: the file's time at the timeline's 0."""
-        self._path, self._limits, self._track, self._video_start = path, limits, track, video_start
+    def __init__(self, path: Path, limits: MediaLimits, track: int | None = None, clock: Clock = FROM_ZERO) -> None:
+        """track: index of its stream, None for the first. clock: of the video's timeline."""
+        self._path, self._limits, self._track, self._clock = path, limits, track, clock
         self._stack = ExitStack()
 
     def __enter__(self) -> "SoundtrackReader":
@@ -118,7 +116,7 @@ class SoundtrackReader:
             raise MediaError(f"it has {channels} channels; mix it down to stereo", field="video")
         if not _RATES_HZ[0] <= frame.sample_rate <= _RATES_HZ[1]:
             raise MediaError(f"it has {frame.sample_rate} samples a second; convert it to 48,000", field="video")
-        start = 0.0 if frame.pts is None else float(frame.pts * frame.time_base - self._video_start)
+        start = 0.0 if frame.pts is None else float(frame.pts * frame.time_base - self._clock.start)
         self.form = TrackForm(
             sample_rate_hz=frame.sample_rate,
             channels=channels,
@@ -133,21 +131,22 @@ class SoundtrackReader:
         self._announced = round((announced or 0) * stream.time_base * frame.sample_rate)
 
     def _blocks(self) -> Iterator[Block]:
-        form, given, offset = self.form, 0, 0.0
+        form, given, offset, jumps = self.form, 0, 0.0, 0
         waiting: list[Block] = []
         for frame, following in _with_following(self._all_frames()):
             block = self._samples(frame)
             at = self._seconds(frame)
             if at is not None:
-                at += offset
-                ahead = at - given / form.sample_rate_hz
+                ahead = at + offset - given / form.sample_rate_hz
                 if ahead < -_JUMP_SECONDS:
-                    offset, ahead = offset - ahead, 0.0
+                    jumps += 1
+                    offset = self._offset(jumps, offset - ahead)
+                    ahead = at + offset - given / form.sample_rate_hz
                 if abs(ahead) < _GAP_SECONDS and not self._is_step(frame, following, ahead):
                     ahead = 0.0
                 if ahead < 0:
                     block = block[:, round(-ahead * form.sample_rate_hz) :]
-                elif ahead > 0 and at < self._limits.max_video_seconds:  # foreign times ask for no more
+                elif ahead > 0 and at + offset < self._limits.max_video_seconds:  # foreign times ask for no more
                     for silence in silent_blocks(form, ahead):
                         yield np.concatenate([*waiting, silence], axis=1)
                         given += silence.shape[1]
@@ -168,7 +167,11 @@ class SoundtrackReader:
         """After the track's start."""
         if frame.pts is None:
             return None
-        return float(frame.pts * frame.time_base - self._video_start) - self.form.start_seconds
+        return float(frame.pts * frame.time_base - self._clock.start) - self.form.start_seconds
+
+    def _offset(self, jumps: int, otherwise: float) -> float:
+        """What is added to timestamps after so many jumps back: as much as for the frames, if they jump as well."""
+        return float(self._clock.offsets[jumps - 1]) if jumps <= len(self._clock.offsets) else otherwise
 
     def _is_step(self, frame: Any, following: Sequence[Any], ahead: float) -> bool:
         """Whether the frames from this one on are all as far from where the samples so far would have them."""
@@ -203,10 +206,10 @@ class SoundtrackReader:
 
 
 def read_soundtrack(
-    path: Path, limits: MediaLimits, track: int | None = None, video_start: Fraction = Fraction(0)
+    path: Path, limits: MediaLimits, track: int | None = None, clock: Clock = FROM_ZERO
 ) -> Iterator[TrackForm | Block]:
     """The track's form, then its blocks, as `SoundtrackReader` has them."""
-    with SoundtrackReader(path, limits, track, video_start) as reader:
+    with SoundtrackReader(path, limits, track, clock) as reader:
         yield reader.form
         yield from reader.blocks()
 

@@ -13,12 +13,27 @@ _JUMP_SECONDS: Final = 1  # a timestamp that goes back further begins a new coun
 
 
 @dataclass(frozen=True)
+class Clock:
+    """How a file's own time becomes the timeline's, in seconds.
+
+    start: the file's time at 0. offsets: what is added after each jump back, since the beginning.
+    """
+
+    start: Fraction = Fraction(0)
+    offsets: tuple[Fraction, ...] = ()
+
+
+FROM_ZERO: Final = Clock()
+
+
+@dataclass(frozen=True)
 class Timeline:
     """The frames that a decoder shows, in order.
 
     pts: when each is shown, in ticks of `time_base`; no two are equal. decoded: the timestamps that the decoder gives,
     in ticks of the file's own. key_frames: indices of frames at which decoding can begin. last_ticks: how long the last
-    frame is shown. broken_at: seconds up to which the file is whole, None if all of it is.
+    frame is shown. broken_at: seconds up to which the file is whole, None if all of it is. offsets: seconds that are
+    added to the file's time after each jump back.
     """
 
     time_base: Fraction
@@ -27,6 +42,7 @@ class Timeline:
     key_frames: tuple[int, ...]
     last_ticks: int
     broken_at: float | None = None
+    offsets: tuple[Fraction, ...] = ()
 
     @property
     def start_seconds(self) -> float:
@@ -69,7 +85,8 @@ def build_timeline(
 ) -> Timeline:
     """The timeline of at least one frame, in the order in which they were decoded. start_ticks: shown at 0."""
     decoded = _filled(frames)
-    shown = sorted(tick - start_ticks for tick in _continuous(decoded, round(_JUMP_SECONDS / time_base)))
+    moved, jumps = _continuous(decoded, round(_JUMP_SECONDS / time_base))
+    shown, offsets = sorted(tick - start_ticks for tick in moved), tuple(jump * time_base for jump in jumps)
     last_ticks = frames[-1].duration or (shown[-1] - shown[-2] if len(shown) > 1 else 1)
     if time_base > _FINE_TICK and len(set(shown)) < len(shown):
         factor = ceil(time_base / _FINE_TICK)
@@ -83,6 +100,7 @@ def build_timeline(
         key_frames=tuple(index for index, tick in enumerate(decoded) if frames[index].is_key and times[tick] == 1),
         last_ticks=last_ticks,
         broken_at=float((pts[-1] + last_ticks) * time_base) if broken else None,
+        offsets=offsets,
     )
 
 
@@ -96,17 +114,20 @@ def _filled(frames: Iterable[DecodedFrame]) -> list[int]:
     return ticks
 
 
-def _continuous(ticks: Sequence[int], jump: int) -> Iterator[int]:
-    """The timestamps without jumps back by more than `jump`."""
-    latest, step, offset = ticks[0], 1, 0
+def _continuous(ticks: Sequence[int], jump: int) -> tuple[list[int], list[int]]:
+    """The timestamps without jumps back by more than `jump`, and what was added after each of them."""
+    latest, step = ticks[0], 1
+    moved: list[int] = []
+    offsets: list[int] = []
     for tick in ticks:
-        moved = tick + offset
-        if moved < latest - jump:
-            offset += latest + step - moved
-            moved = latest + step
-        if moved > latest:
-            latest, step = moved, moved - latest
-        yield moved
+        shown = tick + (offsets[-1] if offsets else 0)
+        if shown < latest - jump:
+            offsets.append(latest + step - tick)
+            shown = latest + step
+        if shown > latest:
+            latest, step = shown, shown - latest
+        moved.append(shown)
+    return moved, offsets
 
 
 def _set_apart(ticks: Iterable[int]) -> Iterator[int]:

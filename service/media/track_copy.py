@@ -1,7 +1,6 @@
 """Copy an audio track's packets into a file of its own, if it then begins and ends as it did in the video."""
 
 from dataclasses import dataclass
-from fractions import Fraction
 from pathlib import Path
 from typing import Any, Final
 
@@ -11,6 +10,7 @@ from service.errors import StylizationError
 from service.media.libav import open_known
 from service.media.limits import MediaLimits
 from service.media.soundtrack_reader import SoundtrackReader
+from service.media.timeline import FROM_ZERO, Clock
 from service.media.video_file import Container
 
 _COPYABLE: Final[dict[Container, set[str]]] = {
@@ -29,11 +29,9 @@ class AudioSpan:
     end_seconds: float
 
 
-def read_span(
-    path: Path, limits: MediaLimits, track: int | None = None, video_start: Fraction = Fraction(0)
-) -> AudioSpan:
+def read_span(path: Path, limits: MediaLimits, track: int | None = None, clock: Clock = FROM_ZERO) -> AudioSpan:
     """Decode the track and count; raises what `SoundtrackReader` raises."""
-    with SoundtrackReader(path, limits, track, video_start) as reader:
+    with SoundtrackReader(path, limits, track, clock) as reader:
         samples = sum(block.shape[1] for block in reader.blocks())
         start = reader.form.start_seconds
         return AudioSpan(start, start + samples / reader.form.sample_rate_hz)
@@ -43,7 +41,7 @@ def copy_track(
     source: Path,
     limits: MediaLimits,
     track: int,
-    video_start: Fraction,
+    clock: Clock,
     target: Path,
     container: Container,
     span: AudioSpan,
@@ -56,7 +54,7 @@ def copy_track(
         stream: Any = given.streams[track]
         if stream.codec_context.codec.canonical_name not in _COPYABLE[container]:
             return False
-        start = round(video_start / stream.time_base)
+        start = round(clock.start / stream.time_base)
         rate = stream.codec_context.sample_rate
         options = {"movie_timescale": str(rate)} if container == "mp4" and rate else {}
         try:

@@ -18,7 +18,7 @@ from pydantic import TypeAdapter
 
 from service.errors import MediaError
 from service.media.limits import MediaLimits
-from service.media.timeline import DecodedFrame, Timeline, build_timeline
+from service.media.timeline import Clock, DecodedFrame, Timeline, build_timeline
 from service.media.video_end import is_cut_short
 from service.media.video_file import (
     Container,
@@ -63,6 +63,11 @@ class VideoManifest:
     audio: tuple[Track, ...]
     subtitles: tuple[Track, ...]
     undecodable: int
+
+    @property
+    def clock(self) -> Clock:
+        """By which the tracks' times become the timeline's."""
+        return Clock(self.start_seconds, self.timeline.offsets)
 
     @property
     def soundtrack(self) -> int | None:

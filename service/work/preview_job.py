@@ -1,7 +1,6 @@
 """Make the preview of a video job: one frame at five gains around the one that was asked for, and a contact sheet."""
 
 import time
-from fractions import Fraction
 from pathlib import Path
 from typing import Final
 
@@ -19,6 +18,7 @@ from service.media.downmix import downmix, downmix_matrix, to_mono
 from service.media.image_kind import MEDIA_TYPES
 from service.media.image_writer import encode_image
 from service.media.soundtrack import GainCurve
+from service.media.timeline import Clock
 from service.model.audio import Waveform, Window, apply_gain_db, heard
 from service.model.engine import Engine
 from service.model.speech import speech_share
@@ -59,7 +59,7 @@ def run_preview_job(context: WorkerContext, lease: Lease) -> JobOutput:
         rate, clip = engine.manifest.sample_rate_hz, engine.manifest.clip_samples
         window = np.zeros(clip, np.float32)
         if found.has_sound:
-            window = _window_around(decoder_pool, source, found.start_seconds, at, rate, clip)
+            window = _window_around(decoder_pool, source, Clock(found.start_seconds), at, rate, clip)
         extra = np.zeros(clip, np.float32)
         if second is not None:
             first = max(0, round(at * rate) - clip // 2)
@@ -116,12 +116,10 @@ def preview_gains(wanted_db: float) -> list[float]:
     return [middle + step for step in PREVIEW_STEPS_DB]
 
 
-def _window_around(
-    decoder_pool: DecoderPool, source: Path, video_start: Fraction, at: float, rate: int, clip: int
-) -> Waveform:
+def _window_around(decoder_pool: DecoderPool, source: Path, clock: Clock, at: float, rate: int, clip: int) -> Waveform:
     """[clip] of the soundtrack, mono at `rate`, centred on `at`; mirrored where it does not reach."""
     half = clip / 2 / rate
-    with decoder_pool.read_soundtrack(source, None, video_start) as (form, blocks):
+    with decoder_pool.read_soundtrack(source, None, clock) as (form, blocks):
         resampler = av.AudioResampler("flt", "mono", rate)
         first, stop = (round((at + side * half - form.start_seconds) * form.sample_rate_hz) for side in (-1, 1))
         kept, position = [], 0

@@ -64,7 +64,7 @@ def edit_soundtrack(
     file = AudioFile(target, index)
     with ExitStack() as stack:
         if index is not None:
-            form, blocks = stack.enter_context(decoder_pool.read_soundtrack(source, index, manifest.start_seconds))
+            form, blocks = stack.enter_context(decoder_pool.read_soundtrack(source, index, manifest.clock))
         else:
             form = TrackForm(_NEW_TRACK_RATE_HZ, 1, 0.0, "", 0)
             blocks = silent_blocks(form, manifest.timeline.end_seconds)
@@ -92,10 +92,10 @@ def copy_or_encode(
 ) -> float | None:
     """Store an audio track as it is: None with its own packets; the encoder's priming where it is encoded again."""
     container: Container = manifest.container
-    if decoder_pool.copy_track(source, index, manifest.start_seconds, target, container, span):
+    if decoder_pool.copy_track(source, index, manifest.clock, target, container, span):
         return None
     with (
-        decoder_pool.read_soundtrack(source, index, manifest.start_seconds) as (form, blocks),
+        decoder_pool.read_soundtrack(source, index, manifest.clock) as (form, blocks),
         AudioWriter(target, container, form) as writer,
     ):
         for block in blocks:
@@ -111,7 +111,7 @@ def keep_further_tracks(
     for track in manifest.audio[1:]:
         target = directory / f"track{track.index}.{manifest.container}"
         try:
-            span = decoder_pool.read_span(source, track.index, manifest.start_seconds)
+            span = decoder_pool.read_span(source, track.index, manifest.clock)
             copy_or_encode(decoder_pool, source, manifest, track.index, span, target)
         except StylizationError as problem:
             left_out.append(f"audio track {track.index}: {problem.detail}")

@@ -43,7 +43,7 @@ def open_video(path: Path) -> None:
     info = probe_video(path, LIMITS)
     manifest = read_manifest(path, LIMITS, allow_partial=True)
     if info.has_sound:
-        with SoundtrackReader(path, LIMITS, manifest.soundtrack, manifest.start_seconds) as reader:
+        with SoundtrackReader(path, LIMITS, manifest.soundtrack, manifest.clock) as reader:
             for _ in reader.blocks():
                 pass
     stop = min(len(manifest.timeline.pts), _MOST_FRAMES)

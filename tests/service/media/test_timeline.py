@@ -39,6 +39,11 @@ def test_coarse_clocks_are_refined_before_frames_are_set_apart() -> None:
     assert timeline([0, 1, 2], Fraction(1, 25)).time_base == Fraction(1, 25)
 
 
+def test_jumps_back_are_noted_for_the_sound() -> None:
+    assert timeline([5000, 5040, 0, 40, 80, 120, 2000, 40]).offsets == (Fraction("5.08"), Fraction("8.92"))
+    assert timeline([0, 40, 20]).offsets == ()
+
+
 def test_a_clock_that_begins_anywhere_is_moved() -> None:
     made = timeline([1400, 1440], start=1400)
     assert (made.pts, made.decoded) == ((0, 40), (1400, 1440))

@@ -65,14 +65,14 @@ def remade(source: Path, target: Path, cuts: tuple[int, ...]) -> Remade:
     if manifest.soundtrack is not None:
         audio.append(AudioFile(target.with_name("sound"), manifest.soundtrack))
         with (
-            SoundtrackReader(source, LIMITS, manifest.soundtrack, manifest.start_seconds) as reader,
+            SoundtrackReader(source, LIMITS, manifest.soundtrack, manifest.clock) as reader,
             AudioWriter(audio[0].path, manifest.container, reader.form) as track,
         ):
             for block in reader.blocks():
                 track.write(block)
     mux(target, source, manifest, segments, audio)
     if manifest.soundtrack is not None:
-        span = read_span(source, LIMITS, manifest.soundtrack, manifest.start_seconds)
+        span = read_span(source, LIMITS, manifest.soundtrack, manifest.clock)
         made = read_times(target, LIMITS).without_priming(track.priming_seconds)
         drift = drift_seconds(times_of(manifest.timeline, span), made)
     return Remade(manifest, drift)

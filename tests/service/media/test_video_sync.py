@@ -45,6 +45,13 @@ def edited(video: list[tuple[float, float]], audio: list[tuple[float, float]]) -
     return make
 
 
+def joined(folder: Path) -> Path:
+    """Two recordings, one behind the other, as camcorders split them and people put them together."""
+    one = KINDS["MPEG-TS, H.264, AAC"](folder)
+    (folder / "joined.ts").write_bytes(one.read_bytes() * 2)
+    return folder / "joined.ts"
+
+
 def repeated(folder: Path) -> Path:
     whole = flash_and_beep(folder / "whole.webm", replace(MILLISECONDS, video_codec="libvpx", audio_codec="libopus"))
     return repeat_timestamps(whole, folder / "a.webm", frames=(3, 20, 21, 40))
@@ -102,6 +109,14 @@ def test_hidden_frames_stay_hidden(tmp_path: Path) -> None:
     source = KINDS["MP4, trimmed inside a GOP"](tmp_path)
     assert len(observe(source).frames) < 40  # of 50, and of 43 packets
     assert observe(source).flashes == pytest.approx((0.15, 0.95), abs=0.04)
+
+
+def test_recordings_that_were_joined_stay_together_to_the_end(tmp_path: Path) -> None:
+    remade(joined(tmp_path), tmp_path / "result", cuts=(0, 33, 66))
+    made = observe(tmp_path / "result")
+    assert (len(made.frames), len(made.flashes)) == (100, 4)
+    assert made.leads == pytest.approx([0.0] * 4, abs=0.001)
+    assert sorted(made.frames) == list(made.frames)
 
 
 def test_frames_with_one_timestamp_are_set_apart_by_a_tick(tmp_path: Path) -> None:

@@ -13,6 +13,7 @@ from service.media.limits import MediaLimits
 from service.media.mux import AudioFile, Segment, mux
 from service.media.side_tracks import MetadataPolicy, kept_metadata
 from service.media.soundtrack_reader import SoundtrackReader
+from service.media.timeline import FROM_ZERO
 from service.media.track_copy import AudioSpan, copy_track, read_span
 from service.media.video_manifest import read_manifest
 from tests.support.video import Clip, noise_track, write_video
@@ -83,8 +84,8 @@ def passed_on(source: Path, target: Path, metadata: MetadataPolicy = "no-locatio
     audio = []
     for track in manifest.audio:
         audio.append(AudioFile(target.with_name(f"track{track.index}.{manifest.container}"), track.index))
-        span = read_span(source, LIMITS, track.index, manifest.start_seconds)
-        arguments = (source, LIMITS, track.index, manifest.start_seconds, audio[-1].path, manifest.container, span)
+        span = read_span(source, LIMITS, track.index, manifest.clock)
+        arguments = (source, LIMITS, track.index, manifest.clock, audio[-1].path, manifest.container, span)
         if not copy_track(*arguments):
             with (
                 SoundtrackReader(source, LIMITS, track.index) as reader,
@@ -181,7 +182,7 @@ def test_a_track_is_copied_only_if_it_then_begins_where_it_did(tmp_path: Path) -
             set_edits(path, b"soun", edits)
         span = read_span(path, LIMITS, 1)
         target = tmp_path / f"{copied}.sound.mp4"
-        assert copy_track(path, LIMITS, 1, Fraction(0), target, "mp4", span) is copied
+        assert copy_track(path, LIMITS, 1, FROM_ZERO, target, "mp4", span) is copied
         if copied:
             assert read_span(target, LIMITS) == AudioSpan(
                 pytest.approx(span.start_seconds, abs=0.001), pytest.approx(span.end_seconds, abs=0.001)
