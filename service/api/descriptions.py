@@ -104,21 +104,9 @@ STYLIZE_VIDEO: Final[dict[str, Any]] = {
     },
 }
 
-_EVENT: Final = {
-    "type": "object",
-    "required": ["id", "event", "data"],
-    "properties": {
-        "id": {"type": "string"},
-        "event": {"enum": ["state", "progress"]},
-        "data": {"type": "string", "contentMediaType": "application/json"},
-    },
-}
 EVENTS: Final[dict[str, Any]] = {
     "responses": {
-        200: {
-            "description": "`state` and `progress` events; data: JSON with id, state, progress and error",
-            "content": {"text/event-stream": {"schema": _EVENT}},
-        },
+        200: {"description": "`state` and `progress` events; data: JSON with id, state, progress and error"},
         204: {"description": "The job has ended, and there was nothing more to tell"},
     }
 }
