@@ -8,6 +8,7 @@ from collections.abc import Iterator, Sequence
 from typing import Final
 
 import numpy as np
+from numpy import fft
 from numpy.typing import NDArray
 
 FloatArray = NDArray[np.float32]
@@ -169,14 +170,14 @@ def _analyse(samples: FloatArray, length: int) -> NDArray[np.complex64]:
     frames = -(-len(samples) // hop) + 1
     padded = np.pad(samples, (hop, frames * hop - len(samples)))
     pieces = np.lib.stride_tricks.sliding_window_view(padded, length)[::hop][:frames]
-    spectra = np.fft.rfft(pieces * _window(length), axis=1).astype(np.complex64, copy=False)
+    spectra = fft.rfft(pieces * _window(length), axis=1).astype(np.complex64, copy=False)
     return spectra
 
 
 def _synthesise(spectra: NDArray[np.complex64], length: int, count: int) -> FloatArray:
     """[frames, bins] -> [count]."""
     hop = length // 2
-    pieces = np.fft.irfft(spectra, length, axis=1) * _window(length)
+    pieces = fft.irfft(spectra, length, axis=1) * _window(length)
     samples = np.zeros((len(pieces) + 1) * hop, np.float32)
     samples[: len(pieces) * hop] += pieces[:, :hop].reshape(-1)
     samples[hop:] += pieces[:, hop:].reshape(-1)

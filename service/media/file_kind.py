@@ -44,6 +44,7 @@ _SIGNATURES: Final = [
     *_kinds("video or sound", (b"\x1a\x45\xdf\xa3", "Matroska or WebM"), (b"OggS", "Ogg")),
     *_kinds("video or sound", (b"\x30\x26\xb2\x75\x8e\x66\xcf\x11", "Windows Media"), (b".RMF", "RealMedia")),
     *_kinds("video", (b"FLV\x01", "FLV"), (b"\0\0\x01\xba", "MPEG"), (b"\0\0\x01\xb3", "MPEG")),
+    *_kinds("video", (b"\x06\x0e\x2b\x34", "MXF")),
     *_kinds(
         "other",
         (b"%PDF", "PDF"), (b"PK\x03\x04", "ZIP"), (b"\x1f\x8b", "gzip"), (b"Rar!", "RAR"), (b"7z\xbc\xaf", "7-Zip"),

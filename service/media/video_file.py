@@ -14,6 +14,7 @@ import av
 
 from service.errors import MediaError, StylizationError, TooLarge, UnsupportedMedia
 from service.media.audio_formats import AUDIO_DECODERS
+from service.media.file_kind import file_kind
 from service.media.libav import VIDEO_DEMUXERS, open_nameless
 from service.media.limits import MediaLimits
 
@@ -44,18 +45,7 @@ _OPTIONS: Final = {
 _SMALLEST_SIDE: Final = 16
 _FPS_TOLERANCE: Final = 1.01
 _STREAM_TEXT: Final = "send MP4, MOV, MKV, WebM, MPEG-TS or AVI with H.264, HEVC, VP8, VP9 or AV1"
-_SIGNATURES: Final = (b"\x1a\x45\xdf\xa3", b"FLV\x01", b"\x00\x00\x01\xba")
-_NOT_TAKEN: Final = {
-    b"\x30\x26\xb2\x75": "Windows Media (ASF)",
-    b"OggS": "an Ogg file",
-    b"\x06\x0e\x2b\x34": "MXF",
-    b".RMF": "RealMedia",
-    b"GIF8": "a GIF image",
-    b"\xff\xd8\xff": "a JPEG image",
-    b"\x89PNG": "a PNG image",
-    b"ID3": "an MP3 sound",
-    b"fLaC": "a FLAC sound",
-}
+_TAKEN_KINDS: Final = {"Matroska or WebM", "MP4", "3GP", "QuickTime", "MPEG-TS", "MPEG", "AVI", "FLV"}
 
 Container = Literal["mp4", "webm"]
 
@@ -221,16 +211,12 @@ def container_of_result(path: Path) -> Container:
 
 
 def _unopened(path: Path) -> MediaError | UnsupportedMedia:
-    with path.open("rb") as file:
-        start = file.read(16)
-    if start.startswith(_SIGNATURES) or start[4:8] in (b"ftyp", b"moov", b"mdat", b"wide", b"free"):
-        return MediaError("the video is damaged or incomplete; send it again", field="video")
-    name = next((name for signature, name in _NOT_TAKEN.items() if start.startswith(signature)), None)
-    if start[:4] + start[8:12] == b"RIFFWAVE":
-        name = "a WAV sound"
-    if name is None:
+    kind = file_kind(path)
+    if kind is None:
         return UnsupportedMedia(f"the file is no video that is known here; {_STREAM_TEXT}", field="video")
-    return UnsupportedMedia(f"the file is {name}, which is not taken; {_STREAM_TEXT}", field="video")
+    if kind.name in _TAKEN_KINDS:
+        return MediaError("the video is damaged or incomplete; send it again", field="video")
+    return UnsupportedMedia(f"the file is {kind.name}, which is not taken as a video; {_STREAM_TEXT}", field="video")
 
 
 def too_long(limits: MediaLimits) -> TooLarge:

@@ -86,7 +86,7 @@ def test_a_true_peak_lies_between_the_samples() -> None:
 
 def test_a_second_sound_is_repeated_to_the_end_and_reaches_the_front_channels() -> None:
     form = TrackForm(RATE, 6, 0.0, "", 0)
-    second = np.arange(30_000, dtype=np.float32) / 30_000
+    second = np.arange(30_000, dtype=np.float32) / np.float32(30_000)
     mixed = np.concatenate(list(mixed_in(silent_blocks(form, 2.0), cycle([second]), -6.0206)), axis=1)
     assert mixed.shape == (6, 2 * RATE)
     assert np.allclose(mixed[0], 0.5 * np.resize(second, 2 * RATE), atol=1e-4)
