@@ -54,7 +54,7 @@ def run_preview_job(context: WorkerContext, lease: Lease) -> JobOutput:
         size = result_size(found.format, request.max_side)
         if size != (found.format.width, found.format.height):
             frame = np.asarray(cv2.resize(frame, size, interpolation=cv2.INTER_AREA), np.uint8)
-    upright = np.ascontiguousarray(np.rot90(frame, found.format.quarter_turns))
+    upright = np.ascontiguousarray(np.rot90(frame, found.format.quarter_turns), np.uint8)
     with watch.measure("sound"):
         rate, clip = engine.manifest.sample_rate_hz, engine.manifest.clip_samples
         window = np.zeros(clip, np.float32)
