@@ -1,7 +1,7 @@
 """The only door for foreign sounds: look at the packets, or decode to mono at the model's rate."""
 
 import time
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, Literal, NoReturn
@@ -20,6 +20,7 @@ _MOST_PROBED_PACKETS: Final = 50_000  # twenty minutes of MP3; the rest is looke
 _CLIPPED_LEVEL: Final = 0.999
 _MOST_MEASURED_CHANNELS: Final = 2  # more are mixed down to stereo, which may pass full scale, before it is measured
 _REPORT_CPU_SECONDS: Final = 2.0
+_REPORT_WALL_SECONDS: Final = 5.0  # on a machine that is very busy
 _TOLERANCE_SECONDS: Final = 0.01  # a start this much too late is moved without a word
 
 
@@ -102,7 +103,7 @@ def read_window(
     is moved back so far that the window is full, which is noted. Raises what `probe_audio` raises.
     """
     if start_seconds is not None:
-        found = _window_at(path, limits, sample_rate_hz, clip_samples, start_seconds)
+        found = yield from _window_at(path, limits, sample_rate_hz, clip_samples, start_seconds)
         if found is not None:
             begin, samples, clips = found
             seconds = (begin + clip_samples) / sample_rate_hz
@@ -112,13 +113,12 @@ def read_window(
     last = LastWindow(clip_samples)
     with open_audio(path, limits, seconds=float("inf")) as sound:
         blocks = AudioBlocks(sound, limits, sample_rate_hz)
-        reported = time.process_time()
+        pace = _Pace()
         for _, block in blocks:
             if start_seconds is None:
                 search.push(block)
             last.push(block)
-            if time.process_time() - reported > _REPORT_CPU_SECONDS:
-                reported = time.process_time()
+            if pace.is_due():
                 yield WindowReport(blocks.end_seconds)
         seconds, missing = blocks.end_seconds, sound.missing_end(blocks.end_seconds)
         clips = sound.channels <= _MOST_MEASURED_CHANNELS
@@ -154,15 +154,30 @@ def decode_audio(path: Path, limits: MediaLimits, sample_rate_hz: int) -> Wavefo
     return np.concatenate(list(read_audio(path, limits, sample_rate_hz)))
 
 
+class _Pace:
+    """Tells when it is time for another report."""
+
+    def __init__(self) -> None:
+        self._since = (time.process_time(), time.monotonic())
+
+    def is_due(self) -> bool:
+        """Whether one has been due since the last one that was."""
+        cpu, wall = time.process_time(), time.monotonic()
+        if cpu - self._since[0] <= _REPORT_CPU_SECONDS and wall - self._since[1] <= _REPORT_WALL_SECONDS:
+            return False
+        self._since = (cpu, wall)
+        return True
+
+
 def _window_at(
     path: Path, limits: MediaLimits, sample_rate_hz: int, clip_samples: int, start_seconds: float
-) -> tuple[int, Block, bool] | None:
-    """(first sample, [K, clip_samples], whether clipping shows in it), or None if the sound ends before."""
+) -> Generator[WindowReport, None, tuple[int, Block, bool] | None]:
+    """Returns (first sample, [K, clip_samples], whether clipping shows in it), or None if the sound ends before."""
     for seeks_to in (start_seconds, 0.0):
         with open_audio(path, limits, seconds=float("inf")) as sound:
             blocks = AudioBlocks(sound, limits, sample_rate_hz, seeks_to)
             try:
-                samples = _samples_at(blocks, sample_rate_hz, clip_samples, start_seconds)
+                samples = yield from _samples_at(blocks, sample_rate_hz, clip_samples, start_seconds)
             except InexactStart:
                 continue
             return None if samples is None else (*samples, sound.channels <= _MOST_MEASURED_CHANNELS)
@@ -171,11 +186,14 @@ def _window_at(
 
 def _samples_at(
     blocks: AudioBlocks, sample_rate_hz: int, clip_samples: int, start_seconds: float
-) -> tuple[int, Block] | None:
-    begin = round(start_seconds * sample_rate_hz)
+) -> Generator[WindowReport, None, tuple[int, Block] | None]:
+    begin, pace = round(start_seconds * sample_rate_hz), _Pace()
     parts: list[Block] = []
     for first, block in blocks:
-        parts.append(block[:, max(0, begin - first) :])
+        if pace.is_due():
+            yield WindowReport(blocks.end_seconds)
+        if first + block.shape[1] > begin:
+            parts.append(block[:, max(0, begin - first) :])
         if first + block.shape[1] >= begin + clip_samples:
             return begin, np.concatenate(parts, axis=1)[:, :clip_samples]
     return None

@@ -24,6 +24,8 @@ _DECODER_LEAD_SECONDS: Final = 1.0  # a lossy decoder's memory of what it did no
 _RESAMPLER_LEAD_SECONDS: Final = 0.1
 _WORTH_SKIPPING_SECONDS: Final = 10.0
 _MOST_CARRIERS: Final = 2
+_PACKETS_BETWEEN_SIGNS: Final = 5_000
+_NOTHING: Final = np.zeros((1, 0), np.float32)
 
 
 class InexactStart(Exception):
@@ -36,7 +38,7 @@ class AudioBlocks:
     K is 1 or 2: what `service.media.downmix.to_mono` joins. Times count decoded samples, as a player does: encoder
     delay is left out, and gaps between packets are closed.
 
-    end_seconds: up to where the sound was decoded.
+    While packets are left out an empty block comes now and then. end_seconds: up to where the sound was decoded.
     """
 
     def __init__(self, sound: AudioFile, limits: MediaLimits, rate_hz: int, start_seconds: float = 0.0) -> None:
@@ -54,6 +56,9 @@ class AudioBlocks:
         """Raises MediaError for a damaged sound, TooLarge for one that is too long, and InexactStart."""
         waiting, converter = av.AudioFifo(), None
         for position, frame in self._frames():
+            if frame is None:
+                yield 0, _NOTHING
+                continue
             self._sound.check_form(frame)
             converter = converter or _Converter(self._sound, self._rate, self._start_seconds)
             frame.pts = None  # gaps between packets are closed
@@ -77,7 +82,7 @@ class AudioBlocks:
             yield from converter.finish()
 
     def _frames(self) -> Iterator[tuple[int, Any]]:
-        """Decoded frames with the numbers of their first samples, at the sound's own rate."""
+        """Decoded frames with the numbers of their first samples, at the sound's own rate; None now and then."""
         decoder, position = self._sound.stream.codec_context, 0
         leaves_out = self._start_seconds > _WORTH_SKIPPING_SECONDS and is_skippable(decoder.codec.name)
         # a coarser clock than the samples' (milliseconds in Matroska) cannot tell them apart
@@ -90,6 +95,8 @@ class AudioBlocks:
             if leaves_out and first is not None:
                 if packet.size and (packet.pts is None or _end_seconds(packet) - first < wanted):
                     has_left_out = True
+                    if self._packets % _PACKETS_BETWEEN_SIGNS == 0:
+                        yield position, None
                     continue
                 if has_left_out:
                     decoder.flush_buffers()

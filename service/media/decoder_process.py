@@ -2,6 +2,7 @@
 
 import errno
 import fcntl
+import logging
 import os
 import select
 import signal
@@ -13,6 +14,7 @@ from typing import Any, Final
 
 import numpy as np
 
+from service.media.confinement import decoder_environment
 from service.media.wire import (
     REPLY_HEAD,
     Call,
@@ -23,6 +25,8 @@ from service.media.wire import (
     value_of,
     write_request,
 )
+
+logger = logging.getLogger(__name__)
 
 _MEMORY_BYTES: Final = 4 * 1024**3  # address space; libraries map about 1 GiB of it before the first file
 _PIPE_BYTES: Final = 1024**2  # what Linux grants everybody
@@ -49,7 +53,8 @@ class DecoderKilled(DecoderLost):
 class DecoderProcess:
     """One running helper, for one thread at a time.
 
-    tasks: that it was given. is_busy: whether it still owes something for the last one.
+    tasks: that it was given. is_busy: whether it still owes something for the last one. is_confined: whether network
+    and other programs are closed to it; known after its first task.
     """
 
     def __init__(self) -> None:
@@ -57,7 +62,7 @@ class DecoderProcess:
             [sys.executable, "-m", "service.media.decoder_program", str(_MEMORY_BYTES)],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
-            env=os.environ | _ENVIRONMENT,
+            env=decoder_environment(_ENVIRONMENT),
         )
         assert self._process.stdin is not None
         assert self._process.stdout is not None
@@ -65,6 +70,7 @@ class DecoderProcess:
         with suppress(OSError):  # it is faster so, and works without
             fcntl.fcntl(self._replies, fcntl.F_SETPIPE_SZ, _PIPE_BYTES)
         self._ready = False
+        self.is_confined = False
         self.tasks = 0
         self.is_busy = False
 
@@ -80,8 +86,10 @@ class DecoderProcess:
         """
         self.is_busy = True
         if not self._ready:
-            self._read_reply(kind, time.monotonic() + _START_SECONDS)
+            self.is_confined = self._read_reply(bool, time.monotonic() + _START_SECONDS)
             self._ready = True
+            if not self.is_confined:
+                logger.warning("network and other programs are open to decoders: this system has no seccomp filters")
         self.tasks += isinstance(request, Call)
         try:
             write_request(self._requests, request)

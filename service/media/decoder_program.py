@@ -24,6 +24,7 @@ import service.media.mux
 import service.media.soundtrack
 import service.media.times  # noqa: F401
 from service.errors import StylizationError
+from service.media.confinement import refuse_system_calls
 from service.media.wire import Call, Next, Request, describe_problem, read_request, write_reply
 
 
@@ -37,8 +38,9 @@ def main() -> None:
     replies = os.fdopen(os.dup(1), "wb")
     os.dup2(2, 1)  # what a library prints is no answer
     requests: queue.SimpleQueue[Request] = queue.SimpleQueue()
+    is_confined = refuse_system_calls()
     threading.Thread(target=_listen, args=(sys.stdin.buffer, requests), daemon=True).start()
-    write_reply(replies, "end")  # ready
+    write_reply(replies, "value", is_confined)  # ready
     _serve(requests, replies)
 
 

@@ -14,6 +14,7 @@ from service.media.icc import profile_of_code_points
 from service.media.image_metadata import ImageTags
 from service.media.image_writer import encode_image
 from tests.support import media
+from tests.support.audio_files import FORMATS
 from tests.support.images import tiff_of
 from tests.support.video import Clip, noise_track, write_video
 
@@ -62,6 +63,9 @@ def valid_files() -> dict[str, list[bytes]]:
         found["image"] += tagged_images(path, photo)
         for write in _SOUNDS:
             found["audio"].append(write(path, sound).read_bytes())
+        for write_format, rate_hz in FORMATS.values():
+            noise = media.make_noise(0.8, sample_rate_hz=rate_hz)
+            found["audio"].append(write_format(path, noise).read_bytes())
         for name, form in _VIDEOS:
             video = write_video(Path(folder) / name, replace(_CLIP, **form), noise_track(0.6))
             found["video"].append(video.read_bytes())

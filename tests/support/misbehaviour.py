@@ -2,6 +2,9 @@
 
 import os
 import signal
+import socket
+import subprocess
+import sys
 import time
 from collections.abc import Iterator
 from typing import Any
@@ -34,3 +37,25 @@ def crash_later(*_: Any) -> Iterator[Any]:
     for _second in range(2):
         yield np.zeros((1, 16_000), np.float32)
     crash()
+
+
+def connect(host: str, port: int) -> str:
+    """What comes of a connection."""
+    try:
+        socket.create_connection((host, port), 5).close()
+    except OSError as problem:
+        return type(problem).__name__
+    return "connected"
+
+
+def run_program() -> str:
+    """What comes of another program."""
+    try:
+        subprocess.run([sys.executable, "-c", ""], check=True)
+    except OSError as problem:
+        return type(problem).__name__
+    return "ran"
+
+
+def names_in_environment() -> list[str]:
+    return sorted(os.environ)
