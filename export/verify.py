@@ -53,10 +53,15 @@ class Difference:
 
 
 def compare(graphs: Graphs, engine: Engine, sizes: Sequence[tuple[int, int, int]] = SIZES) -> list[Difference]:
-    """Run both on pictures with smooth parts and noise, and on sounds from digital silence to full scale."""
+    """Run both on pictures with smooth parts and noise, and on sounds from digital silence to full scale.
+
+    sizes: rounded up to what the model takes.
+    """
     rng = np.random.default_rng(0)
     found = []
-    for batch, height, width in tqdm(sizes, desc="comparing", unit="size"):
+    multiple = graphs.size_multiple
+    for batch, *sides in tqdm(sizes, desc="comparing", unit="size"):
+        height, width = (-(-side // multiple) * multiple for side in sides)
         images = np.stack([_picture(rng, height, width) for _ in range(batch)])
         sounds = _sounds(rng, batch, graphs.config.audio.clip_samples)
         with torch.no_grad():

@@ -6,6 +6,7 @@ import argparse
 import sys
 from pathlib import Path
 
+from training.evaluation.bundle_command import add_evaluate_bundle, run_evaluate_bundle
 from training.prepare.command import add_prepare, run_prepare
 from training.reproduce.command import add_reproduce, run_reproduce
 from training.stages.scene_audio_command import add_audio_encoder, run_audio_encoder
@@ -15,6 +16,7 @@ _RUNNERS = {
     "prepare": run_prepare,
     "train": run_train,
     "audio-encoder": run_audio_encoder,
+    "evaluate-bundle": run_evaluate_bundle,
     "reproduce": run_reproduce,
 }
 
@@ -31,8 +33,11 @@ def main(arguments: list[str] | None = None) -> int:
 
     add_prepare(commands)
 
-    add_train(commands)
     add_audio_encoder(commands)
+
+    add_train(commands)
+
+    add_evaluate_bundle(commands)
 
     evaluate = commands.add_parser("evaluate", help="measure checkpoints on the held-out split")
     evaluate.add_argument("checkpoints", type=Path, nargs="+", help="the model, then controls trained as long")
@@ -73,14 +78,13 @@ def main(arguments: list[str] | None = None) -> int:
     options = parser.parse_args(arguments)
     # Imported here, so that --help answers at once.
     from training.checkpoint import CheckpointError
-    from training.data.index import PairingError, build_scene_index
+    from training.data.index import PairingError
     from training.data.media import MediaError
     from training.stages.stage import DivergedError
 
     try:
         if options.command == "index":
-            for name, count in build_scene_index(options.recipe, options.data, options.output).items():
-                print(f"{name:>20}: {count} photographs")
+            run_index(options)
         elif options.command in _RUNNERS:
             _RUNNERS[options.command](options)
         elif options.command == "evaluate":
@@ -114,6 +118,16 @@ def main(arguments: list[str] | None = None) -> int:
         print(f"error: {exc}", file=sys.stderr)
         return 2
     return 0
+
+
+def run_index(options: argparse.Namespace) -> None:
+    """Write the index that the recipe describes. Raises PairingError."""
+    from training.data.index import build_scene_index as build_paired_index
+    from training.data.scene_index import build_scene_index, is_scene_recipe
+
+    build = build_scene_index if is_scene_recipe(options.recipe) else build_paired_index
+    for name, count in build(options.recipe, options.data, options.output).items():
+        print(f"{name:>20}: {count} photographs")
 
 
 if __name__ == "__main__":

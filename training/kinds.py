@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from training.config import PaperConfig, TrainingConfig, build
-from training.models.own.config import OwnConfig
+from training.models.scene_config import SceneConfig
 
 if TYPE_CHECKING:
     from training.models.networks import Networks
@@ -39,31 +39,21 @@ def paper_stages(config: PaperConfig) -> list[type[Stage]]:
     return [AudioVisualPretraining, AdversarialTraining] if config.pretraining.steps else [AdversarialTraining]
 
 
-def own_networks(config: OwnConfig) -> Networks:
-    from training.models.own.networks import OwnNetworks
+def scene_networks(config: SceneConfig) -> Networks:
+    from training.models.scene_networks import SceneNetworks
 
-    return OwnNetworks(config)
+    return SceneNetworks(config)
 
 
-def own_stages(config: OwnConfig) -> list[type[Stage]]:
-    from training.stages.audio_visual_pretraining import AudioVisualPretraining, MixPretraining
-    from training.stages.discriminator_warmup import DiscriminatorWarmup
-    from training.stages.distill_interpolation import InterpolationDistillation
-    from training.stages.own.step import OwnAdversarialTraining
+def scene_stages(config: SceneConfig) -> list[type[Stage]]:
+    from training.stages.style_training import StyleTraining
 
-    chosen: list[tuple[type[Stage], int]] = [
-        (AudioVisualPretraining, config.pretraining.steps),
-        (MixPretraining, config.pretraining.mix_steps),
-        (DiscriminatorWarmup, config.warmup_steps),
-        (OwnAdversarialTraining, 1),
-        (InterpolationDistillation, config.distillation_steps),
-    ]
-    return [stage for stage, steps in chosen if steps]
+    return [StyleTraining]
 
 
 KINDS: Mapping[str, Kind] = {
     "paper": Kind(PaperConfig, paper_networks, paper_stages),
-    "own": Kind(OwnConfig, own_networks, own_stages),
+    "scene": Kind(SceneConfig, scene_networks, scene_stages),
 }
 
 

@@ -60,7 +60,9 @@ def add_train(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> 
         "--force", action="store_true", help="go on with another index, batch or schedule than the run was begun with"
     )
     train.add_argument(
-        "--audio-weights", type=Path, help="published audio encoder that the presets selavi and wav2clip begin with"
+        "--audio-weights",
+        type=Path,
+        help="audio encoder that the presets demo (from `audio-encoder`), selavi and wav2clip (published) begin with",
     )
     add_sources(train)
     train.add_argument("--images", type=at_least_one, help="length of the run in images (default: the preset's)")

@@ -27,6 +27,7 @@ from training.kinds import kind_of
 from training.loss_meter import LossMeter
 from training.models.average import Average
 from training.models.compiled import compile_networks
+from training.models.scene_audio_encoder import load_encoder
 from training.record import require_resumable, sha256_of, write_record
 from training.stages.parallel import join_processes, leave_processes, same_for_all, take_those_of_the_first
 from training.stages.precision import choose_precision
@@ -281,10 +282,17 @@ def _begin_with_weights(run: Run, start: Start) -> None:
         checkpoint.restore(run.networks, {**values["networks"], **values["ema"]}, start.weights)
     elif audio_start != "scratch":
         if start.audio_weights is None:
-            raise ValueError(f"the preset {run.config.preset!r} begins with a published file: name it, --audio-weights")
+            raise ValueError(
+                f"the preset {run.config.preset!r} begins with a trained audio encoder: name its file, --audio-weights"
+            )
+        if audio_start == "scene":
+            run.networks.audio_encoder.load_state_dict(load_encoder(start.audio_weights).state_dict())
+            return
         load_published(run.networks.audio_encoder.network, audio_start, start.audio_weights)
     if start.audio_weights is not None and audio_start == "scratch":
-        raise ValueError(f"the preset {run.config.preset!r} takes no --audio-weights; `selavi` and `wav2clip` do")
+        raise ValueError(
+            f"the preset {run.config.preset!r} takes no --audio-weights; `demo`, `selavi` and `wav2clip` do"
+        )
 
 
 def _begin_alike(steps: int | None, folder: Path) -> None:

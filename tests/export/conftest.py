@@ -51,7 +51,7 @@ def write_checkpoint(path: Path, config: TrainingConfig) -> Path:
 
 @pytest.fixture(scope="session")
 def run_checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return write_checkpoint(tmp_path_factory.mktemp("checkpoint") / "checkpoint.pt", small("smoke-own"))
+    return write_checkpoint(tmp_path_factory.mktemp("checkpoint") / "checkpoint.pt", small("smoke-scene"))
 
 
 @pytest.fixture(scope="session")

@@ -13,7 +13,7 @@ import torch
 from onnx import ModelProto
 
 from export.__main__ import main
-from export.bundle import SIZE_MULTIPLE, write_bundle
+from export.bundle import write_bundle
 from export.graphs import read_graphs
 from export.sounds import known_sounds
 from export.verify import compare
@@ -53,13 +53,13 @@ def contents(directory: Path) -> dict[str, bytes]:
 
 def test_the_manifest_describes_the_networks(bundle: Path) -> None:
     manifest = load_bundle(bundle).manifest
-    config = small("smoke-own")
+    config = small("smoke-scene")
     assert (manifest.name, manifest.version) == ("small", "1.2.3")
-    assert (manifest.clip_seconds, manifest.sample_rate_hz) == (1.0, 16_000)
-    assert (manifest.embedding_dim, manifest.native_size) == (8, config.data.crops[-1][1])
-    assert manifest.size_multiple == SIZE_MULTIPLE
+    assert (manifest.clip_seconds, manifest.sample_rate_hz) == (3.0, 16_000)
+    assert (manifest.embedding_dim, manifest.native_size) == (64, config.data.crops[-1][1])
+    assert manifest.size_multiple == 32
     assert manifest.opset >= 18
-    assert manifest.training["preset"] == "smoke-own"
+    assert manifest.training["preset"] == "smoke-scene"
     assert manifest.training["images_seen"] == 1234
 
 

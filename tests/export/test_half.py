@@ -49,7 +49,7 @@ def test_convolution_weights_are_fp16(half: Path) -> None:
 def test_silence_still_returns_the_picture_exactly(half: Path) -> None:
     engine = Engine(load_bundle(half), ["cpu"], allow_fallback=False)
     image = np.random.default_rng(0).random((1, 3, 32, 32), dtype=np.float32)
-    stylized = engine.decode(engine.encode(image), engine.embed(np.zeros((1, 16_000), np.float32)))
+    stylized = engine.decode(engine.encode(image), engine.embed(np.zeros((1, 48_000), np.float32)))
     assert np.abs(stylized - image).max() < 2 / 255
 
 

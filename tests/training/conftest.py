@@ -14,8 +14,9 @@ from PIL import Image
 from tests.support.media import make_noise, make_photo, make_tone, write_ogg, write_png, write_wav
 from training.config import TrainingConfig
 from training.data.index import build_scene_index
+from training.models.scene_audio_encoder import SceneAudioConfig, SceneAudioEncoder, save_encoder
 from training.presets import PRESETS, with_settings
-from training.trainer import train
+from training.trainer import Start, train
 
 TINTS = {"snow": (240, 242, 248), "rain": (110, 112, 120), "summer": (60, 150, 40)}
 PHOTOGRAPHS = 6  # a scene
@@ -103,8 +104,27 @@ def finished_run(index: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="session")
-def own_run(index: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The checkpoint of a whole smoke run of our own model."""
+def pretrained_run(index: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The checkpoint of a whole smoke run with audio-visual pre-training."""
     torch.set_num_threads(1)
-    config = with_settings(PRESETS["smoke-own"], ["warmup_steps=2", "distillation_steps=2"])
-    return train(config, index, tmp_path_factory.mktemp("own"))
+    config = with_settings(PRESETS["smoke"], ["pretraining.steps=3", "pretraining.batch=4", "learning_rate=0.0"])
+    return train(config, index, tmp_path_factory.mktemp("pretrained"))
+
+
+@pytest.fixture(scope="session")
+def scene_audio(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The file of an audio encoder that has learned nothing and is sure that everything is a scene."""
+    torch.manual_seed(0)
+    encoder = SceneAudioEncoder(SceneAudioConfig())
+    with torch.no_grad():
+        encoder.classifier.head.bias[: len(encoder.config.scenes)] += 4.0
+    path = tmp_path_factory.mktemp("audio") / "encoder.pt"
+    save_encoder(encoder.eval(), path)
+    return path
+
+
+@pytest.fixture(scope="session")
+def scene_run(index: Path, scene_audio: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The checkpoint of a whole smoke run of the scene stylizer."""
+    torch.set_num_threads(1)
+    return train(PRESETS["smoke-scene"], index, tmp_path_factory.mktemp("scene"), Start(audio_weights=scene_audio))

@@ -20,10 +20,9 @@ SHRINK = {
         "audio.encoder_width=4", "audio.embedding_dim=8", "generator.width=4", "generator.blocks=2",
         "discriminator.width=4", "losses.nce_patches=16", "losses.projector_width=8",
     ),
-    "own": (
-        "audio.encoder_width=4", "audio.embedding_dim=8", "generator.width=4", "generator.blocks=2",
-        "generator.encoder_blocks=1", "discriminator.width=4", "discriminator.feature_width=8",
-        "losses.nce_patches=16", "losses.projector_width=8",
+    "scene": (
+        "generator.widths=[16, 16, 8, 8, 8]", "generator.blocks=1", "discriminator.width=8", "losses.nce_patches=16",
+        "losses.projector_width=8", "audio.clip_seconds=3.0",
     ),
 }  # fmt: skip
 

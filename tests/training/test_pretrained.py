@@ -114,13 +114,13 @@ def test_an_encoder_begins_with_the_pre_training_and_learns_on(index: Path, tmp_
 
 
 def test_its_checkpoint_is_evaluated_by_another_runs_correspondence_net(
-    index: Path, own_run: Path, tmp_path: Path
+    index: Path, pretrained_run: Path, tmp_path: Path
 ) -> None:
     file = write_published(tmp_path / "selavi.pt", "selavi")
     path = train(begun_small("selavi"), index, tmp_path / "run", Start(audio_weights=file))
     alone = evaluate([path], index, tmp_path / "report", pictures=2, size=32)["selavi, 2 images (run)"]
     assert "avc_own" not in alone
-    weights = JudgeWeights(correspondence=own_run)
+    weights = JudgeWeights(correspondence=pretrained_run)
     judged = evaluate([path], index, tmp_path / "report", pictures=2, size=32, weights=weights)
     assert "avc_own" in judged["selavi, 2 images (run)"]
 

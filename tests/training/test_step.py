@@ -12,7 +12,6 @@ from training.losses.adversarial import lsgan
 from training.models.average import Average
 from training.models.paper import Discriminator
 from training.presets import PRESETS
-from training.stages.own.objective import discriminator_losses
 
 PAPERS = sorted(name for name, config in PRESETS.items() if config.kind == "paper")
 
@@ -30,13 +29,6 @@ def test_a_step_of_the_paper_or_a_variant_moves_what_it_should(preset: str) -> N
     assert changed_parts(before, after) == learned
 
 
-@pytest.mark.parametrize("preset", ["demo", "smoke-own"])
-def test_a_step_of_our_model_moves_all_but_the_frozen_audio_encoder(preset: str) -> None:
-    before, after, said = one_step(shrunken(preset))
-    assert all(map(math.isfinite, said.values()))
-    assert changed_parts(before, after) == {"generator", "projector", "discriminator", "feature_discriminator"}
-
-
 def test_the_paper_uses_the_papers_losses_alone() -> None:
     _, _, said = one_step(shrunken("paper"))
     assert {name for name in said if name.startswith("generator/")} == {
@@ -44,9 +36,8 @@ def test_the_paper_uses_the_papers_losses_alone() -> None:
     }  # fmt: skip
 
 
-@pytest.mark.parametrize("preset", ["paper", "smoke-own"])
-def test_a_step_is_the_same_again(preset: str) -> None:
-    (_, first, _), (_, second, _) = (one_step(shrunken(preset)) for _ in range(2))
+def test_a_step_is_the_same_again() -> None:
+    (_, first, _), (_, second, _) = (one_step(shrunken("paper")) for _ in range(2))
     assert all(torch.equal(a, b) for a, b in zip(first.parameters(), second.parameters(), strict=True))
 
 
@@ -61,7 +52,7 @@ def test_gradients_are_clipped() -> None:
 
 @pytest.mark.parametrize(
     ("preset", "slices"),
-    [("paper", 2), ("paper", 4), ("cycle", 2), ("late-fusion", 2), ("keyword", 2), ("adain", 2), ("smoke-own", 2)],
+    [("paper", 2), ("paper", 4), ("cycle", 2), ("late-fusion", 2), ("keyword", 2), ("adain", 2)],
 )
 def test_the_slices_gradients_add_up_to_the_batchs(preset: str, slices: int) -> None:
     """Patches are drawn for each slice anew, so all of them are compared."""
@@ -109,36 +100,6 @@ def test_an_average_over_no_images_is_the_network_itself() -> None:
         networks.generator.decoder.head.weight += 1.0
     average.update(networks, batch=2, images_seen=2)
     assert torch.equal(average.generator.decoder.head.weight, networks.generator.decoder.head.weight)
-
-
-def test_the_fake_term_weighs_as_much_with_and_without_mismatched_pairs() -> None:
-    """A discriminator whose scores are all zero: whatever counts as fake costs nothing, and real pairs cost 1 / 2."""
-    for clips in (1, 2):
-        config = shrunken("smoke-own", "batch=2")
-        stage = adversarial_stage(config)
-        with torch.no_grad():
-            for discriminator in stage.run.networks.discriminators():
-                for parameter in discriminator.parameters():
-                    parameter.zero_()
-            stage.run.networks.discriminator.score.bias.fill_(1.0)  # every score is 1
-        batch = random_batch(config)
-        if clips == 1:
-            batch["waveform"][1] = batch["waveform"][0]
-        else:
-            stage.run.networks.audio_encoder.train()(batch["waveform"])
-        part = stage._encode_conditions(batch, torch.Generator().manual_seed(0))
-        assert bool(part.mismatched.any()) == (clips == 2)
-        losses = discriminator_losses(stage.run.networks, part, stage._stylize(part))
-        assert losses["patch"].item() == pytest.approx(0.5, abs=1e-4)  # fakes scored 1 cost 1, halved with the real
-
-
-def test_the_discriminators_are_frozen_in_the_generators_pass() -> None:
-    stage = adversarial_stage(shrunken("smoke-own"))
-    stage.step(0, random_batch(stage.run.config), 0.0)
-    assert not any(p.requires_grad for d in stage.run.networks.discriminators() for p in d.parameters())
-    stage._let_discriminators_learn(True)
-    learning = [p.requires_grad for p in stage.run.networks.feature_discriminator.mix_scales.parameters()]
-    assert not any(learning)  # the random mixing never learns
 
 
 def test_the_papers_discriminator_uses_the_spectrogram() -> None:

@@ -35,7 +35,11 @@ def add_reproduce(commands: argparse._SubParsersAction[argparse.ArgumentParser])
     )
     parser.add_argument("--speech", type=Path, metavar="FILE", help="a recording of speech, for Fig. 9")
     parser.add_argument(
-        "--audio-weights", action="append", default=[], metavar="PRESET=FILE", help="of the rows selavi and wav2clip"
+        "--audio-weights",
+        action="append",
+        default=[],
+        metavar="PRESET=FILE",
+        help="of the rows selavi, wav2clip and scene (our model)",
     )
     add_sources(parser)
     parser.add_argument("--openl3-audio", type=Path, metavar="PATH", help="openl3_audio_linear_env.h5, for AVC")
@@ -154,7 +158,9 @@ def _named_files(given: Sequence[str]) -> dict[str, Path]:
     found = {}
     for text in given:
         name, sign, path = text.partition("=")
-        if not (sign and name in ("selavi", "wav2clip") and Path(path).is_file()):
-            raise ReproduceError(f"--audio-weights {text!r} is not PRESET=FILE, with selavi or wav2clip and a file")
+        if not (sign and name in ("selavi", "wav2clip", "scene") and Path(path).is_file()):
+            raise ReproduceError(
+                f"--audio-weights {text!r} is not PRESET=FILE, with selavi, wav2clip or scene and a file"
+            )
         found[name] = Path(path)
     return found

@@ -90,7 +90,7 @@ def plan(
         file = weights.get(audio_start)
         if audio_start != "scratch" and file is None:
             left_out[row.name] = f"its published weights are not here (--audio-weights {audio_start}=FILE)"
-        elif audio_start != "scratch" and scale.overrides.narrow:
+        elif audio_start in ("selavi", "wav2clip") and scale.overrides.narrow:
             left_out[row.name] = f"published weights do not fit the narrow networks of the scale {scale.name}"
         else:
             jobs.append(Job(row.name, config, output / "rows" / row.preset, index, file))

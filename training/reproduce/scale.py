@@ -50,12 +50,9 @@ SCALES: Mapping[str, Scale] = {
                         "audio.encoder_width=4", "audio.embedding_dim=8", "generator.width=4", "generator.blocks=2",
                         "discriminator.width=4", "losses.nce_patches=16", "losses.projector_width=8",
                     ),
-                    "own": (
-                        "audio.encoder_width=4", "audio.embedding_dim=8", "generator.width=4", "generator.blocks=2",
-                        "generator.encoder_blocks=1",
-                        "discriminator.width=4", "discriminator.feature_width=8", "losses.nce_patches=16",
-                        "losses.projector_width=8", "warmup_steps=1", "distillation_steps=1",
-                        "pretraining.mix_steps=1", "data.workers=0",
+                    "scene": (
+                        "generator.widths=[16, 16, 8, 8, 8]", "generator.blocks=1", "discriminator.width=8",
+                        "losses.nce_patches=16", "losses.projector_width=8", "audio.clip_seconds=3.0",
                     ),
                 },
                 pretraining=("pretraining.steps=3", "pretraining.batch=4"),

@@ -1,0 +1,111 @@
+"""Style training: what a batch holds, what a step moves, and that it learns a scene's look from its photographs."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from training import checkpoint
+from training.data.dataset import CoOccurrences
+from training.data.index import read_index
+from training.data.scene_batches import LEAST_STRENGTH, SceneBatches
+from training.kinds import kind_of
+from training.models.average import Average
+from training.models.scene_audio_encoder import load_encoder
+from training.models.scene_networks import FrozenFeatures
+from training.presets import PRESETS, with_settings
+from training.stages.precision import choose_precision
+from training.stages.stage import Run
+from training.stages.style_training import StyleTraining
+from training.trainer import train
+
+CROP = 48
+
+
+@pytest.fixture(scope="module")
+def batches(index: Path, scene_audio: Path) -> SceneBatches:
+    pairs = read_index(index, "train")
+    drawn = SceneBatches([p for p in pairs if p.sound is not None], sorted({p.image for p in pairs}), 4)
+    drawn.prepare(FrozenFeatures(), load_encoder(scene_audio), seed=0)
+    return drawn
+
+
+def test_every_round_has_every_scene_once(batches: SceneBatches) -> None:
+    for first in (0, 3, 6):
+        drawn = [int(batches.draw(step, CROP, 0)["scene"]) for step in range(first, first + 3)]
+        assert sorted(drawn) == [0, 1, 2]
+
+
+def test_a_batch_depends_on_its_step_alone(batches: SceneBatches) -> None:
+    first, again, other = batches.draw(5, CROP, 0), batches.draw(5, CROP, 0), batches.draw(6, CROP, 0)
+    assert all(torch.equal(first[name], again[name]) for name in first)
+    assert not torch.equal(first["source"], other["source"])
+    assert first["source"].shape == first["real"].shape == (4, 3, CROP, CROP)
+
+
+def test_no_source_is_of_the_scene_itself_and_the_photographs_are(batches: SceneBatches) -> None:
+    snow = batches.scenes.index("snow")
+    step = next(step for step in range(3) if int(batches.draw(step, CROP, 0)["scene"]) == snow)
+    drawn = batches.draw(step, CROP, 0)
+    assert drawn["real"].mean() > 0.5  # the snow of this small world is nearly white
+    assert drawn["source"].amin(dim=(2, 3)).mean() < drawn["real"].amin(dim=(2, 3)).mean()
+
+
+def test_embeddings_are_as_long_as_the_strength_that_was_drawn(batches: SceneBatches) -> None:
+    lengths = torch.cat([batches.draw(step, CROP, 0)["embedding"].norm(dim=1) for step in range(6)])
+    assert lengths.min() >= LEAST_STRENGTH - 1e-4
+    assert lengths.max() <= 1 + 1e-4
+
+
+def test_hearings_of_two_scenes_differ(batches: SceneBatches) -> None:
+    rng = np.random.default_rng(0)
+    within = batches.hear(0, 16, rng) @ batches.hear(0, 16, rng).T
+    assert within.mean() > 0.5
+
+
+def test_a_run_moves_all_but_the_audio_encoder(scene_run: Path, scene_audio: Path) -> None:
+    values = checkpoint.load(scene_run)
+    torch.manual_seed(checkpoint.config_of(values).seed)
+    before = kind_of(checkpoint.config_of(values)).networks(checkpoint.config_of(values)).state_dict()
+    moved = {
+        name.split(".")[0] + "." + name.split(".")[1]
+        for name, value in values["networks"].items()
+        if not name.startswith("audio_encoder") and not torch.equal(value, before[name])
+    }
+    assert {"generator.encoder", "generator.decoder", "projector.mlps", "discriminator.heads"} <= moved
+    assert not moved & {"discriminator.enter", "discriminator.down"}
+    heard = load_encoder(scene_audio).state_dict()
+    assert all(torch.equal(values["networks"][f"audio_encoder.{name}"], value) for name, value in heard.items())
+
+
+def test_an_audio_encoder_is_asked_for(index: Path, tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="--audio-weights"):
+        train(PRESETS["smoke-scene"], index, tmp_path)
+
+
+def test_the_generator_learns_that_snow_is_bright(index: Path, scene_audio: Path) -> None:
+    """Fifty steps on the small world whose snow is white and whose rain is gray, with a direction for each scene."""
+    settings = ["batch=8", "data.crops=[[0.0, 32]]", "learning_rate=0.003", "losses.gan=0", "precision=fp32"]
+    config = with_settings(PRESETS["smoke-scene"], settings)
+    torch.manual_seed(0)
+    networks = kind_of(config).networks(config)
+    networks.audio_encoder.load_state_dict(load_encoder(scene_audio).state_dict())
+    dataset = CoOccurrences(index, "train", config.data, config.audio, config.seed)
+    device = torch.device("cpu")
+    precision = choose_precision(config.precision, device)
+    stage = StyleTraining(Run(config, networks, Average(networks, 1.0), dataset, device, precision))
+    stage.drawn.directions = list(torch.eye(len(stage.drawn.scenes), 64)[:, None])
+    batches = stage.batches(0, lambda _step: 0.0)
+    stage.begin()
+    for step in range(50):
+        stage.step(step, next(batches), 0.0)
+    gray = torch.zeros(1, 3, 64, 64)
+    with torch.no_grad():
+        light = {
+            scene: networks.generator(gray, 0.95 * direction).mean()
+            for scene, direction in zip(stage.drawn.scenes, stage.drawn.directions, strict=True)
+        }
+    assert light["snow"] > light["rain"] + 0.1

@@ -1,1 +1,0 @@
-"""The adversarial stage of our own model."""
