@@ -40,9 +40,9 @@ def export(options: argparse.Namespace) -> None:
     from export.graphs import read_graphs
     from export.half import to_half
     from export.onnx import to_onnx
-    from export.sounds import data_summary, known_sounds
+    from export.sounds import data_summary, sounds_in
     from export.verify import TOLERANCE_FP16, TOLERANCE_FP32, compare
-    from service.model.bundle import GRAPHS, Bundle, KnownSound
+    from service.model.bundle import GRAPHS, Bundle
     from service.model.engine import Engine
     from training import checkpoint
 
@@ -51,10 +51,9 @@ def export(options: argparse.Namespace) -> None:
     training: dict[str, Any] = {"commit": code_commit(), "precision": options.precision}
     if options.metrics is not None:
         training["metrics"] = read_metrics(options.metrics)
-    sounds: tuple[KnownSound, ...] = ()
     if options.index is not None:
         training["data"] = data_summary(options.index)
-        sounds = known_sounds(graphs.audio_encoder, graphs.config.audio, options.index)
+    sounds = sounds_in(graphs, options.index)
     _tell(f"{graphs.config.preset}, {graphs.images_seen} pictures seen: writing the graphs")
     models = to_onnx(graphs.folded())
     if options.precision == "fp16":
@@ -85,7 +84,7 @@ def read_metrics(path: Path) -> dict[str, Any]:
     """The first row (the model's) of an evaluation's figures.json. Raises ValueError."""
     try:
         figures = json.loads(path.read_text())
-        measures = next(iter(figures["rows"].values()))
+        measures = next(iter((figures["rows"] if "rows" in figures else figures["figures"]).values()))
     except (ValueError, KeyError, TypeError, AttributeError, StopIteration) as exc:
         raise ValueError(f"{path} is not the figures.json of an evaluation") from exc
     return {"probe_accuracy": figures.get("probe_accuracy"), **measures}

@@ -10,7 +10,7 @@ import torch
 import torch.nn.functional as F
 from tqdm import tqdm
 
-from export.graphs import AudioGraph
+from export.graphs import AudioGraph, Graphs
 from service.model.bundle import KnownSound
 from training.config import AudioConfig
 from training.data import media
@@ -44,6 +44,14 @@ def known_sounds(encoder: AudioGraph, config: AudioConfig, index: Path) -> tuple
             mean = F.normalize(torch.stack(directions).mean(dim=0), dim=0)
             known.append(KnownSound(name=scene, embedding=tuple(round(x, 6) for x in mean.tolist())))
     return tuple(known)
+
+
+def sounds_in(graphs: Graphs, index: Path | None) -> tuple[KnownSound, ...]:
+    """What the model knows by ear: its fixed directions where it has such, else by the recordings of `index`."""
+    encoder = graphs.audio_encoder.encoder
+    if isinstance(encoder, SceneAudioEncoder):
+        return sounds_of(encoder)
+    return () if index is None else known_sounds(graphs.audio_encoder, graphs.config.audio, index)
 
 
 def sounds_of(encoder: SceneAudioEncoder) -> tuple[KnownSound, ...]:
