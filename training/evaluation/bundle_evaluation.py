@@ -106,15 +106,14 @@ def draw_images(photographs: Sequence[Photograph], count: int, seed: int = 11) -
     """Held-out photographs of no scene, in a seeded order, one of each source before a second of any."""
     candidates = [p for p in photographs if p.held_out and p.scene is None]
     order = np.random.default_rng(seed).permutation(len(candidates))
-    chosen: list[Photograph] = []
+    chosen: list[int] = []
     taken: set[str] = set()
     for again in (False, True):
-        for place in order:
-            photograph = candidates[place]
-            if len(chosen) < count and photograph not in chosen and (again or photograph.source not in taken):
-                chosen.append(photograph)
-                taken.add(photograph.source)
-    return [HeldOutImage(_unit(_square(p.pixels)), p.source) for p in chosen]
+        for place in order.tolist():
+            if len(chosen) < count and place not in chosen and (again or candidates[place].source not in taken):
+                chosen.append(place)
+                taken.add(candidates[place].source)
+    return [HeldOutImage(_unit(_square(candidates[n].pixels)), candidates[n].source) for n in chosen]
 
 
 def draw_sounds(
