@@ -2,8 +2,6 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
-# that train: cores of a CPU, or GPUs; 1, 2 or 4
-PROCESSES ?= 2
 PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet
 
 # A thread a core: more would wait for each other. A process that has run dry takes tests from the other.
@@ -44,10 +42,13 @@ demo-model: $(VENV)/.everything ## train models/demo anew from DATA=dir, a folde
 	@test -n "$(DATA)" || { echo "say where the photographs and sounds are: make demo-model DATA=dir" >&2; exit 2; }
 	@test -d "$(DATA)" || { echo "$(DATA) is not a folder" >&2; exit 2; }
 	@mkdir -p runs/demo
-	$(BIN)/python -m training index training/recipes/demo.toml runs/demo/index.jsonl --data "$(DATA)"
-	OMP_NUM_THREADS=1 $(BIN)/torchrun --standalone --nproc-per-node $(PROCESSES) -m -- \
-		training train --preset demo --index runs/demo/index.jsonl --run runs/demo
+	$(BIN)/python -m training index training/recipes/scenes.toml runs/demo/index.jsonl --data "$(DATA)"
+	$(BIN)/python -m training audio-encoder training/recipes/scene-audio.toml runs/demo/audio.pt \
+		--sounds "$(DATA)/sounds" --photographs "$(DATA)/photos"
+	$(BIN)/python -m training train --preset demo --index runs/demo/index.jsonl --run runs/demo \
+		--audio-weights runs/demo/audio.pt
 	$(BIN)/python -m export runs/demo/checkpoint.pt models/demo --index runs/demo/index.jsonl --with-checkpoint
+	$(BIN)/python -m training evaluate-bundle models/demo --data "$(DATA)" --output runs/demo/evaluation
 
 check: $(VENV)/.everything ## formatting, lint and types only
 	$(BIN)/ruff format --check .

@@ -43,6 +43,10 @@ class StyleTraining(Stage):
 
     def __init__(self, run: Run) -> None:
         super().__init__(run)
+        if run.ranks > 1:
+            raise ValueError(
+                "style training runs in one process; a batch holds one scene, and its loss is of the whole"
+            )
         config, n = run.config, run.networks
         self.images_per_step = config.batch
         n.train()
