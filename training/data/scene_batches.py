@@ -15,6 +15,7 @@ from torch import Tensor
 from training.data import media
 from training.data.audio_augmentation import hear
 from training.data.index import Pair
+from training.models.scene_audio_encoder import SceneAudioEncoder
 
 SHORT_SIDE = 256  # of the photographs that are kept in memory
 NEIGHBORS = 14  # photographs of a scene that are laid out most like a source: one of them is drawn
@@ -47,7 +48,7 @@ class SceneBatches:
         self.directions: list[Tensor] = []
 
     @torch.no_grad()
-    def prepare(self, backbone: torch.nn.Module, audio_encoder: torch.nn.Module, seed: int) -> None:
+    def prepare(self, backbone: torch.nn.Module, audio_encoder: SceneAudioEncoder, seed: int) -> None:
         """Layouts of the photographs by the frozen features, and directions of the recordings by the audio encoder."""
         rows = []
         for first in range(0, len(self.pixels), 32):
@@ -107,7 +108,7 @@ class SceneBatches:
             part = np.asarray(Image.fromarray(part).resize((crop, crop), Image.Resampling.BILINEAR))
         return media.to_tensor(part[:, ::-1] if rng.random() < 0.5 else part)
 
-    def _hearings(self, audio_encoder: torch.nn.Module, scene: str, seed: int) -> Tensor:
+    def _hearings(self, audio_encoder: SceneAudioEncoder, scene: str, seed: int) -> Tensor:
         config = audio_encoder.config
         rows = []
         for number, path in enumerate(self.recordings[scene]):

@@ -121,7 +121,7 @@ def draw_sounds(
 ) -> list[HeldOutSound]:
     """Of each kind up to `count` recordings, of as many sources as there are; the loudest window of each."""
     rng = np.random.default_rng(seed)
-    drawn = []
+    drawn: list[HeldOutSound] = []
     for kind in sorted({recording.kind for recording in recordings}):
         by_source: dict[str, list[Recording]] = {}
         for recording in recordings:
@@ -261,7 +261,8 @@ def _square(pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:
 
 
 def _unit(pixels: NDArray[np.uint8]) -> FloatArray:
-    return np.ascontiguousarray(pixels.transpose(2, 0, 1)).astype(np.float32) / 255
+    unit: FloatArray = np.ascontiguousarray(pixels.transpose(2, 0, 1)).astype(np.float32) / np.float32(255)
+    return unit
 
 
 def _text(value: Estimate | float) -> str:

@@ -51,16 +51,13 @@ class StyleTraining(Stage):
         self.images_per_step = config.batch
         n.train()
         self.scaler = run.precision.scaler()
+        groups: list[dict[str, Any]] = [
+            {"params": list(n.generator.decoder.parameters())},
+            {"params": list(n.projector.parameters())},
+            {"params": list(n.generator.encoder.parameters()), "scale": ENCODER_RATE},
+        ]
         self.optimizers = {
-            "generator": torch.optim.Adam(
-                [
-                    {"params": list(n.generator.decoder.parameters())},
-                    {"params": list(n.projector.parameters())},
-                    {"params": list(n.generator.encoder.parameters()), "scale": ENCODER_RATE},
-                ],
-                config.learning_rate,
-                config.betas,
-            ),
+            "generator": torch.optim.Adam(groups, config.learning_rate, config.betas),
             "discriminator": torch.optim.Adam(
                 n.discriminator.learning(), config.discriminator_learning_rate, (0.0, config.betas[1])
             ),
