@@ -1,5 +1,7 @@
 """The stage that trains the audio encoder: what a batch holds, and that a tiny encoder learns."""
 
+import functools
+import json
 from pathlib import Path
 
 import numpy as np
@@ -7,10 +9,11 @@ import pytest
 import torch
 
 from tests.support.media import write_wav
+from training.__main__ import main
 from training.data.hearing_bank import BatchSampler, HearingBank, masked, mixed, with_floor
 from training.data.sound_recordings import Recording
-from training.evaluation.audio_recognition import hear_recordings
-from training.models.scene_audio_encoder import SceneAudioConfig
+from training.evaluation.audio_recognition import GAINS_DB, hear_recordings
+from training.models.scene_audio_encoder import SceneAudioConfig, SceneAudioEncoder, load_encoder, save_encoder
 from training.stages.scene_audio_pretraining import SceneAudioTraining, fit_temperature, train_scene_audio_encoder
 
 CONFIG = SceneAudioConfig(scenes=("snow", "rain"), strangers=("speech",), widths=(8, 8, 16, 16), embedding_dim=8)
@@ -131,3 +134,60 @@ def test_the_temperature_tempers_what_is_too_sure() -> None:
     logits = torch.nn.functional.one_hot(kinds, 3).float() + 0.8 * torch.randn(600, 3, generator=generator)
     fitting = fit_temperature(logits, kinds)
     assert fit_temperature(logits * 3, kinds) == pytest.approx(3 * fitting, rel=0.05)
+
+
+COMMAND_RECIPE = """
+[folders]
+steps = "snow"
+drops = "rain"
+voice = "speech"
+[folds]
+0 = ["one"]
+1 = ["two"]
+"""
+
+
+@pytest.fixture(scope="module")
+def sounds(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("command")
+    (folder / "recipe.toml").write_text(COMMAND_RECIPE)
+    for place, kind in (("steps", "snow"), ("drops", "rain"), ("voice", "speech")):
+        for number, source in enumerate(("one", "two")):
+            path = folder / "sounds" / place / f"{source}-{place}.wav"
+            path.parent.mkdir(parents=True, exist_ok=True)
+            write_wav(path, made(kind, number), RATE)
+    save_encoder(SceneAudioEncoder(SceneAudioConfig()), folder / "directions.pt")
+    return folder
+
+
+def command(sounds: Path, *more: str) -> int:
+    where = [str(sounds / "recipe.toml"), str(sounds / "encoder.pt"), "--sounds", str(sounds / "sounds")]
+    return main(["audio-encoder", *where, *more])
+
+
+def test_the_command_writes_a_checkpoint_and_its_figures(sounds: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    little = functools.partial(SceneAudioTraining, batch=4, hearings=1, synthetic=8)
+    monkeypatch.setattr("training.stages.scene_audio_pretraining.SceneAudioTraining", little)
+    monkeypatch.setattr("training.stages.scene_audio_command.MIX_PAIRS", 2)
+    assert command(sounds, "--directions", str(sounds / "directions.pt"), "--steps", "2") == 0
+    assert len(load_encoder(sounds / "encoder.pt").config.kinds) == 17
+    figures = json.loads((sounds / "encoder.json").read_text())
+    assert figures["recordings"] == 3
+    assert set(figures["recall"]) == {"snow", "rain"}
+    assert len(figures["effect"]["-23 dBFS"]) == len(GAINS_DB)
+
+
+@pytest.mark.parametrize(
+    ("more", "message"),
+    [
+        ((), "either --photographs or --directions"),
+        (("--photographs", "p"), "names no photographs of"),
+        (("--directions", "recipe.toml"), "not a checkpoint"),
+        (("--directions", "directions.pt", "--fold", "7"), "fold 7"),
+    ],
+)
+def test_bad_arguments_are_said(
+    sounds: Path, capsys: pytest.CaptureFixture[str], more: tuple[str, ...], message: str
+) -> None:
+    assert command(sounds, *(str(sounds / one) if one.endswith((".toml", ".pt")) else one for one in more)) == 2
+    assert message in capsys.readouterr().err
