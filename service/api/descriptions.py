@@ -4,6 +4,7 @@ from typing import Any, Final
 
 from service.api.problems import MEDIA_TYPE
 from service.api.schemas import Job, Problem
+from service.media.image_kind import MEDIA_TYPES
 from service.webhooks.request import FIELDS as WEBHOOK_FIELDS
 from service.work.requests import ImageRequest, VideoRequest
 
@@ -13,7 +14,7 @@ _PROBLEM_CONTENT: Final = {MEDIA_TYPE: {"schema": Problem.model_json_schema()}}
 _BYTES: Final = {"schema": {"type": "string", "format": "binary"}}
 _FILE: Final = {"type": "string", "format": "binary"}
 _SOUND: Final = "WAV, MP3, OGG, FLAC, M4A, WebM"
-_IMAGE_CONTENT: Final = dict.fromkeys(("image/png", "image/jpeg", "image/webp"), _BYTES)
+_IMAGE_CONTENT: Final = dict.fromkeys(MEDIA_TYPES.values(), _BYTES)
 _VIDEO_CONTENT: Final = dict.fromkeys(("video/mp4", "video/webm"), _BYTES)
 
 _STATUSES: Final = {

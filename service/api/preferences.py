@@ -4,13 +4,11 @@ import re
 from dataclasses import dataclass
 from typing import Final, Literal
 
+from service.media.image_kind import MEDIA_TYPES, ImageFormat
+
 RESULT_WAIT_SECONDS: Final = 30.0  # `Accept: image/*` or `video/*` alone
 
-_FORMATS: Final[dict[str, Literal["png", "jpeg", "webp"]]] = {
-    "image/png": "png",
-    "image/jpeg": "jpeg",
-    "image/webp": "webp",
-}
+_FORMATS: Final[dict[str, ImageFormat]] = {media_type: format for format, media_type in MEDIA_TYPES.items()}
 _JSON: Final = frozenset({"application/json", "application/*", "application/problem+json"})
 _WAIT: Final = re.compile(r"""wait\s*=\s*"?(\d{1,6})"?\s*(?:;.*)?""", re.IGNORECASE)
 
@@ -24,7 +22,7 @@ class Preferences:
 
     wait_seconds: float | None
     result: bool
-    format: Literal["png", "jpeg", "webp"] | None
+    format: ImageFormat | None
 
     @property
     def patience_seconds(self) -> float:

@@ -14,6 +14,7 @@ import httpx2 as httpx
 from service.build import command_name
 from service.client.local import LocalFailed, local_service
 from service.client.remote import Failed, Job, run_job
+from service.media.image_kind import MEDIA_TYPES
 
 _DEFAULT_SERVER: Final = "http://127.0.0.1:8000"
 _EXIT_INTERRUPTED: Final = 130
@@ -56,7 +57,7 @@ def _image_parser() -> argparse.ArgumentParser:
     parser.add_argument("--start-seconds", type=float, help="where the used part begins (default: the loudest)")
     parser.add_argument("--metadata", choices=("keep", "strip", "no-location"), help="default: no-location")
     parser.add_argument(
-        "--format", choices=("png", "jpeg", "webp"), help="default: as --output says, else the kind of the image"
+        "--format", choices=tuple(MEDIA_TYPES), help="default: as --output says, else the kind of the image"
     )
     return parser
 
@@ -99,7 +100,7 @@ def _image_job(parser: argparse.ArgumentParser, options: argparse.Namespace) -> 
     if options.gain_db is not None and options.gains_db is not None:
         parser.error("--gain-db and --gains-db exclude each other")
     named = options.output.suffix[1:].lower().replace("jpg", "jpeg") if options.output else ""
-    file_format = options.format or (named if named in ("png", "jpeg", "webp") else _usual_format(options.image))
+    file_format = options.format or (named if named in MEDIA_TYPES else _usual_format(options.image))
     suffix = f".{file_format.replace('jpeg', 'jpg')}"
     output = options.output or options.image.with_name(f"{options.image.stem}-stylized{suffix}")
     gains = options.gains_db or [None]

@@ -5,6 +5,8 @@ from typing import Annotated, Final, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
+from service.media.image_kind import ImageFormat
+
 MIN_GAIN_DB, MAX_GAIN_DB = -60.0, 24.0
 
 MODEL_NAME: Final = r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$"
@@ -40,7 +42,7 @@ class ImageRequest(BaseModel):
     start_seconds: Seconds | None = None
     weights: tuple[Weight, ...] | None = None
     max_side: int | None = Field(default=None, ge=64, le=65_500)
-    format: Literal["png", "jpeg", "webp"] | None = None
+    format: ImageFormat | None = None
     metadata: Literal["keep", "strip", "no-location"] = "no-location"
     color_profile: Literal["srgb", "input"] = "srgb"
     model: str | None = Field(default=None, pattern=MODEL_NAME)
