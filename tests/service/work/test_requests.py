@@ -11,7 +11,7 @@ from service.work.requests import ImageRequest
 def test_the_defaults_are_the_whole_effect_of_the_sound_as_given() -> None:
     request = ImageRequest()
     assert request.gains == (0.0,)
-    assert (request.strength, request.start_seconds, request.weights, request.format) == (1.0, None, None, "png")
+    assert (request.strength, request.start_seconds, request.weights, request.format) == (1.0, None, None, None)
 
 
 def test_a_list_of_gains_replaces_the_single_one() -> None:
