@@ -28,7 +28,6 @@ TIERS = {
     "service/work/": "integration",
     "training/test_audio_augmentation": "unit",
     "training/test_audio_recognition": "unit",
-    "training/test_checkpoint": "unit",
     "training/test_conditions": "unit",
     "training/test_index": "unit",
     "training/test_losses": "unit",

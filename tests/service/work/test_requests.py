@@ -44,7 +44,7 @@ def test_a_request_survives_the_queue() -> None:
         {"weights": [1e308, 1e308]},
         {"weights": [5e-324]},
         {"max_side": 63},
-        {"max_side": 4097},
+        {"max_side": 65_501},
         {"format": "gif"},
         {"model": "../demo"},
         {"unknown": 1},
