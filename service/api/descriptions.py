@@ -13,7 +13,7 @@ MAX_IDEMPOTENCY_KEY_LENGTH: Final = 255
 _PROBLEM_CONTENT: Final = {MEDIA_TYPE: {"schema": Problem.model_json_schema()}}
 _BYTES: Final = {"schema": {"type": "string", "format": "binary"}}
 _FILE: Final = {"type": "string", "format": "binary"}
-_SOUND: Final = "WAV, MP3, OGG, FLAC, M4A, WebM"
+_SOUND: Final = "WAV, MP3, Ogg, FLAC, M4A, AAC, AIFF, CAF, WMA, AMR, AC-3, AU, WebM"
 _IMAGE_CONTENT: Final = dict.fromkeys(MEDIA_TYPES.values(), _BYTES)
 _VIDEO_CONTENT: Final = dict.fromkeys(("video/mp4", "video/webm"), _BYTES)
 
