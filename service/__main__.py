@@ -51,7 +51,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     )
     parser.add_argument("part", nargs="?", default="all", choices=_PARTS, help="what to run, see below")
     parser.add_argument("--version", action="version", version=_describe_version())
-    parser.add_argument("--queues", help="what a worker takes: pictures,videos (ADIS_WORKER_QUEUES)")
+    parser.add_argument("--queues", help="what a worker takes: images,videos (ADIS_WORKER_QUEUES)")
     parser.add_argument("--markdown", action="store_true", help="settings: as the page docs/settings.md")
     parser.add_argument("--fd", type=int, help=argparse.SUPPRESS)  # a listening socket, from the supervisor
     options = parser.parse_args(given)

@@ -169,8 +169,8 @@ class Settings(BaseSettings):
     )
 
     # how jobs are worked on
-    worker_queues: Annotated[list[Literal["pictures", "videos"]], NoDecode] = Field(
-        default=["pictures", "videos"],
+    worker_queues: Annotated[list[Literal["images", "videos"]], NoDecode] = Field(
+        default=["images", "videos"],
         min_length=1,
         description="what a worker takes, separated by commas; `all` starts one worker for each",
     )
@@ -230,6 +230,15 @@ class Settings(BaseSettings):
         """An environment variable holds `cuda,cpu`."""
         return [name.strip().lower() for name in value.split(",") if name.strip()] if isinstance(value, str) else value
 
+    @field_validator("worker_queues", mode="before")
+    @classmethod
+    def _old_queue_name(cls, value: Any) -> Any:
+        """Runs before the names are split."""
+        if isinstance(value, str) and "pictures" in value:
+            warnings.warn(_old_name("ADIS_WORKER_QUEUES=pictures", "images"), FutureWarning, stacklevel=2)
+            return value.replace("pictures", "images")
+        return value
+
     @property
     def is_reached_from_outside(self) -> bool:
         """Whether `host` is anything but this machine's own loopback address."""
@@ -275,10 +284,13 @@ def _by_old_names(settings_cls: type[BaseSettings], source: PydanticBaseSettings
     values: dict[str, Any] = {}
     for old, new in RENAMED.items():
         if (value := source.env_vars.get(f"adis_{old}")) is not None:
-            message = f"ADIS_{old.upper()} is called ADIS_{new.upper()} now; the old name goes with the next version"
-            warnings.warn(message, FutureWarning, stacklevel=2)
+            warnings.warn(_old_name(f"ADIS_{old.upper()}", f"ADIS_{new.upper()}"), FutureWarning, stacklevel=2)
             values[new] = value
     return InitSettingsSource(settings_cls, init_kwargs=values)
+
+
+def _old_name(old: str, new: str) -> str:
+    return f"{old} is called {new} now; the old name goes with the next version"
 
 
 @lru_cache(maxsize=1)

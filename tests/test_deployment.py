@@ -62,7 +62,7 @@ def test_every_process_of_the_service_knows_the_bucket_and_the_store_only_its_ke
 
 def test_a_worker_is_given_longer_to_stop_than_it_takes() -> None:
     workers = [service for name, service in SERVICES.items() if name.startswith("worker")]
-    assert {worker["environment"]["ADIS_WORKER_QUEUES"] for worker in workers} == {"pictures", "videos"}
+    assert {worker["environment"]["ADIS_WORKER_QUEUES"] for worker in workers} == {"images", "videos"}
     for worker in workers:
         minutes = int(worker["stop_grace_period"].removesuffix("m"))
         assert 60 * minutes > Settings(_env_file=None).stop_seconds  # type: ignore[call-arg]

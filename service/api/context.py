@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import Annotated, Final
 
 import anyio
+from celery import Celery
 from fastapi import Depends, Request
 from starlette.concurrency import run_in_threadpool
 
@@ -18,7 +19,7 @@ from service.errors import Unavailable
 from service.jobs.connection import AsyncClient, connect_async
 from service.jobs.events import JobEventBus
 from service.jobs.open_storage import open_storage
-from service.jobs.queue import QUEUES, MessageWriter
+from service.jobs.queue import QUEUES, make_queue
 from service.jobs.record import JobRecord, JobState, Kind
 from service.jobs.storage import Storage
 from service.jobs.submission_repository import SubmissionRepository
@@ -77,7 +78,7 @@ class Context:
     worker_registry: WorkerRegistry
     storage: Storage
     storage_check: StorageCheck
-    messages: MessageWriter
+    celery: Celery
     decoder_pool: DecoderPool
     probes: anyio.CapacityLimiter
 
@@ -143,7 +144,7 @@ async def open_context(settings: Settings, redis_url: str) -> AsyncIterator[Cont
         worker_registry=WorkerRegistry(client),
         storage=storage,
         storage_check=StorageCheck(storage),
-        messages=MessageWriter(),
+        celery=make_queue(redis_url, settings.longest_job_seconds),
         decoder_pool=DecoderPool(settings.media_limits, kept=_PROBES_AT_ONCE),
         probes=anyio.CapacityLimiter(_PROBES_AT_ONCE),
     )
@@ -160,6 +161,7 @@ async def open_context(settings: Settings, redis_url: str) -> AsyncIterator[Cont
         with suppress(asyncio.CancelledError):
             await asyncio.gather(*tasks)
         await client.aclose()
+        await run_in_threadpool(context.celery.close)
         await run_in_threadpool(storage.close)
         await run_in_threadpool(context.decoder_pool.close)
 

@@ -68,7 +68,7 @@ async def _hand_in(
         "video" if form.kind == "video" else "image",
     )
     values = dict(defaults or {})
-    if form.kind == "picture" and preferences.format:
+    if form.kind == "image" and preferences.format:
         values["format"] = preferences.format
     job_id, is_new = await submit(request, context, caller, form, values)
     if preferences.patience_seconds > 0:

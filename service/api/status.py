@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import Awaitable
-from typing import Annotated, Final
+from typing import Annotated, Final, Literal
 
 from fastapi import APIRouter, Depends, Query, Response
 from redis.exceptions import RedisError
@@ -20,6 +20,7 @@ router = APIRouter(tags=["service"], responses={503: PROBLEMS[503]})
 
 _CHECK_SECONDS: Final = 3.0
 _RETRY_AFTER_SECONDS: Final = 2
+_AskedKind = Literal[Kind, "picture"]  # `picture` is what `image` was called before
 
 
 @router.get("/models", dependencies=[Depends(identify)], responses={401: PROBLEMS[401]})
@@ -48,7 +49,8 @@ async def is_alive() -> Status:
 
 @router.get("/readyz", response_model=Status, responses={422: PROBLEMS[422]})
 async def is_ready(
-    context: Using, kind: Annotated[list[Kind] | None, Query(description="of jobs; image if none is named")] = None
+    context: Using,
+    kind: Annotated[list[_AskedKind] | None, Query(description="of jobs; default: image")] = None,
 ) -> Status | Response:
     """Redis, the storage and a worker with its model answer; otherwise 503 with what does not.
 
@@ -64,7 +66,7 @@ async def is_ready(
     said = await asyncio.gather(*(_check(check) for check in checks.values()))
     failed = {name for name, answer in zip(checks, said, strict=True) if answer.startswith("!")}
     answers = {name: answer.removeprefix("!") for name, answer in zip(checks, said, strict=True)}
-    needed = {"redis", "storage", *(_worker_of(one) for one in kind or ["picture"])}
+    needed = {"redis", "storage", *(_worker_of(one) for one in kind or ["image"])}
     if missing := [name for name in checks if name in needed & failed]:
         detail = "; ".join(f"{name}: {answers[name]}" for name in missing)
         problem = Unavailable(detail, retry_after=_RETRY_AFTER_SECONDS)
@@ -72,9 +74,9 @@ async def is_ready(
     return Status(status="ready", checks=answers)
 
 
-def _worker_of(kind: Kind) -> str:
+def _worker_of(kind: _AskedKind) -> str:
     """The name of its check."""
-    return "worker" if kind == "picture" else f"{kind} worker"
+    return "worker" if kind in ("image", "picture") else f"{kind} worker"
 
 
 async def _check(check: Awaitable[object]) -> str:

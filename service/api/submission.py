@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any, Final
 
 import anyio.to_thread
+from kombu.exceptions import OperationalError
 from pydantic import ValidationError
 from redis.exceptions import RedisError
 from starlette.concurrency import run_in_threadpool
@@ -30,6 +31,7 @@ from service.errors import (
     Unavailable,
     UnsupportedMedia,
 )
+from service.jobs.queue import send
 from service.jobs.record import Kind, StoredInput
 from service.jobs.submission_repository import NewJob
 from service.jobs.worker_registry import WorkerReport
@@ -62,7 +64,7 @@ class Form:
         sizes = {
             "image": FileRule(settings.max_image_bytes, 1),
             "video": FileRule(settings.max_video_bytes, 1),
-            "audio": FileRule(settings.max_audio_bytes, settings.max_audio_parts if self.kind == "picture" else 1),
+            "audio": FileRule(settings.max_audio_bytes, settings.max_audio_parts if self.kind == "image" else 1),
         }
         return FormRules(
             files={field: sizes[field] for field in self.files},
@@ -71,7 +73,7 @@ class Form:
         )
 
 
-IMAGE: Final = Form("picture", ImageRequest, {"image": True, "audio": True}, frozenset({"gains_db", "weights"}))
+IMAGE: Final = Form("image", ImageRequest, {"image": True, "audio": True}, frozenset({"gains_db", "weights"}))
 PREVIEW: Final = Form("preview", PreviewRequest, {"video": True, "audio": False}, frozenset({"automation"}))
 VIDEO: Final = Form("video", VideoRequest, {"video": True, "audio": False}, frozenset({"automation"}))
 
@@ -99,9 +101,19 @@ async def submit(
     except BaseException:
         await _discard(context, job_id)
         raise
-    if not is_new:
+    if is_new:
+        await _send(context, job_id, form.kind)
+    else:
         await _discard(context, job_id)
     return actual_id, is_new
+
+
+async def _send(context: Context, job_id: str, kind: Kind) -> None:
+    """Tell a worker of the job. It is accepted already: what goes wrong here is made good by the reaper."""
+    try:
+        await run_in_threadpool(send, context.celery, job_id, kind)
+    except (OperationalError, RedisError, OSError) as exc:
+        logger.warning("the message of job %s is sent later: %s", job_id, exc)
 
 
 async def _discard(context: Context, job_id: str) -> None:
@@ -142,7 +154,6 @@ async def _receive(
         kind=form.kind,
         api_key=caller.key_id,
         max_active=caller.max_active_jobs,
-        message=context.messages.write(job_id, form.kind),
         request_id=correlation.request_id.get(),
         traceparent=tracing.traceparent(),
         more={} if webhook is None else {"root_path": request.scope.get("root_path", ""), **webhook.record_fields()},

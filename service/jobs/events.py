@@ -42,7 +42,7 @@ class JobEventBus:
         while not self.closed:
             try:
                 async with self._client.pubsub() as subscription:
-                    await subscription.subscribe("adis:news")
+                    await subscription.subscribe("adis:job-events")
                     self._wake_all()
                     while not self.closed:
                         message = await subscription.get_message(True, _SILENCE_SECONDS)

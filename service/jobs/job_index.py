@@ -1,9 +1,4 @@
-"""Which jobs belong to which API key: what the job scripts keep of that, and a list of one's own, newest first.
-
-  mine:KEY     sorted   ids of the key's jobs, by the time at which they came; expires with the last of them
-  active:KEY   set      those that wait or run
-KEY is empty for jobs that came without a key, while the service asked for none.
-"""
+"""The jobs of one API key, newest first, in pages; the key is empty while the service asks for none."""
 
 from dataclasses import dataclass
 from typing import Final
@@ -11,35 +6,6 @@ from typing import Final
 from service.errors import InvalidValue
 from service.jobs.connection import AsyncClient
 from service.jobs.record import JobRecord, JobState, record_from_hash
-
-# For service.jobs.scripts: `P` is the prefix of all keys.
-HOLDINGS: Final = """
-local function has_too_many(who, most)
-  local active = P .. 'active:' .. who
-  if most == 0 or redis.call('SCARD', active) < most then return false end
-  for _, id in ipairs(redis.call('SMEMBERS', active)) do
-    if redis.call('EXISTS', P .. 'job:' .. id) == 0 then redis.call('SREM', active, id) end
-  end
-  return redis.call('SCARD', active) >= most
-end
-local function hold(id, who, time)
-  local mine = P .. 'mine:' .. who
-  for _, old in ipairs(redis.call('ZRANGE', mine, 0, 9)) do
-    if redis.call('EXISTS', P .. 'job:' .. old) == 0 then redis.call('ZREM', mine, old) end
-  end
-  redis.call('ZADD', mine, time, id)
-  redis.call('PERSIST', mine)
-  redis.call('SADD', P .. 'active:' .. who, id)
-end
-local function rest(id, lifetime)
-  local who = redis.call('HGET', P .. 'job:' .. id, 'api_key') or ''
-  redis.call('SREM', P .. 'active:' .. who, id)
-  if redis.call('SCARD', P .. 'active:' .. who) == 0 then redis.call('EXPIRE', P .. 'mine:' .. who, lifetime) end
-end
-local function forget(id, who)
-  redis.call('ZREM', P .. 'mine:' .. (who or ''), id)
-end
-"""
 
 _MOST_LOOKED_AT: Final = 1000  # a page that few jobs fit on ends there, and the next goes on
 _AT_ONCE: Final = 100

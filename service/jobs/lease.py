@@ -14,8 +14,9 @@ from service.errors import LostTooOften
 from service.jobs import scripts
 from service.jobs.connection import Client
 from service.jobs.owner import Owner, belongs_to, is_dead
-from service.jobs.record import JobRecord, JobState, StoredResult, hash_fields, record_from_hash
+from service.jobs.record import JobRecord, JobState, Kind, StoredResult, hash_fields, record_from_hash
 from service.jobs.renewal import renewed
+from service.jobs.scripts import arguments
 
 logger = logging.getLogger(__name__)
 
@@ -50,9 +51,9 @@ class Lease:
 
     def __init__(self, client: Client, owner: Owner, terms: LeaseTerms, record: JobRecord) -> None:
         self.record = record
-        self._owner = str(owner)
         self._terms = terms
-        self._keep = client.register_script(scripts.KEEP)
+        self._held_by = {"id": record.id, "owner": str(owner), "attempt": record.attempt}
+        self._renew = client.register_script(scripts.RENEW)
         self._finish = client.register_script(scripts.FINISH)
         self._release = client.register_script(scripts.RELEASE)
 
@@ -61,8 +62,8 @@ class Lease:
 
         total: of how much, where that was not known when the job came in.
         """
-        more = [] if total is None else [total]
-        self._check(self._keep(args=[*self._held_by(), self._terms.lease_seconds, done, *more]))
+        known = {"done": done} if total is None else {"done": done, "total": total}
+        self._check(self._renew(args=arguments(**self._held_by, lease=self._terms.lease_seconds, **known)))
 
     def succeed(self, results: Sequence[StoredResult], seconds: dict[str, float], done: int | None = None) -> None:
         """End the job with its results, which are stored already. done: how much it was; None for as announced."""
@@ -73,30 +74,28 @@ class Lease:
             done=self.record.total if done is None else done,
         )
 
-    def release(self) -> None:
-        """Queue the job again, unharmed: what is in its way is no fault of it."""
-        self._check(self._release(args=self._held_by()))
-
     def fail(self, problem: dict[str, Any]) -> None:
         """End the job with a problem document."""
         self._end(JobState.FAILED, error=problem)
+
+    def release(self) -> None:
+        """Queue the job again, unharmed: what is in its way is no fault of it. Its new message is the caller's."""
+        self._check(self._release(args=arguments(**self._held_by, lost="")))
 
     @contextmanager
     def renewed(self) -> Iterator[None]:
         """Renew the lease as long as the block runs; that it is lost, the worker learns from its next report."""
 
         def renew() -> bool:
-            return bool(self._keep(args=[*self._held_by(), self._terms.lease_seconds, ""]) == "held")
+            verdict = self._renew(args=arguments(**self._held_by, lease=self._terms.lease_seconds))
+            return bool(verdict == "held")
 
         with renewed(renew, self._terms.lease_seconds, f"job {self.record.id}"):
             yield
 
     def _end(self, state: JobState, **values: Any) -> None:
-        pairs = [part for pair in hash_fields(**values).items() for part in pair]
-        self._check(self._finish(args=[*self._held_by(), state.value, self._terms.lifetime_seconds, *pairs]))
-
-    def _held_by(self) -> list[str | int]:
-        return [self.record.id, self._owner, self.record.attempt]
+        end = {"state": state.value, "fields": hash_fields(**values), "lifetime": self._terms.lifetime_seconds}
+        self._check(self._finish(args=arguments(**self._held_by, **end)))
 
     @staticmethod
     def _check(verdict: str) -> None:
@@ -107,13 +106,16 @@ class Lease:
 def claim(client: Client, job_id: str, owner: Owner, terms: LeaseTerms) -> Lease | None:
     """Take the job, or None if there is nothing to do: it has ended, was cancelled, or a live worker holds it.
 
-    A job whose worker is known to be dead is taken over at once; after `max_attempts` such losses it fails instead.
+    A job whose worker is dead or silent is taken over; after `max_attempts` such losses it fails instead.
     """
     take = client.register_script(scripts.CLAIM)
-    words = [terms.lease_seconds, terms.max_attempts, terms.problem, terms.lifetime_seconds]
-    verdict, *more = take(args=[job_id, str(owner), "", *words])
-    if verdict == "busy" and is_dead(holder := more[0]):
-        verdict, *more = take(args=[job_id, str(owner), holder, *words])
+    wanted = arguments(id=job_id, owner=str(owner), lease=terms.lease_seconds)
+    verdict, *more = take(args=wanted)
+    if verdict == "busy":
+        holder, attempt, lease = more
+        lost = "dead" if is_dead(holder) else "overdue" if lease == "overdue" else ""
+        if lost and release_lost(client, job_id, holder, int(attempt), lost, terms):
+            verdict, *more = take(args=wanted)
     if verdict != "claimed":
         logger.info("job %s is left alone: %s", job_id, verdict)
         return None
@@ -121,12 +123,23 @@ def claim(client: Client, job_id: str, owner: Owner, terms: LeaseTerms) -> Lease
     return Lease(client, owner, terms, record_from_hash(job_id, fields))
 
 
-def release_all(client: Client, worker: str) -> int:
-    """Give back, unharmed, whatever the processes of a worker that has stopped still hold; returns how many."""
-    release = client.register_script(scripts.RELEASE)
-    released = 0
-    for job_id in client.zrange("adis:due", 0, -1):
-        owner, attempt = client.hmget(f"adis:job:{job_id}", "owner", "attempt")
-        if owner and belongs_to(owner, worker) and release(args=[job_id, owner, attempt]) == "held":
-            released += 1
+def release_lost(client: Client, job_id: str, holder: str, attempt: int, lost: str, terms: LeaseTerms) -> bool:
+    """Queue a job again whose holder is lost, `dead` or `overdue`; False if it failed for that, or is not lost."""
+    about = {"id": job_id, "owner": holder, "attempt": attempt, "lost": lost}
+    limits = {"max_attempts": terms.max_attempts, "problem": terms.problem, "lifetime": terms.lifetime_seconds}
+    return bool(client.register_script(scripts.RELEASE)(args=arguments(**about, **limits)) == "held")
+
+
+def release_all(client: Client, worker: str) -> list[tuple[str, Kind]]:
+    """Queue again, unharmed, whatever the processes of a worker that has stopped still hold: ids and kinds.
+
+    Their new messages are the caller's.
+    """
+    released = []
+    for job_id in client.zrange("adis:running", 0, -1):
+        owner, attempt, kind = client.hmget(f"adis:job:{job_id}", "owner", "attempt", "kind")
+        if owner and belongs_to(owner, worker):
+            about = arguments(id=job_id, owner=owner, attempt=int(attempt), lost="")
+            if client.register_script(scripts.RELEASE)(args=about) == "held":
+                released.append((job_id, kind))
     return released

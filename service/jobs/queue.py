@@ -1,18 +1,16 @@
 """The Celery app: messages that carry a job's id, delivered until a worker has finished with it."""
 
-import json
-import threading
-from typing import Any, ClassVar, Final
+from typing import Any, Final
 
 from celery import Celery
 
 from service.jobs.connection import broker_url
 from service.jobs.record import Kind
 
-TASKS: Final[dict[Kind, str]] = {"picture": "stylize-picture", "video": "stylize-video", "preview": "preview-video"}
+TASKS: Final[dict[Kind, str]] = {"image": "stylize-image", "video": "stylize-video", "preview": "preview-video"}
 HELP_WITH_VIDEO: Final = "help-with-video"
 # images and previews wait for no video
-QUEUES: Final[dict[Kind, str]] = {"picture": "pictures", "preview": "pictures", "video": "videos"}
+QUEUES: Final[dict[Kind, str]] = {"image": "images", "preview": "images", "video": "videos"}
 KEY_PREFIX: Final = "adis:celery:"
 
 _HARD_LIMIT_MARGIN_SECONDS: Final = 30  # a soft limit does not fire inside a native call
@@ -21,9 +19,9 @@ _SOCKET_SECONDS: Final = 10.0
 _CHILD_START_SECONDS: Final = 300.0  # loading a model and building its GPU engine is slow
 
 
-def messages(kind: Kind) -> str:
-    """The broker's list of the messages of that kind which no worker has taken yet."""
-    return KEY_PREFIX + QUEUES[kind]
+def messages(queue: str) -> str:
+    """The broker's list of the messages of a queue which no worker has taken yet."""
+    return KEY_PREFIX + queue
 
 
 def hard_limit(max_seconds: int) -> int:
@@ -55,12 +53,17 @@ def make_queue(redis_url: str, max_job_seconds: int) -> Celery:
         broker_connection_max_retries=None,
         result_backend=None,
         result_backend_transport_options=transport_options,
-        task_default_queue=QUEUES["picture"],
+        task_default_queue=QUEUES["image"],
+        task_routes={
+            **{TASKS[kind]: {"queue": queue} for kind, queue in QUEUES.items()},
+            HELP_WITH_VIDEO: {"queue": QUEUES["video"]},
+        },
         task_ignore_result=True,
         task_acks_late=True,
         task_reject_on_worker_lost=True,
         task_soft_time_limit=max_job_seconds,
         task_time_limit=hard_limit(max_job_seconds),
+        task_publish_retry_policy={"max_retries": 2, "interval_step": 0.1},
         task_serializer="json",
         accept_content=["json"],
         task_send_sent_event=False,
@@ -75,32 +78,11 @@ def make_queue(redis_url: str, max_job_seconds: int) -> Celery:
     return app
 
 
-class MessageWriter:
-    """Writes messages as `send` would, for a job that is recorded and queued in one step. Safe to use from threads.
-
-    Celery sends them to a list in this process's memory, which all writers share, and from there they are taken.
-    """
-
-    _lock: ClassVar = threading.Lock()
-
-    def __init__(self) -> None:
-        self._app = make_queue("memory://localhost/", 1)  # limits of time are the workers'
-        self._channel = self._app.connection_for_write().default_channel
-
-    def write(self, job_id: str, kind: Kind) -> str:
-        """What is to be put at the left of the list `messages(kind)`."""
-        with self._lock:
-            send(self._app, job_id, kind)
-            message = self._channel._get(QUEUES[kind])
-        return json.dumps(message)
-
-
 def send(app: Celery, job_id: str, kind: Kind) -> None:
     """Put the job's message into its queue; raises kombu.exceptions.OperationalError if the broker is away."""
-    policy = {"max_retries": 2, "interval_step": 0.1}
-    app.send_task(TASKS[kind], args=[job_id], queue=QUEUES[kind], retry=True, retry_policy=policy)
+    app.signature(TASKS[kind], args=[job_id]).apply_async()
 
 
 def send_help(app: Celery, job_id: str) -> None:
-    """Ask one more worker to make parts of a video; raises kombu.exceptions.OperationalError if the broker is away."""
-    app.send_task(HELP_WITH_VIDEO, args=[job_id], queue=QUEUES["video"], retry=False)
+    """Ask one more worker to make segments of a video; raises kombu.exceptions.OperationalError."""
+    app.signature(HELP_WITH_VIDEO, args=[job_id]).apply_async(retry=False)

@@ -1,39 +1,75 @@
-"""Requeue jobs that nobody works on any more: those that lost their worker or whose message was never sent."""
+"""The reaper: queues again what lost its worker, and sends again the message of a job that has none.
+
+A job is recorded before its message is sent, and a worker takes the message before it claims the job; whoever dies in
+between leaves a queued job without a message. Messages are taken in their order, so such a job shows: it has waited
+for a while, and either no message is left in its queue, or a job with a much later place in the line was served.
+One message too many does no harm: a job is claimed once.
+"""
 
 import logging
+from collections.abc import Iterator
 from typing import Final
 
 from celery import Celery
 
-from service.jobs import scripts
 from service.jobs.connection import Client
-from service.jobs.lease import LeaseTerms
+from service.jobs.lease import LeaseTerms, release_lost
 from service.jobs.owner import is_dead
-from service.jobs.queue import messages, send
-from service.jobs.submission_repository import SEND_GRACE_SECONDS
+from service.jobs.queue import QUEUES, messages, send
+from service.jobs.record import Kind
 
 logger = logging.getLogger(__name__)
+
+GRACE_SECONDS: Final = 10.0  # within it a message may be on its way
 
 _AT_ONCE: Final = 100
 
 
 def requeue_overdue(client: Client, app: Celery, terms: LeaseTerms) -> int:
-    """Send a new message for every overdue job; returns how many. A job that was lost too often fails instead.
+    """Send a new message for every job that needs one; returns how many. A job that was lost too often fails instead.
 
-    Jobs of a process that has died on this host are overdue at once, others when their lease has run out.
+    Jobs of a process that has died on this host are lost at once, others when their lease has run out.
     """
-    arguments = [_AT_ONCE, SEND_GRACE_SECONDS, terms.max_attempts, terms.problem, terms.lifetime_seconds]
-    lists = [messages("picture"), messages("video")]
-    found = client.register_script(scripts.OVERDUE)(args=[*arguments, *lists, *_dead_owners(client)])
-    for job_id, kind in zip(found[::2], found[1::2], strict=True):
-        logger.warning("job %s is overdue and is queued again", job_id)
-        send(app, job_id, kind)
-        client.register_script(scripts.SENT)(args=[job_id])
-    return len(found) // 2
+    sent = 0
+    for find in (_lost_jobs(client, terms), _jobs_without_message(client)):
+        for job_id, kind in find:
+            logger.warning("job %s has lost its worker or its message, and is sent again", job_id)
+            send(app, job_id, kind)
+            sent += 1
+    return sent
 
 
-def _dead_owners(client: Client) -> list[str]:
-    with client.pipeline(transaction=False) as pipe:
-        for job_id in client.zrange("adis:due", 0, _AT_ONCE):
-            pipe.hget(f"adis:job:{job_id}", "owner")
-        return [owner for owner in set(pipe.execute()) if owner and is_dead(owner)]
+def _lost_jobs(client: Client, terms: LeaseTerms) -> Iterator[tuple[str, Kind]]:
+    """Running jobs whose worker is dead or silent; queued again when they are yielded."""
+    now = _now(client)
+    for job_id, lease_ends in client.zrange("adis:running", 0, _AT_ONCE, withscores=True):
+        owner, attempt, kind = client.hmget(f"adis:job:{job_id}", "owner", "attempt", "kind")
+        if owner is None:
+            client.zrem("adis:running", job_id)
+        elif (dead := is_dead(owner)) or lease_ends <= now:
+            lost = "dead" if dead else "overdue"
+            if release_lost(client, job_id, owner, int(attempt), lost, terms):
+                yield job_id, kind
+
+
+def _jobs_without_message(client: Client) -> Iterator[tuple[str, Kind]]:
+    """Queued jobs that no message is left of; at the end of their line when they are yielded."""
+    now = _now(client)
+    served = {kind: float(place) for kind, place in client.hgetall("adis:served").items()}
+    for kind, queue in QUEUES.items():
+        line = f"adis:queued:{kind}"
+        none_left = client.llen(messages(queue)) == 0
+        newest_served = max(served.get(other, 0.0) for other, shared in QUEUES.items() if shared == queue)
+        waiting = client.zrangebyscore(line, "-inf", now - GRACE_SECONDS, start=0, num=_AT_ONCE, withscores=True)
+        for job_id, place in waiting:
+            if not (none_left or place < newest_served - GRACE_SECONDS):
+                continue
+            if not client.exists(f"adis:job:{job_id}"):
+                client.zrem(line, job_id)
+            elif client.zadd(line, {job_id: now}, xx=True, gt=True, ch=True):  # it may have been claimed meanwhile
+                yield job_id, kind
+
+
+def _now(client: Client) -> float:
+    seconds, microseconds = client.time()
+    return float(seconds + microseconds / 1e6)

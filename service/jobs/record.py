@@ -7,7 +7,7 @@ from typing import Any, Final, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-Kind = Literal["picture", "video", "preview"]  # a preview is of a video, and quick
+Kind = Literal["image", "video", "preview"]  # a preview is of a video, and quick
 
 
 class JobState(StrEnum):
@@ -73,7 +73,7 @@ class JobRecord(BaseModel):
     model_config = ConfigDict(frozen=True)
 
     id: str
-    kind: Kind = "picture"
+    kind: Kind
     state: JobState
     parameters: dict[str, Any]
     inputs: tuple[StoredInput, ...]

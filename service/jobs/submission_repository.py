@@ -2,16 +2,14 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, Final
+from typing import Any
 
 from service.errors import IdempotencyMismatch, JobNotFound, QueueFull, TooManyRequests
 from service.jobs import scripts
 from service.jobs.connection import AsyncClient
-from service.jobs.queue import messages
 from service.jobs.record import JobRecord, Kind, StoredInput, hash_fields, record_from_hash
+from service.jobs.scripts import arguments
 from service.jobs.wait_estimator import WaitEstimator
-
-SEND_GRACE_SECONDS: Final = 10.0  # after it a worker sends a queued job's message
 
 
 @dataclass(frozen=True)
@@ -20,7 +18,6 @@ class NewJob:
 
     total: results, or (of a video) frames as far as its header tells. request_id, traceparent: of the HTTP request.
     api_key: id of the key that it came with, or empty. max_active: most jobs of that key that may wait or run; 0: any.
-    message: for a worker, as the broker writes it (`service.jobs.queue.MessageWriter`); empty: somebody sends it later.
     more: further fields of the record.
     """
 
@@ -30,10 +27,9 @@ class NewJob:
     fingerprint: str
     total: int
     key: str = ""
-    kind: Kind = "picture"
+    kind: Kind = "image"
     api_key: str = ""
     max_active: int = 0
-    message: str = ""
     request_id: str | None = None
     traceparent: str | None = None
     more: Mapping[str, str] = field(default_factory=dict)
@@ -50,18 +46,19 @@ class SubmissionRepository:
         self._max_queue_length = max_queue_length
         self._max_queue_bytes = max_queue_bytes
         self._lifetime_seconds = lifetime_seconds
-        self._pace = WaitEstimator(client)
+        self._estimator = WaitEstimator(client)
         self._submit = client.register_script(scripts.SUBMIT)
-        self._delete = client.register_script(scripts.DELETE)
+        self._cancel = client.register_script(scripts.CANCEL)
 
     async def submit(self, job: NewJob, slots: int = 1) -> tuple[str, bool]:
-        """Record `job` and queue its message, or find the job that its idempotency key belongs to: (id, is it new).
+        """Record `job` as queued, or find the job that its idempotency key belongs to: (id, is it new).
 
-        Both happen in one step, so that no job is recorded that nobody is told of.
+        The caller sends the message of a new one; where it cannot, the reaper does.
 
         slots: jobs that the workers do at once. Raises QueueFull, TooManyRequests if its API key has too many active
         jobs, or IdempotencyMismatch if the idempotency key came with another request.
         """
+        about = {"request_id": job.request_id, "traceparent": job.traceparent, "api_key": job.api_key or None}
         fields = hash_fields(
             kind=job.kind,
             parameters=job.parameters,
@@ -69,23 +66,19 @@ class SubmissionRepository:
             fingerprint=job.fingerprint,
             total=job.total,
             unit="frames" if job.kind == "video" else "results",
+            bytes=sum(stored.bytes for stored in job.inputs),
+            **{name: value for name, value in about.items() if value is not None},
         )
-        if job.api_key:
-            fields["api_key"] = job.api_key
-        about = {"request_id": job.request_id, "traceparent": job.traceparent}
-        fields |= {name: value for name, value in about.items() if value is not None}
-        fields |= job.more
-        pairs = [part for pair in fields.items() for part in pair]
-        size = sum(stored.bytes for stored in job.inputs)
-        limits = [self._max_queue_length, size, "" if self._max_queue_bytes is None else self._max_queue_bytes]
-        terms = [job.kind, *limits, job.api_key, job.max_active, messages(job.kind), job.message, SEND_GRACE_SECONDS]
-        verdict, detail = await self._submit(args=[job.id, job.key, *terms, *pairs])
+        limits = {"max_waiting": self._max_queue_length, "max_bytes": self._max_queue_bytes or 0}
+        caller = {"key": job.key, "api_key": job.api_key, "max_active": job.max_active}
+        given = arguments(id=job.id, fields=fields | dict(job.more), **limits, **caller)
+        verdict, detail = await self._submit(args=given)
         if verdict in ("jobs", "bytes"):
             there = "jobs are waiting" if verdict == "jobs" else "bytes of uploads are waiting or worked on"
-            seconds = await self._pace.retry_after(job.kind, slots)
+            seconds = await self._estimator.retry_after(job.kind, slots)
             raise QueueFull(f"{detail} {there} already; try again in {seconds} s", retry_after=seconds)
-        if verdict == "many":
-            seconds = await self._pace.retry_after(job.kind, slots)
+        if verdict == "active":
+            seconds = await self._estimator.retry_after(job.kind, slots)
             raise TooManyRequests(
                 f"this key has {detail} jobs that wait or run, and may have no more; try again when one has ended",
                 retry_after=seconds,
@@ -106,11 +99,11 @@ class SubmissionRepository:
 
     async def seconds_until_done(self, record: JobRecord, slots: int) -> float | None:
         """How long a queued job will probably take from now on; None if that is not known, or it waits no more."""
-        return await self._pace.seconds_until_done(record.id, record.kind, slots)
+        return await self._estimator.seconds_until_done(record.id, record.kind, slots)
 
     async def delete(self, job_id: str) -> None:
         """Cancel an active job, or erase the record of one that has ended; raises JobNotFound."""
-        if await self._delete(args=[job_id, self._lifetime_seconds]) == "unknown":
+        if await self._cancel(args=arguments(id=job_id, lifetime=self._lifetime_seconds)) == "unknown":
             raise job_not_found(job_id)
 
     async def exists(self, job_ids: list[str]) -> list[bool]:

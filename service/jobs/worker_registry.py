@@ -10,7 +10,6 @@ import os
 import socket
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any, Final
 
 from pydantic import BaseModel, ConfigDict
@@ -49,7 +48,9 @@ class Runtime(BaseModel):
 
 
 class WorkerReport(BaseModel):
-    """One live worker. runtime: None while its model is still loading. processes: jobs that it does at once."""
+    """One live worker. runtime: None while its model is still loading. processes: jobs that it does at once.
+
+    age_seconds: since its last heartbeat."""
 
     model_config = ConfigDict(frozen=True)
 
@@ -60,15 +61,7 @@ class WorkerReport(BaseModel):
     queues: tuple[str, ...]
     runtime: Runtime | None = None
     processes: int = 1
-
-
-@dataclass(frozen=True)
-class WorkerStatus:
-    """One live worker in short. ready: its model is loaded. age_seconds: since it was last heard of."""
-
-    queues: tuple[str, ...]
-    ready: bool
-    age_seconds: float
+    age_seconds: float = 0.0
 
 
 class WorkerRegistration:
@@ -77,7 +70,7 @@ class WorkerRegistration:
     def __init__(self, client: Client, worker: str) -> None:
         self._client = client
         self._worker = worker
-        self._entry, self._pulse = f"adis:worker:{worker}", f"adis:heartbeat:{worker}"
+        self._entry, self._heartbeat = f"adis:worker:{worker}", f"adis:heartbeat:{worker}"
 
     def register(self, models: list[ModelSummary], queues: Sequence[str], processes: int = 1) -> None:
         """Say that the worker is there and does `processes` jobs at once; it counts from `announce_runtime` on."""
@@ -98,7 +91,7 @@ class WorkerRegistration:
     def beat(self) -> bool:
         """Say that the worker lives; False if Redis has forgotten its entry."""
         with self._client.pipeline(transaction=True) as pipe:
-            pipe.set(self._pulse, "1", ex=_SILENCE_SECONDS)
+            pipe.set(self._heartbeat, "1", ex=_SILENCE_SECONDS)
             pipe.sadd("adis:workers", self._worker)
             pipe.expire(self._entry, _ENTRY_SECONDS)
             return bool(pipe.execute()[-1])
@@ -106,7 +99,7 @@ class WorkerRegistration:
     def deregister(self) -> None:
         """The worker stops."""
         with self._client.pipeline(transaction=True) as pipe:
-            pipe.delete(self._entry, self._pulse)
+            pipe.delete(self._entry, self._heartbeat)
             pipe.srem("adis:workers", self._worker)
             pipe.execute()
 
@@ -116,11 +109,11 @@ async def live_workers(client: AsyncClient) -> list[WorkerReport]:
     ids = sorted(await client.smembers("adis:workers"))
     async with client.pipeline(transaction=True) as pipe:
         for worker in ids:
-            pipe.exists(f"adis:heartbeat:{worker}")
+            pipe.pttl(f"adis:heartbeat:{worker}")
             pipe.hgetall(f"adis:worker:{worker}")
         answers = await pipe.execute() if ids else []
     entries = dict(zip(ids, zip(answers[::2], answers[1::2], strict=True), strict=True))
-    live = {worker: fields for worker, (heartbeat, fields) in entries.items() if heartbeat and "models" in fields}
+    live = {worker: entry for worker, entry in entries.items() if entry[0] >= 0 and "models" in entry[1]}
     if silent := set(ids) - set(live):
         await client.srem("adis:workers", *silent)
     return [
@@ -132,8 +125,9 @@ async def live_workers(client: AsyncClient) -> list[WorkerReport]:
             queues=json.loads(fields["queues"]),
             runtime=json.loads(fields["runtime"]) if "runtime" in fields else None,
             processes=int(fields.get("processes", 1)),
+            age_seconds=_SILENCE_SECONDS - left_ms / 1000,
         )
-        for worker, fields in live.items()
+        for worker, (left_ms, fields) in live.items()
     ]
 
 
@@ -151,18 +145,3 @@ class WorkerRegistry:
             asked = time.monotonic()
             self._known, self._asked = await live_workers(self._client), asked
         return self._known
-
-
-async def worker_statuses(client: AsyncClient) -> list[WorkerStatus]:
-    """Every live worker, without what its models are."""
-    ids = sorted(await client.smembers("adis:workers"))
-    async with client.pipeline(transaction=True) as pipe:
-        for worker in ids:
-            pipe.pttl(f"adis:heartbeat:{worker}")
-            pipe.hmget(f"adis:worker:{worker}", "queues", "runtime")
-        answers = await pipe.execute() if ids else []
-    return [
-        WorkerStatus(tuple(json.loads(queues)), runtime is not None, _SILENCE_SECONDS - left_ms / 1000)
-        for left_ms, (queues, runtime) in zip(answers[::2], answers[1::2], strict=True)
-        if left_ms >= 0 and queues
-    ]

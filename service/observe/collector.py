@@ -3,7 +3,7 @@
 Every API process gives the same answer to this part, so a query over several of them takes `max`, not `sum`.
 """
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Final
@@ -14,43 +14,11 @@ from redis.exceptions import RedisError
 
 from service.jobs.connection import AsyncClient
 from service.jobs.queue import QUEUES
-from service.jobs.worker_registry import WorkerStatus, worker_statuses
+from service.jobs.record import Kind
+from service.jobs.worker_registry import WorkerReport, live_workers
 from service.observe.catalogue import COUNTED, HASH, SUM, Count, Distribution
 
 _QUEUE_NAMES: Final = tuple(dict.fromkeys(QUEUES.values()))
-
-# -> for each kind in turn: its name, jobs that wait, seconds that the oldest has waited, jobs that run
-_JOBS: Final = """
-local t = redis.call('TIME')
-local now = tonumber(t[1]) + tonumber(t[2]) / 1e6
-local kinds, waiting, oldest, running = {}, {}, {}, {}
-local function kind_of(id)
-  local kind = redis.call('HGET', 'adis:job:' .. id, 'kind')
-  if kind and not waiting[kind] then
-    kinds[#kinds + 1], waiting[kind], oldest[kind], running[kind] = kind, 0, 0, 0
-  end
-  return kind
-end
-local queued = redis.call('ZRANGE', 'adis:queued', 0, -1, 'WITHSCORES')
-for i = 1, #queued, 2 do
-  local kind = kind_of(queued[i])
-  if kind then
-    waiting[kind] = waiting[kind] + 1
-    oldest[kind] = math.max(oldest[kind], now - tonumber(queued[i + 1]))
-  end
-end
-for _, id in ipairs(redis.call('ZRANGE', 'adis:due', 0, -1)) do
-  if redis.call('HGET', 'adis:job:' .. id, 'state') == 'running' then
-    local kind = kind_of(id)
-    running[kind] = running[kind] + 1
-  end
-end
-local found = {}
-for _, kind in ipairs(kinds) do
-  found[#found + 1] = {kind, waiting[kind], tostring(oldest[kind]), running[kind]}
-end
-return found
-"""
 
 
 @dataclass(frozen=True)
@@ -67,8 +35,8 @@ class Snapshot(Collector):
     """What Redis said, to be written out in Prometheus's form."""
 
     counts: Mapping[str, str]
-    kinds: Mapping[str, KindNow]
-    workers: tuple[WorkerStatus, ...]
+    kinds: Mapping[Kind, KindNow]
+    workers: tuple[WorkerReport, ...]
 
     def collect(self) -> Iterator[Metric]:
         """The metric families."""
@@ -105,7 +73,7 @@ class Snapshot(Collector):
         for queue in _QUEUE_NAMES:
             there = [worker for worker in self.workers if queue in worker.queues]
             for state, ready in (("ready", True), ("loading", False)):
-                live.add_metric([queue, state], sum(worker.ready is ready for worker in there))
+                live.add_metric([queue, state], sum((worker.runtime is not None) is ready for worker in there))
             if there:
                 beat.add_metric([queue], max(worker.age_seconds for worker in there))
         yield from (live, beat)
@@ -123,12 +91,29 @@ async def collect_metrics(client: AsyncClient) -> Collector:
     """Read everything; a Redis that is away is told as such, since that is when metrics are looked at."""
     try:
         counts = await client.hgetall(HASH)
-        rows = await client.register_script(_JOBS)()
-        workers = await worker_statuses(client)
+        kinds = await _kinds_now(client)
+        workers = await live_workers(client)
     except (RedisError, OSError):
         return NoRedis()
-    kinds = {kind: KindNow(waiting, float(oldest), running) for kind, waiting, oldest, running in rows}
     return Snapshot(counts, kinds, tuple(workers))
+
+
+async def _kinds_now(client: AsyncClient) -> dict[Kind, KindNow]:
+    async with client.pipeline(transaction=True) as pipe:
+        pipe.time()
+        pipe.zrange("adis:running", 0, -1)
+        for kind in QUEUES:
+            pipe.zcard(f"adis:queued:{kind}")
+            pipe.zrange(f"adis:queued:{kind}", 0, 0, withscores=True)
+        (seconds, microseconds), running, *lines = await pipe.execute()
+        for job_id in running:
+            pipe.hget(f"adis:job:{job_id}", "kind")
+        held = Counter(await pipe.execute())
+    kinds = {}
+    for kind, waiting, first in zip(QUEUES, lines[::2], lines[1::2], strict=True):
+        oldest = max(0.0, seconds + microseconds / 1e6 - first[0][1]) if first else 0.0
+        kinds[kind] = KindNow(waiting, oldest, held[kind])
+    return kinds
 
 
 def _counted(fields: Mapping[str, str]) -> Iterator[Metric]:

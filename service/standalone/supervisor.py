@@ -140,12 +140,12 @@ async def _start(settings: Settings, listener: socket.socket, lock: int, childre
     else:
         environment["ADIS_REDIS_URL"], orphan_signal = settings.redis_url, signal.SIGTERM
     command, fd = [sys.executable, "-m", "service"], listener.fileno()
-    for name, queue in (("the worker", "pictures"), ("the video worker", "videos")):
+    for name, queue in (("the worker", "images"), ("the video worker", "videos")):
         worker = [*command, "worker", "--queues", queue]
         await _add(children, Child(name, worker, environment, (lock,), orphan_signal))
     api = [*command, "api", "--fd", str(fd)]
     await _add(children, Child("the API", api, environment, (lock, fd), orphan_signal))
-    await _first_of(children, _wait_until_ready(f"{address_of(listener)}/readyz?kind=picture&kind=video"))
+    await _first_of(children, _wait_until_ready(f"{address_of(listener)}/readyz?kind=image&kind=video"))
 
 
 async def _add(children: list[Child], child: Child) -> None:

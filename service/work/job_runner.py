@@ -31,7 +31,7 @@ from service.work.worker_context import JobOutput, WorkerContext
 logger = logging.getLogger(__name__)
 
 _RUNNERS: Final[dict[Kind, Callable[[WorkerContext, Lease], JobOutput]]] = {
-    "picture": run_image_job,
+    "image": run_image_job,
     "video": run_video_job,
     "preview": run_preview_job,
 }
@@ -55,18 +55,23 @@ class JobRunner:
         settings: Settings,
         worker: str,
         request_helpers: Callable[[str, int], None] = lambda _job_id, _count: None,
+        resend: Callable[[str, Kind], None] = lambda _job_id, _kind: None,
     ) -> None:
-        """request_helpers: asks that many other workers to `help` with the job, if they have time."""
+        """resend: sends the message of a job that was queued again.
+
+        request_helpers: asks that many other workers to `help` with the job, if they have time.
+        """
         self._client = client
+        self._resend = resend
         self._owner = this_process(worker)
-        self._desk = WorkerContext(storage, engines, decoder_pool, settings, client, self._owner, request_helpers)
+        self._context = WorkerContext(storage, engines, decoder_pool, settings, client, self._owner, request_helpers)
         self._recorder = Recorder(client)
         self._terms = LeaseTerms(settings.lease_seconds, settings.max_attempts, settings.result_ttl_seconds)
 
     def run(self, job_id: str) -> None:
         """Work on the job if it is there to be worked on; its end is written into its record.
 
-        Raises RedisError alone: the job then stays as it is, and is given out again when its lease runs out.
+        Raises RedisError and kombu's OperationalError alone: the job is then given out again by the reaper.
         """
         lease = claim(self._client, job_id, self._owner, self._terms)
         if lease is None:
@@ -79,7 +84,7 @@ class JobRunner:
             if lost.erased:
                 self._erase(job_id)
         finally:
-            self._desk.storage.release_scratch(job_id)
+            self._context.storage.release_scratch(job_id)
 
     def help(self, job_id: str) -> None:
         """Make parts of a video that another worker holds, if there are any to be made.
@@ -92,7 +97,7 @@ class JobRunner:
         try:
             record = record_from_hash(job_id, fields)
             with _belonging(record, "help"), measured(self._recorder, record.kind):
-                made = help_with_video(self._desk, record)
+                made = help_with_video(self._context, record)
         except (NotWanted, FileNotFoundError):
             logger.info("job %s needs no more help", job_id)
         except (StylizationError, SoftTimeLimitExceeded, MemoryError) as exc:
@@ -101,7 +106,7 @@ class JobRunner:
             logger.info("helped with %d parts of job %s", made, job_id)
         finally:
             self._recorder.add()
-            self._desk.storage.release_scratch(job_id)
+            self._context.storage.release_scratch(job_id)
         if self._client.hget(f"adis:job:{job_id}", "state") in (None, JobState.CANCELLED.value):
             self._erase(job_id)
 
@@ -122,21 +127,22 @@ class JobRunner:
         """Make the results and end the job with them, or with the problem in the way."""
         job_id = lease.record.id
         try:
-            made = _RUNNERS[lease.record.kind](self._desk, lease)
+            made = _RUNNERS[lease.record.kind](self._context, lease)
         except StorageUnavailable:
             logger.warning("job %s waits for the storage, and is queued again", job_id)
             time.sleep(_STORE_PAUSE_SECONDS)
             lease.release()
+            self._resend(job_id, lease.record.kind)
         except StylizationError as problem:
             logger.info("job %s failed: %s", job_id, problem.detail)
             tracing.mark_failed(problem.type)
             self._fail(lease, problem)
         except SoftTimeLimitExceeded:
-            most = self._desk.settings.max_seconds(lease.record.kind)
+            most = self._context.settings.max_seconds(lease.record.kind)
             self._fail(lease, TooLarge(f"it took longer than {most} s; ask for less"))
         except MemoryError:
             kind = lease.record.kind
-            field = "image" if kind == "picture" else "video"
+            field = "image" if kind == "image" else "video"
             self._fail(lease, TooLarge(f"the {field} does not fit in memory; send a smaller one", field=field))
         except (LeaseLost, RedisError):
             raise
@@ -154,14 +160,14 @@ class JobRunner:
     def _erase(self, job_id: str) -> None:
         """What was stored while the job was erased; the sweep of old files finds what stays."""
         try:
-            self._desk.storage.erase(job_id)
+            self._context.storage.erase(job_id)
         except StorageUnavailable:
             logger.warning("files of job %s stay until they are swept up", job_id)
 
     def _fail(self, lease: Lease, problem: StylizationError) -> None:
         """The job's end; nothing will be made of what it left."""
         lease.fail(problem.problem())
-        self._desk.storage.clear_work(lease.record.id)
+        self._context.storage.clear_work(lease.record.id)
 
 
 @contextmanager

@@ -7,6 +7,7 @@ ONNX Runtime is imported there.
 import logging
 import os
 import signal
+from functools import partial
 from typing import TYPE_CHECKING, Final
 
 from celery import Celery
@@ -17,7 +18,7 @@ from service import __version__
 from service.errors import StylizationError
 from service.jobs.connection import connect
 from service.jobs.open_storage import open_storage
-from service.jobs.queue import HELP_WITH_VIDEO, TASKS, hard_limit, send_help
+from service.jobs.queue import HELP_WITH_VIDEO, TASKS, hard_limit, send, send_help
 from service.jobs.worker_registry import Runtime, WorkerRegistration
 from service.observe.tracing import start_tracing, stop_tracing
 from service.settings import Settings
@@ -42,7 +43,7 @@ class PoolProcess:
         self._settings = settings
         self._redis_url = redis_url
         self._worker = worker
-        self._workshop: JobRunner | None = None
+        self._runner: JobRunner | None = None
         self._decoder_pool: DecoderPool | None = None
         self._storage: Storage | None = None
 
@@ -68,8 +69,15 @@ class PoolProcess:
         )
         self._storage = open_storage(self._settings)
         self._storage.prepare()
-        self._workshop = JobRunner(
-            client, self._storage, engines, decoder_pool, self._settings, self._worker, self._request_helpers
+        self._runner = JobRunner(
+            client,
+            self._storage,
+            engines,
+            decoder_pool,
+            self._settings,
+            self._worker,
+            resend=partial(send, self._app),
+            request_helpers=self._request_helpers,
         )
         self._decoder_pool = decoder_pool
 
@@ -86,13 +94,13 @@ class PoolProcess:
         self._opened().run(job_id)
 
     def help(self, job_id: str) -> None:
-        """Work on the parts of a video that another worker holds."""
+        """Work on the segments of a video that another worker holds."""
         self._opened().help(job_id)
 
     def _opened(self) -> "JobRunner":
-        if self._workshop is None:
+        if self._runner is None:
             raise RuntimeError("this process has no model; its worker is stopping")
-        return self._workshop
+        return self._runner
 
     def _request_helpers(self, job_id: str, count: int) -> None:
         """A broker that is away costs the help, and not the job."""
@@ -109,7 +117,7 @@ def register_tasks(app: Celery, process: PoolProcess, settings: Settings) -> Non
         seconds = settings.max_seconds(kind)
         app.task(process.stylize, name=name, soft_time_limit=seconds, time_limit=hard_limit(seconds))
     seconds = settings.max_seconds("video")
-    # a helper that dies is not called again: its part goes to the next who asks, the job's holder at the last
+    # a helper that dies is not called again: its segment goes to the next who asks, the job's holder at the last
     app.task(
         process.help, name=HELP_WITH_VIDEO, acks_late=False, soft_time_limit=seconds, time_limit=hard_limit(seconds)
     )

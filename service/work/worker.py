@@ -21,9 +21,8 @@ from service.errors import BundleError, ModelNotFound
 from service.jobs.connection import Client, connect, wait_until_reachable, without_password
 from service.jobs.lease import LeaseTerms, release_all
 from service.jobs.open_storage import open_storage
-from service.jobs.queue import QUEUES, make_queue, messages
+from service.jobs.queue import make_queue, messages, send
 from service.jobs.reaper import requeue_overdue
-from service.jobs.record import Kind
 from service.jobs.worker_registry import BEAT_SECONDS, ModelSummary, WorkerRegistration
 from service.model.bundle import Bundle, find_bundle, list_bundles
 from service.settings import Settings
@@ -41,13 +40,13 @@ class WorkerHeartbeat:
     """
 
     def __init__(
-        self, client: Client, app: Celery, registration: WorkerRegistration, terms: LeaseTerms, kinds: Sequence[Kind]
+        self, client: Client, app: Celery, registration: WorkerRegistration, terms: LeaseTerms, queues: Sequence[str]
     ) -> None:
         self._client = client
         self._app = app
         self._presence = registration
         self._terms = terms
-        self._kinds = kinds
+        self._queues = queues
         self._idle_beats = 0
 
     def beat(self) -> None:
@@ -55,7 +54,7 @@ class WorkerHeartbeat:
         try:
             known = self._presence.beat()
             requeue_overdue(self._client, self._app, self._terms)
-            waiting = sum(self._client.llen(name) for name in {messages(kind) for kind in self._kinds})
+            waiting = sum(self._client.llen(messages(queue)) for queue in self._queues)
         except (RedisError, OperationalError) as exc:
             logger.warning("Redis does not answer: %s", exc)
             return
@@ -90,14 +89,13 @@ def run_worker(settings: Settings, redis_url: str) -> int:
     with closing(open_storage(settings)) as storage:  # each process opens its own; what is wrong with it is said here
         storage.prepare()
     registration = WorkerRegistration(client, worker)
-    kinds: list[Kind] = [kind for kind, queue in QUEUES.items() if queue in settings.worker_queues]
     models = [_summary(bundle) for bundle in list_bundles(settings.models_dir)]
     registration.register(models, settings.worker_queues, settings.worker_processes)
     app = make_queue(redis_url, settings.longest_job_seconds)
     process = PoolProcess(app, settings, redis_url, worker)
     register_tasks(app, process, settings)
     terms = LeaseTerms(settings.lease_seconds, settings.max_attempts, settings.result_ttl_seconds)
-    _beat_with(app, WorkerHeartbeat(client, app, registration, terms, kinds))
+    _beat_with(app, WorkerHeartbeat(client, app, registration, terms, settings.worker_queues))
     signals.worker_process_init.connect(process.open, weak=False)
     signals.worker_process_shutdown.connect(process.close, weak=False)
     signals.worker_shutting_down.connect(_stop_within(settings.stop_seconds), weak=False)
@@ -118,11 +116,13 @@ def run_worker(settings: Settings, redis_url: str) -> int:
     celery_worker.start()
     try:
         released = release_all(client, worker)
+        for job_id, kind in released:
+            send(app, job_id, kind)
         registration.deregister()
-    except RedisError as exc:
+    except (RedisError, OperationalError) as exc:
         logger.warning("Redis does not answer: %s; a running job is given out again when its lease ends", exc)
     else:
-        logger.info("worker %s has stopped; %d running jobs went back to the queue", worker, released)
+        logger.info("worker %s has stopped; %d running jobs went back to the queue", worker, len(released))
     return int(celery_worker.exitcode or 0)
 
 

@@ -22,7 +22,7 @@ class WorkerContext:
     """The files, the models and the settings of one worker process.
 
     decoder_pool: where uploads are opened, out of this process.
-    request_helpers: asks as many others to work on the parts of a video as are given with its id, if they have time.
+    request_helpers: asks as many others to work on the segments of a video as are given with its id, if they have time.
     """
 
     storage: Storage

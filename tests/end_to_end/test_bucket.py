@@ -35,7 +35,7 @@ def bucket(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ObjectStore]:
 def cluster(bucket: ObjectStore, tmp_path_factory: pytest.TempPathFactory, models_dir: Path) -> Iterator[Cluster]:
     own = {"default_model": "tiny", "lease_seconds": "5", "threads": "1"}
     folder = tmp_path_factory.mktemp("cluster")
-    with Cluster(folder, models_dir, free_port(), 2, "pictures,videos", bucket, **own) as running:
+    with Cluster(folder, models_dir, free_port(), 2, "images,videos", bucket, **own) as running:
         yield running
 
 
@@ -128,7 +128,7 @@ def test_a_video_is_shared_and_carried_on_when_its_holder_is_killed(
     source = write_video(tmp_path / "minute.mp4", clip, noise_track(60.0))
     url = submit_video(http, source, gain_db="6")
     with connect(cluster.redis_url) as client:
-        until(lambda: True if len({client.get(key) for key in client.scan_iter("adis:part:*")}) == 2 else None)
+        until(lambda: True if len({client.get(key) for key in client.scan_iter("adis:segment:*")}) == 2 else None)
     after_frames(http, url, 100)
     until(lambda: True if any(key.endswith(".json") for key in job_files(bucket, url, "work/")) else None)
     kill_the_worker_of(cluster, url)

@@ -95,7 +95,7 @@ def test_a_killed_pool_process_loses_no_job(
 ) -> None:
     running, http = robust
     urls = [submit_long(http, rain), submit(http, photo, rain)]
-    (pool_process,) = children_of(child_named(running.pid, "pictures"))
+    (pool_process,) = children_of(child_named(running.pid, "images"))
     os.kill(pool_process, signal.SIGKILL)
     check_success(http, urls[0], LONG_RESULTS)
     check_success(http, urls[1])
@@ -104,7 +104,7 @@ def test_a_killed_pool_process_loses_no_job(
 def test_a_killed_worker_loses_no_job(robust: tuple[RunningService, httpx.Client], rain: bytes) -> None:
     running, http = robust
     long = submit_long(http, rain)
-    os.kill(child_named(running.pid, "pictures"), signal.SIGKILL)
+    os.kill(child_named(running.pid, "images"), signal.SIGKILL)
     check_success(http, long, LONG_RESULTS)
 
 

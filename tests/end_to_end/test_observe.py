@@ -70,13 +70,13 @@ def lines(service: RunningService) -> list[dict[str, Any]]:
 def test_one_image_shows_in_the_metrics_with_every_stage(http: httpx.Client, photo: bytes, rain: bytes) -> None:
     job = stylize(http, photo, rain).raise_for_status().json()
     assert job["state"] == "succeeded"
-    found = metrics_with(http, 'adis_results_total{kind="picture"}')
-    assert found['adis_jobs_ended_total{kind="picture",reason="none",state="succeeded"}'] >= 1
-    sums = {stage: found[f'adis_stage_seconds_sum{{kind="picture",stage="{stage}"}}'] for stage in STAGES}
+    found = metrics_with(http, 'adis_results_total{kind="image"}')
+    assert found['adis_jobs_ended_total{kind="image",reason="none",state="succeeded"}'] >= 1
+    sums = {stage: found[f'adis_stage_seconds_sum{{kind="image",stage="{stage}"}}'] for stage in STAGES}
     assert all(seconds > 0 for seconds in sums.values())
-    assert sum(sums.values()) <= found['adis_job_work_seconds_sum{kind="picture"}']
+    assert sum(sums.values()) <= found['adis_job_work_seconds_sum{kind="image"}']
     assert found['adis_batch_size_sum{stage="decoder"}'] == found['adis_batch_size_count{stage="decoder"}']
-    assert found['adis_workers{queue="pictures",state="ready"}'] == 1
+    assert found['adis_workers{queue="images",state="ready"}'] == 1
 
 
 def test_the_frames_of_a_video_are_counted(http: httpx.Client, tmp_path: Path) -> None:
@@ -121,7 +121,7 @@ def test_a_failed_job_is_a_failed_span(http: httpx.Client, collector: Collector,
     reason = job["error"]["type"].removeprefix("/problems/")
     (work,) = until(lambda: [span for span in collector.trace(trace) if span.name == "job picture"] or None)
     assert work.failed
-    found = metrics_with(http, f'adis_jobs_ended_total{{kind="picture",reason="{reason}",state="failed"}}')
+    found = metrics_with(http, f'adis_jobs_ended_total{{kind="image",reason="{reason}",state="failed"}}')
     assert found
 
 
@@ -162,7 +162,7 @@ def test_every_metric_that_a_dashboard_or_an_alert_names_is_there(
     http: httpx.Client, photo: bytes, rain: bytes
 ) -> None:
     stylize(http, photo, rain).raise_for_status()
-    metrics_with(http, 'adis_results_total{kind="picture"}')
+    metrics_with(http, 'adis_results_total{kind="image"}')
     there = names(samples(http.get("/metrics").text))
     queries = [expression for file in MONITORING for expression in expressions(file)]
     assert len(queries) > 15

@@ -31,7 +31,7 @@ class Cluster:
         models_dir: Path,
         port: int,
         workers: int,
-        queues: str = "pictures",
+        queues: str = "images",
         store: ObjectStore | None = None,
         **settings: str,
     ) -> None:

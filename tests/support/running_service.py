@@ -70,7 +70,7 @@ def _wait_until_ready(process: subprocess.Popen[bytes], address: str, log: Path)
     deadline = time.monotonic() + START_SECONDS
     while time.monotonic() < deadline and process.poll() is None:
         try:
-            with urllib.request.urlopen(f"{address}/readyz?kind=picture&kind=video", timeout=5):
+            with urllib.request.urlopen(f"{address}/readyz?kind=image&kind=video", timeout=5):
                 return
         except (urllib.error.URLError, OSError):
             time.sleep(0.1)

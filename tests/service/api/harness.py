@@ -95,7 +95,7 @@ def somebody_at_work(url: str) -> Iterator[None]:
     """A worker that is there, and does nothing."""
     with connect(url) as client:
         registration = WorkerRegistration(client, "w")
-        registration.register([MODEL], ["pictures", "videos"])
+        registration.register([MODEL], ["images", "videos"])
         registration.announce_runtime(Runtime(provider="cpu", runtime="onnxruntime 1"))
         with repeated(registration.beat, BEAT_SECONDS):
             yield
@@ -140,7 +140,7 @@ def somebody_finishing(url: str, data_dir: Path, problem: dict[str, Any] | None 
     with connect(url) as client, somebody_at_work(url):
 
         def finish_all() -> None:
-            for job_id in client.zrange("adis:queued", 0, -1):
+            for job_id in [*client.zrange("adis:queued:image", 0, -1), *client.zrange("adis:queued:video", 0, -1)]:
                 finish(url, data_dir, job_id, problem)
 
         with repeated(finish_all, 0.01):

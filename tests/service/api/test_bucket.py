@@ -130,7 +130,7 @@ def test_a_store_that_is_away_is_said_and_a_deletion_can_be_tried_again(
     refused = http.post("/stylize", files=GOOD)
     assert (refused.status_code, refused.json()["type"]) == (503, "/problems/storage-unavailable")
     assert int(refused.headers["Retry-After"]) > 0
-    assert client.zcard("adis:queued") == 0
+    assert client.zcard("adis:queued:image") == 0
     assert stored_files(data_dir) == {"lock"}
     unready = http.get("/readyz")
     assert (unready.status_code, unready.json()["missing"]) == (503, ["storage"])

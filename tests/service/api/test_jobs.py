@@ -256,7 +256,7 @@ def test_deleting_a_queued_job_cancels_it_and_erases_its_files(http: TestClient,
 
 def test_a_waiting_job_says_when_it_will_probably_be_done(http: TestClient, client: Client, job_id: str) -> None:
     assert http.get(f"/jobs/{job_id}").json()["estimated_seconds"] is None  # nobody knows yet
-    client.hset("adis:pace", "picture", 40)
+    client.hset("adis:pace", "image", 40)
     answer = http.post("/stylize", files=GOOD, data={"gains_db": "-6,0"})
     assert (answer.json()["estimated_seconds"], answer.headers["Retry-After"]) == (40 + 80, "120")
     assert http.get(f"/jobs/{job_id}").json()["estimated_seconds"] == 40
@@ -265,7 +265,7 @@ def test_a_waiting_job_says_when_it_will_probably_be_done(http: TestClient, clie
 def test_more_workers_are_sooner_done(
     http: TestClient, client: Client, redis_url: str, data_dir: Path, job_id: str
 ) -> None:
-    client.hset("adis:pace", "picture", 40)
+    client.hset("adis:pace", "image", 40)
     client.hset("adis:worker:w", "processes", 4)
     second = http.post("/stylize", files=GOOD).json()
     assert second["estimated_seconds"] == 40 / 4 + 40

@@ -8,13 +8,16 @@ from typing import Any
 
 import pytest
 from fastapi.testclient import TestClient
+from kombu.exceptions import OperationalError
 from redis.exceptions import TimeoutError as RedisTimeoutError
 
+from service.api import submission
+from service.jobs import reaper
 from service.jobs.connection import Client
-from service.jobs.queue import messages
+from service.jobs.queue import make_queue, messages
 from service.jobs.storage import sync
 from service.jobs.submission_repository import SubmissionRepository
-from tests.service.api.harness import GOOD, PHOTO, SOUND, api, somebody_at_work, sound_bytes, stored_files
+from tests.service.api.harness import GOOD, PHOTO, SOUND, TERMS, api, somebody_at_work, sound_bytes, stored_files
 from tests.support.hostile import png_bomb
 
 IMAGE = ("image", ("p.png", PHOTO))
@@ -39,9 +42,8 @@ def test_a_good_request_is_stored_recorded_and_queued_before_it_is_answered(
     assert int(answer.headers["Retry-After"]) > 0
     assert (job["state"], job["progress"]) == ("queued", {"done": 0, "total": 1, "unit": "results"})
     assert stored_files(data_dir) == {hashlib.sha256(content).hexdigest() for content in (PHOTO, SOUND)}
-    (message,) = client.lrange(messages("picture"), 0, -1)
-    assert json.loads(message)["headers"]["argsrepr"] == f"['{job['id']}']"
-    assert client.zcard("adis:due") == 0  # nobody has to send it again
+    (message,) = client.lrange(messages("images"), 0, -1)
+    assert json.loads(message)["headers"]["argsrepr"] == f"('{job['id']}',)"
 
 
 def test_values_have_the_defaults_of_the_contract(http: TestClient, client: Client) -> None:
@@ -205,7 +207,7 @@ def test_a_queue_full_of_bytes_refuses_for_as_long_as_its_work_takes(
 ) -> None:
     with somebody_at_work(redis_url), api(redis_url, data_dir, max_queue_bytes=len(PHOTO) + len(SOUND)) as http:
         first = http.post("/stylize", files=GOOD)
-        client.hset("adis:pace", "picture", 77)
+        client.hset("adis:pace", "image", 77)
         answer = http.post("/stylize", files=GOOD)
         assert (answer.status_code, answer.json()["type"]) == (503, "/problems/queue-full")
         assert answer.headers["Retry-After"] == "77"
@@ -228,10 +230,27 @@ def test_an_idempotency_key_makes_a_repetition_safe(http: TestClient, client: Cl
     assert first.json()["id"] == again.json()["id"]
     assert ("Idempotency-Replayed" in first.headers, again.headers["Idempotency-Replayed"]) == (False, "true")
     assert len(list((data_dir / "jobs").iterdir())) == 1
-    assert client.llen(messages("picture")) == 1
+    assert client.llen(messages("images")) == 1
     other = http.post("/stylize", files=GOOD, data={"gain_db": "1"}, headers=headers)
     assert (other.status_code, other.json()["type"]) == (422, "/problems/idempotency-mismatch")
     assert http.post("/stylize", files=GOOD, headers={"Idempotency-Key": "k" * 300}).status_code == 422
+
+
+def test_a_job_is_accepted_though_its_message_cannot_be_sent_now(
+    http: TestClient, client: Client, redis_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broker_away(*_: object) -> None:
+        raise OperationalError
+
+    with monkeypatch.context() as patch:
+        patch.setattr(submission, "send", broker_away)
+        job_id = http.post("/stylize", files=GOOD).json()["id"]
+    assert client.llen(messages("images")) == 0
+    monkeypatch.setattr(reaper, "GRACE_SECONDS", 0.0)
+    with make_queue(redis_url, 600) as app:
+        assert reaper.requeue_overdue(client, app, TERMS) == 1
+    (message,) = client.lrange(messages("images"), 0, -1)
+    assert job_id in str(message)
 
 
 def test_the_same_request_without_a_key_is_a_job_of_its_own(http: TestClient) -> None:

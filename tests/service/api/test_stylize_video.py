@@ -46,9 +46,9 @@ def test_a_video_becomes_a_job_in_the_queue_of_videos(http: TestClient, client: 
     job = answer.json()
     assert answer.headers["Location"] == job["url"]
     assert job["progress"] == {"done": 0, "total": 20, "unit": "frames"}
-    (message,) = client.lrange(messages("video"), 0, -1)
+    (message,) = client.lrange(messages("videos"), 0, -1)
     assert job["id"] in message or json.loads(message)["headers"]["task"] == "stylize-video"
-    assert client.llen(messages("picture")) == 0
+    assert client.llen(messages("images")) == 0
 
 
 def test_a_curve_is_json(http: TestClient, clip: bytes) -> None:
@@ -148,8 +148,8 @@ def test_two_sounds_are_one_too_many(http: TestClient, clip: bytes) -> None:
 
 def test_without_a_worker_for_videos_there_is_a_503(redis_url: str, tmp_path: Path, clip: bytes) -> None:
     with connect(redis_url) as client, api(redis_url, tmp_path / "data") as http:
-        registration = WorkerRegistration(client, "pictures-only")
-        registration.register([MODEL], ["pictures"])
+        registration = WorkerRegistration(client, "images-only")
+        registration.register([MODEL], ["images"])
         registration.announce_runtime(Runtime(provider="cpu", runtime="onnxruntime 1"))
         answer = post(http, clip)
         assert (answer.status_code, "videos" in answer.json()["detail"]) == (503, True)
@@ -172,7 +172,7 @@ def test_one_who_accepts_a_video_gets_its_bytes(redis_url: str, tmp_path: Path, 
     with somebody_at_work(redis_url), api(redis_url, tmp_path / "data") as http, connect(redis_url) as client:
 
         def work() -> None:
-            while not (ids := client.zrange("adis:queued", 0, -1)):
+            while not (ids := client.zrange("adis:queued:video", 0, -1)):
                 pass
             finish(redis_url, tmp_path / "data", ids[0], results=1)
 
@@ -187,7 +187,7 @@ def test_a_preview_is_a_job_in_the_queue_of_images(http: TestClient, client: Cli
     answer = http.post("/stylize/video?preview=true&at_seconds=1.2", files=[("video", ("v", clip))])
     assert answer.status_code == 202
     assert answer.json()["progress"] == {"done": 0, "total": 6, "unit": "results"}
-    assert (client.llen(messages("picture")), client.llen(messages("video"))) == (1, 0)
+    assert (client.llen(messages("images")), client.llen(messages("videos"))) == (1, 0)
 
 
 def test_a_previews_moment_is_a_number_of_seconds(http: TestClient, clip: bytes) -> None:

@@ -7,10 +7,9 @@ from dataclasses import replace
 import pytest
 
 from service.errors import JobNotFound, QueueFull
-from service.jobs import scripts
 from service.jobs.connection import AsyncClient, Client
 from service.jobs.lease import Lease, LeaseLost, LeaseTerms, claim
-from service.jobs.queue import make_queue
+from service.jobs.queue import QUEUES, make_queue
 from service.jobs.reaper import requeue_overdue
 from service.jobs.record import JobState, Kind, StoredInput
 from service.jobs.submission_repository import NewJob, SubmissionRepository
@@ -20,7 +19,7 @@ from tests.service.jobs.harness import TERMS, claimed, delete, new_job, owner, r
 LOST_AT_ONCE = LeaseTerms(lease_seconds=0, max_attempts=2, lifetime_seconds=100)
 
 
-def job_of(kind: Kind = "picture", size: int = 10, total: int = 1) -> NewJob:
+def job_of(kind: Kind = "image", size: int = 10, total: int = 1) -> NewJob:
     return replace(new_job(total=total), kind=kind, inputs=(StoredInput(field="image", sha256="a" * 64, bytes=size),))
 
 
@@ -30,7 +29,9 @@ def submit_bounded(url: str, job: NewJob, most_bytes: int, slots: int = 1) -> st
 
 def loads(client: Client) -> dict[str, int]:
     """What is counted and is not 0."""
-    return {name: int(value) for name, value in client.hgetall("adis:load").items() if int(value)}
+    counts = {f"{kind}|bytes": int(value) for kind, value in client.hgetall("adis:bytes").items()}
+    counts |= {f"{kind}|jobs": client.zcard(f"adis:queued:{kind}") for kind in QUEUES}
+    return {name: value for name, value in counts.items() if value}
 
 
 def finish_after(client: Client, job_id: str, seconds: float) -> None:
@@ -44,7 +45,7 @@ def test_a_flood_of_videos_keeps_no_image_out(redis_url: str) -> None:
     submit(redis_url, job_of("video"), most=1)
     with pytest.raises(QueueFull, match="1 jobs"):
         submit(redis_url, job_of("video"), most=1)
-    assert submit(redis_url, job_of("picture"), most=1)[1]
+    assert submit(redis_url, job_of("image"), most=1)[1]
     assert submit(redis_url, job_of("preview"), most=1)[1]
 
 
@@ -81,7 +82,7 @@ def test_what_is_counted_never_drifts_however_jobs_end(redis_url: str, client: C
         submissions = SubmissionRepository(other, 100, TERMS.lifetime_seconds, 10**9)
 
         async def come() -> None:
-            kind: Kind = rng.choice(("picture", "video", "preview"))
+            kind: Kind = rng.choice(("image", "video", "preview"))
             size = rng.randint(1, 10**8)
             try:
                 job_id, _ = await submissions.submit(job_of(kind, size))
@@ -102,7 +103,7 @@ def test_what_is_counted_never_drifts_however_jobs_end(redis_url: str, client: C
                 case 5:
                     with_lease(lambda lease: lease.fail({"type": "/problems/x", "status": 422}))
                 case 6:
-                    with_lease(lambda lease: release(client, lease))
+                    with_lease(lambda lease: lease.release())
                 case _:
                     try:
                         await submissions.delete(job_id)
@@ -131,13 +132,8 @@ def test_what_is_counted_never_drifts_however_jobs_end(redis_url: str, client: C
     with make_queue(redis_url, 600) as app:
         with_client(redis_url, run)
     assert loads(client) == {}
-    assert client.exists("adis:uploads", "adis:queued") == 0
+    assert client.exists("adis:running", *(f"adis:queued:{kind}" for kind in QUEUES)) == 0
     assert {"succeeded", "failed", "cancelled"} <= ended.keys()
-
-
-def release(client: Client, lease: Lease) -> None:
-    record = lease.record
-    client.register_script(scripts.RELEASE)(args=[record.id, record.owner, record.attempt])
 
 
 def true_loads(client: Client, known: list[tuple[str, str, int]]) -> dict[str, int]:
@@ -167,9 +163,9 @@ def test_the_time_said_is_a_second_at_least_and_an_hour_at_most(
     redis_url: str, client: Client, took: float, said: int
 ) -> None:
     finish_after(client, submit(redis_url, job_of())[0], took)
-    client.hset("adis:pace", "picture", took)  # without what the test itself took
+    client.hset("adis:pace", "image", took)  # without what the test itself took
     submit(redis_url, job_of())
-    assert with_client(redis_url, lambda other: WaitEstimator(other).retry_after("picture", 1)) == said
+    assert with_client(redis_url, lambda other: WaitEstimator(other).retry_after("image", 1)) == said
 
 
 def test_until_a_job_of_the_kind_has_ended_nothing_is_estimated(redis_url: str) -> None:
@@ -184,7 +180,7 @@ def test_newer_jobs_count_more_and_each_kind_for_itself(redis_url: str, client: 
         finish_after(client, submit(redis_url, job_of())[0], seconds)
     finish_after(client, submit(redis_url, job_of("video", total=100))[0], 50)
     paces = {kind: float(pace) for kind, pace in client.hgetall("adis:pace").items()}
-    assert paces == {"picture": pytest.approx(12, abs=1), "video": pytest.approx(0.5, abs=0.1)}
+    assert paces == {"image": pytest.approx(12, abs=1), "video": pytest.approx(0.5, abs=0.1)}
 
 
 def test_a_failed_job_teaches_nothing(redis_url: str, client: Client) -> None:
@@ -196,10 +192,10 @@ def test_a_waiting_job_counts_what_is_before_it_and_what_runs(redis_url: str, cl
     running, first, second, third = (submit(redis_url, job_of(total=total))[0] for total in (10, 2, 3, 50))
     previews = submit(redis_url, job_of("preview", total=6))[0]
     submit(redis_url, job_of("video", total=1000))
-    client.hset("adis:pace", mapping={"picture": 10, "preview": 1, "video": 100})
+    client.hset("adis:pace", mapping={"image": 10, "preview": 1, "video": 100})
     claimed(client, running).progress(4)
 
-    def estimate(job_id: str, kind: Kind = "picture", slots: int = 1) -> float | None:
+    def estimate(job_id: str, kind: Kind = "image", slots: int = 1) -> float | None:
         return with_client(redis_url, lambda other: WaitEstimator(other).seconds_until_done(job_id, kind, slots))
 
     assert estimate(first) == 60 + 20
@@ -213,7 +209,7 @@ def test_a_waiting_job_counts_what_is_before_it_and_what_runs(redis_url: str, cl
 
 def test_of_a_long_queue_a_part_stands_for_all(redis_url: str, client: Client, monkeypatch: pytest.MonkeyPatch) -> None:
     job_ids = [submit(redis_url, job_of())[0] for _ in range(40)]
-    client.hset("adis:pace", "picture", 2)
+    client.hset("adis:pace", "image", 2)
     monkeypatch.setattr("service.jobs.wait_estimator._MOST_LOOKED_AT", 10)
-    estimate = with_client(redis_url, lambda other: WaitEstimator(other).seconds_until_done(job_ids[-1], "picture", 1))
+    estimate = with_client(redis_url, lambda other: WaitEstimator(other).seconds_until_done(job_ids[-1], "image", 1))
     assert estimate == pytest.approx(80, abs=12)

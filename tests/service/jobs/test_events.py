@@ -28,7 +28,7 @@ async def event_bus(url: str) -> AsyncIterator[JobEventBus]:
 
 async def subscribed(client: Client) -> None:
     """Wait until the event bus listens, so that a test does not pass by its first look."""
-    while not client.pubsub_numsub("adis:news")[0][1]:
+    while not client.pubsub_numsub("adis:job-events")[0][1]:
         await asyncio.sleep(0.01)
 
 
@@ -82,10 +82,10 @@ def test_the_news_says_itself_whether_the_job_has_ended(redis_url: str, client: 
             waiting = asyncio.create_task(room.wait_until_ended(job_id, PATIENCE_SECONDS))
             for news in (job_id, f"{job_id} running"):  # without a state, as it was once: then the record is asked
                 await asyncio.sleep(0.05)
-                client.publish("adis:news", news)
+                client.publish("adis:job-events", news)
             await asyncio.sleep(0.05)
             assert not waiting.done()
-            client.publish("adis:news", f"{job_id} succeeded")
+            client.publish("adis:job-events", f"{job_id} succeeded")
             return await asyncio.wait_for(waiting, 10)
 
     job_id = submitted(redis_url)  # its record says that it waits

@@ -1,22 +1,18 @@
-"""A job is never left lying: its message is sent again if it got lost, or its worker did."""
+"""No job is left lying: its message is sent again if it got lost, or its worker did."""
 
-import base64
-import dataclasses
-import json
 from collections.abc import Iterator
-from typing import Any
 
 import pytest
 from celery import Celery
 
-from service.jobs import reaper, submission_repository
+from service.jobs import reaper
 from service.jobs.connection import Client
 from service.jobs.lease import LeaseTerms
 from service.jobs.owner import Owner, this_process
-from service.jobs.queue import TASKS, MessageWriter, make_queue, messages, send
+from service.jobs.queue import QUEUES, make_queue, messages, send, send_help
 from service.jobs.reaper import requeue_overdue
 from service.jobs.record import JobState
-from tests.service.jobs.harness import TERMS, claimed, new_job, owner, read, submit, submitted
+from tests.service.jobs.harness import TERMS, claimed, owner, read, submitted
 from tests.service.jobs.test_lease import BRIEF, wait
 
 
@@ -26,82 +22,90 @@ def app(redis_url: str) -> Iterator[Celery]:
         yield made
 
 
-def queued(redis_url: str) -> str:
-    """The id of a job whose message went out with its record."""
-    job = new_job()
-    message = MessageWriter().write(job.id, "picture")
-    return submit(redis_url, dataclasses.replace(job, message=message))[0]
+@pytest.fixture
+def _no_grace(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(reaper, "GRACE_SECONDS", 0.0)
+
+
+def queued(redis_url: str, app: Celery) -> str:
+    """The id of a job whose message was sent."""
+    job_id = submitted(redis_url)
+    send(app, job_id, "image")
+    return job_id
 
 
 def waiting(client: Client) -> int:
-    count: int = client.llen(messages("picture"))
+    count: int = client.llen(messages("images"))
     return count
 
 
+def take_message(client: Client) -> str:
+    """The message that a worker would be given next."""
+    return str(client.rpop(messages("images")))
+
+
+@pytest.mark.usefixtures("_no_grace")
 def test_a_sent_job_is_not_sent_again(redis_url: str, client: Client, app: Celery) -> None:
-    queued(redis_url)
-    assert requeue_overdue(client, app, TERMS) == 0
-    assert (waiting(client), client.zcard("adis:due")) == (1, 0)
-
-
-def test_a_message_is_written_as_celery_would_send_it(client: Client, app: Celery) -> None:
-    def read_out(text: str) -> dict[str, Any]:
-        message: dict[str, Any] = json.loads(text)
-        assert json.loads(base64.b64decode(message["body"]))[0] == ["abc"]
-        for place, name in (("headers", "id"), ("headers", "root_id"), ("properties", "correlation_id")):
-            message[place][name] = None  # drawn
-        for name in ("delivery_tag", "reply_to"):
-            message["properties"].pop(name, None)
-        return message
-
-    for kind in TASKS:
-        send(app, "abc", kind)
-        sent = client.rpop(messages(kind))
-        assert read_out(MessageWriter().write("abc", kind)) == read_out(sent)
-
-
-def test_a_message_that_never_went_out_is_sent_after_a_while(
-    redis_url: str, client: Client, app: Celery, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    submitted(redis_url)
-    assert requeue_overdue(client, app, TERMS) == 0  # its sender may still be at it
-    monkeypatch.setattr(submission_repository, "SEND_GRACE_SECONDS", -1.0)
-    submitted(redis_url)
-    assert requeue_overdue(client, app, TERMS) == 1
+    queued(redis_url, app)
     assert requeue_overdue(client, app, TERMS) == 0
     assert waiting(client) == 1
 
 
-def test_a_message_that_died_with_its_worker_is_sent_again(
+def test_each_kind_goes_to_the_queue_of_its_workers(client: Client, app: Celery) -> None:
+    for kind, queue in QUEUES.items():
+        send(app, f"a-{kind}", kind)
+        assert f"a-{kind}" in str(client.rpop(messages(queue)))
+    send_help(app, "abc")
+    assert "abc" in str(client.rpop(messages("videos")))
+
+
+def test_a_message_that_was_never_sent_is_sent_after_a_while(
     redis_url: str, client: Client, app: Celery, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    queued(redis_url)
-    monkeypatch.setattr(reaper, "SEND_GRACE_SECONDS", 0.0)
-    assert requeue_overdue(client, app, TERMS) == 0  # its message waits like everybody's
-    client.delete(messages("picture"))  # taken by a worker that was killed before it began
-    assert requeue_overdue(client, app, TERMS) == 1
-    assert waiting(client) == 1
-
-
-def test_a_message_that_died_with_its_worker_is_sent_again_though_others_wait(
-    redis_url: str, client: Client, app: Celery, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    def hand_in() -> str:
-        job_id = queued(redis_url)
-        wait(0.02)
-        return job_id
-
-    taken = hand_in()
-    client.delete(messages("picture"))  # taken by a worker that was killed before it began
-    others = [hand_in(), hand_in()]
+    submitted(redis_url)  # and whoever did so died before it sent the message
     assert requeue_overdue(client, app, TERMS) == 0  # it may still be on its way
-    monkeypatch.setattr(reaper, "SEND_GRACE_SECONDS", 0.0)
+    monkeypatch.setattr(reaper, "GRACE_SECONDS", 0.0)
     assert requeue_overdue(client, app, TERMS) == 1
-    assert requeue_overdue(client, app, TERMS) == 0  # its new message waits behind theirs
-    order = [taken, *others[::-1]]  # the next one is last
-    in_list = client.lrange(messages("picture"), 0, -1)
-    assert len(in_list) == 3
-    assert all(job_id in str(message) for job_id, message in zip(order, in_list, strict=True))
+    assert requeue_overdue(client, app, TERMS) == 0
+    assert waiting(client) == 1
+
+
+@pytest.mark.usefixtures("_no_grace")
+def test_a_message_that_died_with_its_worker_is_sent_again_once_a_later_job_is_served(
+    redis_url: str, client: Client, app: Celery
+) -> None:
+    lost, served, behind = (queued(redis_url, app) for _ in range(3))
+    assert lost in take_message(client)  # by a worker that was killed before it claimed the job
+    assert requeue_overdue(client, app, TERMS) == 0  # nobody can know yet
+    assert served in take_message(client)
+    claimed(client, served)
+    assert requeue_overdue(client, app, TERMS) == 1
+    assert requeue_overdue(client, app, TERMS) == 0  # its new message waits behind the others
+    assert behind in take_message(client)
+    claimed(client, behind)
+    assert requeue_overdue(client, app, TERMS) == 0
+    assert lost in take_message(client)
+
+
+@pytest.mark.usefixtures("_no_grace")
+def test_a_job_that_is_taken_over_by_its_old_message_makes_no_other_look_lost(
+    redis_url: str, client: Client, app: Celery
+) -> None:
+    here = this_process("w")
+    killed, behind = (queued(redis_url, app) for _ in range(2))
+    assert killed in take_message(client)
+    claimed(client, killed, Owner(here.scope, here.pid, "1", "w"))
+    assert claimed(client, killed).record.attempt == 2  # Celery gives the message of a killed process out again
+    assert requeue_overdue(client, app, TERMS) == 0
+    assert behind in take_message(client)
+
+
+@pytest.mark.usefixtures("_no_grace")
+def test_a_job_whose_record_is_gone_leaves_the_line(redis_url: str, client: Client, app: Celery) -> None:
+    for key in ("adis:queued:image", "adis:running"):
+        client.zadd(key, {"0" * 32: 1})
+    assert requeue_overdue(client, app, TERMS) == 0
+    assert client.exists("adis:queued:image", "adis:running") == 0
 
 
 def test_a_job_of_a_silent_worker_is_queued_again(redis_url: str, client: Client, app: Celery) -> None:

@@ -74,7 +74,7 @@ def test_deleting_an_ended_job_erases_its_record_and_events(redis_url: str, clie
     delete(redis_url, job_id)
     with pytest.raises(JobNotFound):
         read(redis_url, job_id)
-    assert sorted(client.keys("*")) == ["adis:load", "adis:metrics", "adis:pace"]  # numbers, and no ids
+    assert sorted(client.keys("*")) == ["adis:bytes", "adis:metrics", "adis:pace", "adis:served"]  # numbers, and no ids
 
 
 def test_an_active_job_does_not_expire_and_an_ended_one_does_with_all_that_belongs_to_it(

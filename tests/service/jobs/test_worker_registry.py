@@ -38,7 +38,7 @@ def test_nobody_is_there_at_first(redis_url: str) -> None:
 
 def test_a_worker_tells_its_models_and_later_what_runs_them(redis_url: str, client: Client) -> None:
     registration = WorkerRegistration(client, "w")
-    registration.register([MODEL], ["pictures", "videos"])
+    registration.register([MODEL], ["images", "videos"])
     (loading,) = workers(redis_url)
     assert (loading.models, loading.runtime) == ((MODEL,), None)
     registration.announce_runtime(CPU)
@@ -48,7 +48,7 @@ def test_a_worker_tells_its_models_and_later_what_runs_them(redis_url: str, clie
 
 def test_a_silent_worker_is_gone_and_comes_back_with_its_next_beat(redis_url: str, client: Client) -> None:
     registration = WorkerRegistration(client, "w")
-    registration.register([MODEL], ["pictures", "videos"])
+    registration.register([MODEL], ["images", "videos"])
     registration.announce_runtime(CPU)
     assert 0 < client.ttl("adis:heartbeat:w") <= 15
     client.delete("adis:heartbeat:w")
@@ -59,14 +59,14 @@ def test_a_silent_worker_is_gone_and_comes_back_with_its_next_beat(redis_url: st
 
 def test_a_worker_that_leaves_is_gone_at_once(redis_url: str, client: Client) -> None:
     registration = WorkerRegistration(client, "w")
-    registration.register([MODEL], ["pictures", "videos"])
+    registration.register([MODEL], ["images", "videos"])
     registration.deregister()
     assert workers(redis_url) == []
 
 
 def test_a_worker_learns_that_redis_has_forgotten_it(client: Client) -> None:
     registration = WorkerRegistration(client, "w")
-    registration.register([MODEL], ["pictures", "videos"])
+    registration.register([MODEL], ["images", "videos"])
     client.flushall()
     assert not registration.beat()
 
@@ -75,7 +75,7 @@ def test_a_roster_is_asked_for_anew_when_it_is_too_old(redis_url: str, client: C
     async def look(asynchronous: AsyncClient) -> list[int]:
         worker_registry = WorkerRegistry(asynchronous)
         found = [len(await worker_registry.live(kept_seconds=0.5))]
-        WorkerRegistration(client, "w").register([MODEL], ["pictures"])
+        WorkerRegistration(client, "w").register([MODEL], ["images"])
         found.append(len(await worker_registry.live(kept_seconds=60)))
         await asyncio.sleep(0.1)
         found.append(len(await worker_registry.live(kept_seconds=0.05)))

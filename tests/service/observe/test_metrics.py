@@ -46,23 +46,23 @@ def test_jobs_are_counted_once_with_how_they_ended(http: TestClient, redis_url: 
     http.delete(f"/jobs/{unwanted}")
     http.delete(f"/jobs/{unwanted}")
     found = read(http)
-    assert found['adis_jobs_accepted_total{kind="picture"}'] == 4
+    assert found['adis_jobs_accepted_total{kind="image"}'] == 4
     ended = {name: value for name, value in found.items() if name.startswith("adis_jobs_ended_total")}
     assert ended['adis_jobs_ended_total{kind="video",reason="internal",state="failed"}'] == 0
     assert {name: value for name, value in ended.items() if value} == {
-        'adis_jobs_ended_total{kind="picture",reason="none",state="succeeded"}': 1,
-        'adis_jobs_ended_total{kind="picture",reason="damaged-media",state="failed"}': 1,
-        'adis_jobs_ended_total{kind="picture",reason="none",state="cancelled"}': 1,
+        'adis_jobs_ended_total{kind="image",reason="none",state="succeeded"}': 1,
+        'adis_jobs_ended_total{kind="image",reason="damaged-media",state="failed"}': 1,
+        'adis_jobs_ended_total{kind="image",reason="none",state="cancelled"}': 1,
     }
 
 
 def test_the_queue_tells_its_length_and_how_long_its_oldest_job_waits(http: TestClient, client: Client) -> None:
-    assert read(http)['adis_queue_oldest_seconds{queue="pictures"}'] == 0
+    assert read(http)['adis_queue_oldest_seconds{queue="images"}'] == 0
     first, _ = submit(http), submit(http)
-    client.zincrby("adis:queued", -100, first)
+    client.zincrby("adis:queued:image", -100, first)
     found = read(http)
-    assert found['adis_queue_jobs{queue="pictures"}'] == 2
-    assert 100 <= found['adis_queue_oldest_seconds{queue="pictures"}'] < 400
+    assert found['adis_queue_jobs{queue="images"}'] == 2
+    assert 100 <= found['adis_queue_oldest_seconds{queue="images"}'] < 400
     assert found['adis_queue_jobs{queue="videos"}'] == found['adis_queue_oldest_seconds{queue="videos"}'] == 0
 
 
@@ -70,7 +70,7 @@ def test_live_workers_are_told_with_their_last_sign(http: TestClient, redis_url:
     found = read(http)
     assert found['adis_workers{queue="videos",state="ready"}'] == 1
     assert found['adis_workers{queue="videos",state="loading"}'] == 0
-    assert 0 <= found['adis_worker_heartbeat_age_seconds{queue="pictures"}'] < 15
+    assert 0 <= found['adis_worker_heartbeat_age_seconds{queue="images"}'] < 15
 
 
 def test_requests_are_counted_by_route_and_unknown_addresses_as_one(http: TestClient) -> None:
@@ -108,17 +108,17 @@ def test_metrics_say_so_when_redis_is_away(data_dir: Path) -> None:
 
 def test_a_stage_is_not_charged_for_the_stages_inside_it(client: Client, redis_url: str, http: TestClient) -> None:
     recorder = Recorder(client)
-    with measured(recorder, "picture"), stage("outer"):
+    with measured(recorder, "image"), stage("outer"):
         time.sleep(0.02)
         with stage("inner", batch=3):
             time.sleep(0.05)
     recorder.add()
     found = read(http)
-    outer, inner = (found[f'adis_stage_seconds_sum{{kind="picture",stage="{name}"}}'] for name in ("outer", "inner"))
+    outer, inner = (found[f'adis_stage_seconds_sum{{kind="image",stage="{name}"}}'] for name in ("outer", "inner"))
     assert inner >= 0.05
     assert outer >= 0.02
-    whole = found['adis_stage_seconds_bucket{kind="picture",le="+Inf",stage="inner"}']
-    assert whole == found['adis_stage_seconds_count{kind="picture",stage="inner"}'] == 1
+    whole = found['adis_stage_seconds_bucket{kind="image",le="+Inf",stage="inner"}']
+    assert whole == found['adis_stage_seconds_count{kind="image",stage="inner"}'] == 1
     assert found['adis_batch_size_bucket{le="2.0",stage="inner"}'] == 0
     assert found['adis_batch_size_bucket{le="4.0",stage="inner"}'] == 1
     again = Recorder(client)
@@ -139,12 +139,12 @@ def test_counts_that_redis_did_not_take_are_told_later(
     client: Client, redis_url: str, caplog: pytest.LogCaptureFixture
 ) -> None:
     recorder = Recorder(client)
-    recorder.count(RESULTS, "picture")
+    recorder.count(RESULTS, "image")
     client.set("adis:metrics", "not a hash")
     recorder.add()
     assert "takes no counts" in caplog.text
     client.delete("adis:metrics")
-    recorder.count(RESULTS, "picture", by=2)
+    recorder.count(RESULTS, "image", by=2)
     recorder.count(FRAMES, by=7)
     recorder.add()
     recorder.add()
@@ -154,4 +154,4 @@ def test_counts_that_redis_did_not_take_are_told_later(
 def test_names_and_labels_keep_prometheus_rules() -> None:
     assert len({metric.name for metric in COUNTED}) == len(COUNTED)
     with pytest.raises(ValueError, match="has the labels kind, stage"):
-        STAGE_SECONDS.field_of("picture")
+        STAGE_SECONDS.field_of("image")

@@ -19,7 +19,7 @@ def _settings_of_this_test(monkeypatch: pytest.MonkeyPatch, redis_url: str) -> N
 def test_a_worker_is_well_while_it_beats(client: Client, capsys: pytest.CaptureFixture[str]) -> None:
     assert worker_health.main() == 1
     registration = WorkerRegistration(client, "w")
-    registration.register([], ["pictures"])
+    registration.register([], ["images"])
     assert worker_health.main() == 0
     client.delete("adis:heartbeat:w")
     assert worker_health.main() == 1
@@ -27,7 +27,7 @@ def test_a_worker_is_well_while_it_beats(client: Client, capsys: pytest.CaptureF
 
 
 def test_the_beat_of_another_host_does_not_count(client: Client) -> None:
-    WorkerRegistration(client, "w").register([], ["pictures"])
+    WorkerRegistration(client, "w").register([], ["images"])
     assert worker_health.beats(client, socket.gethostname())
     assert not worker_health.beats(client, "elsewhere")
 

@@ -48,7 +48,7 @@ def host(
 
 def hand_in(redis_url: str, storage: Storage, kind: str, files: dict[str, Path], **parameters: Any) -> None:
     """Queue a job as an API does."""
-    request: Any = ImageRequest(**parameters) if kind == "picture" else VideoRequest(**parameters)
+    request: Any = ImageRequest(**parameters) if kind == "image" else VideoRequest(**parameters)
     stored = tuple(StoredInput(field=field, sha256=f"{n:064}", bytes=1) for n, field in enumerate(files))
     folder = storage.begin(JOB)
     for one in stored:
@@ -70,7 +70,7 @@ def test_a_store_that_goes_away_costs_no_job(
 ) -> None:
     monkeypatch.setattr(job_runner, "_STORE_PAUSE_SECONDS", 0.0)
     (worker, storage), (_, api) = host("worker"), host("api")
-    hand_in(redis_url, api, "picture", image)
+    hand_in(redis_url, api, "image", image)
     store.stop()
     for _ in range(5):  # more often than a job may lose its worker
         worker.run(JOB)
@@ -99,7 +99,7 @@ def test_a_job_cancelled_while_its_result_is_stored_leaves_no_object(
     host: Host, store: ObjectStore, redis_url: str, image: dict[str, Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (worker, storage), (_, api) = host("worker"), host("api")
-    hand_in(redis_url, api, "picture", image)
+    hand_in(redis_url, api, "image", image)
     write_result = type(storage).write_result
 
     def write_too_late(self: Storage, job_id: str, content: bytes) -> str:
