@@ -50,9 +50,10 @@ demo-model: $(VENV)/.everything ## train models/demo anew from DATA=dir, a folde
 	$(BIN)/python -m export runs/demo/checkpoint.pt models/demo --index runs/demo/index.jsonl --with-checkpoint
 	$(BIN)/python -m training evaluate-bundle models/demo --data "$(DATA)" --output runs/demo/evaluation
 
-check: $(VENV)/.everything ## formatting, lint and types only
+check: $(VENV)/.everything ## formatting, lint, layers and types only
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
+	$(BIN)/lint-imports --no-logo
 	$(BIN)/mypy
 
 format: $(VENV)/.everything ## format the code and mend what lint can mend

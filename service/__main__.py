@@ -104,7 +104,7 @@ def _read_settings() -> Settings | None:
 
 
 def _run_keys(arguments: Sequence[str]) -> int:
-    from service.auth.command import main as run
+    from service.standalone.keys_command import main as run
 
     settings = _read_settings()
     return 2 if settings is None else run(settings, arguments)
@@ -119,8 +119,9 @@ def _run_client(command: str, arguments: Sequence[str]) -> int:
 
 
 def _run(part: str, settings: Settings, fd: int | None) -> int:
-    from service.api.server import PortTaken, bind, serve
-    from service.auth.bind_policy import UnsafeBindAddress, check_bind_address
+    from service.api.server import serve
+    from service.standalone.bind_policy import UnsafeBindAddress, check_bind_address
+    from service.standalone.listener import PortTaken, bind
     from service.standalone.supervisor import StartFailed, run_service
 
     if part != "all" and settings.redis_url is None:

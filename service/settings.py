@@ -18,9 +18,10 @@ from pydantic_settings import (
 )
 
 from service.build import SHIPPED_MODELS
-from service.jobs.record import Kind
-from service.media.limits import MEBIBYTE, MediaLimits
-from service.observe.logs import LogFormat
+from service.kind import Kind
+
+MEBIBYTE: Final = 1024 * 1024
+LogFormat = Literal["text", "json"]
 
 Provider = Literal["tensorrt", "cuda", "openvino", "cpu"]
 HttpAddress = Annotated[str, StringConstraints(pattern=r"^https?://[^\s/?#@]+/?$")]
@@ -260,23 +261,6 @@ class Settings(BaseSettings):
     def longest_job_seconds(self) -> int:
         """Longest that any job may run."""
         return max(self.max_job_seconds, self.max_video_job_seconds)
-
-    @property
-    def media_limits(self) -> MediaLimits:
-        """The bounds that `service.media` keeps."""
-        return MediaLimits(
-            max_image_bytes=self.max_image_bytes,
-            max_image_pixels=self.max_image_pixels,
-            max_audio_bytes=self.max_audio_bytes,
-            max_audio_seconds=self.max_audio_seconds,
-            min_audio_seconds=self.min_audio_seconds,
-            max_decode_seconds=self.max_decode_seconds,
-            max_video_bytes=self.max_video_bytes,
-            max_video_seconds=self.max_video_seconds,
-            max_video_pixels=self.max_video_pixels,
-            max_video_frames=self.max_video_frames,
-            max_video_fps=self.max_video_fps,
-        )
 
 
 def _by_old_names(settings_cls: type[BaseSettings], source: PydanticBaseSettingsSource) -> InitSettingsSource:

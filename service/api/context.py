@@ -20,11 +20,13 @@ from service.jobs.connection import AsyncClient, connect_async
 from service.jobs.events import JobEventBus
 from service.jobs.open_storage import open_storage
 from service.jobs.queue import QUEUES, make_queue
-from service.jobs.record import JobRecord, JobState, Kind
+from service.jobs.record import JobRecord, JobState
 from service.jobs.storage import Storage
 from service.jobs.submission_repository import SubmissionRepository
 from service.jobs.worker_registry import WorkerRegistry, WorkerReport
+from service.kind import Kind
 from service.media.decoder_pool import DecoderPool
+from service.media.limits import MediaLimits
 from service.settings import Settings
 from service.webhooks.deliverer import make_deliverer
 
@@ -145,7 +147,7 @@ async def open_context(settings: Settings, redis_url: str) -> AsyncIterator[Cont
         storage=storage,
         storage_check=StorageCheck(storage),
         celery=make_queue(redis_url, settings.longest_job_seconds),
-        decoder_pool=DecoderPool(settings.media_limits, kept=_PROBES_AT_ONCE),
+        decoder_pool=DecoderPool(MediaLimits.of(settings), kept=_PROBES_AT_ONCE),
         probes=anyio.CapacityLimiter(_PROBES_AT_ONCE),
     )
     tasks = [asyncio.create_task(context.event_bus.run()), asyncio.create_task(_sweep_for_ever(context))]

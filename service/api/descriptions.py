@@ -3,10 +3,10 @@
 from typing import Any, Final
 
 from service.api.problems import MEDIA_TYPE
-from service.api.schemas import Job, Problem
+from service.jobs.documents import Job, Problem
+from service.jobs.requests import ImageRequest, VideoRequest
 from service.media.image_kind import MEDIA_TYPES
 from service.webhooks.request import FIELDS as WEBHOOK_FIELDS
-from service.work.requests import ImageRequest, VideoRequest
 
 MAX_IDEMPOTENCY_KEY_LENGTH: Final = 255
 

@@ -14,14 +14,14 @@ from service.api.descriptions import PROBLEMS, RESULT, STYLIZE, STYLIZE_VIDEO
 from service.api.preferences import read_preferences
 from service.api.problems import stored_problem_response
 from service.api.results import send_result
-from service.api.schemas import Job, Jobs, job_document
 from service.api.submission import IMAGE, PREVIEW, VIDEO, Form, submit
 from service.errors import Conflict
+from service.jobs.documents import Job, Jobs, job_document
 from service.jobs.job_index import list_jobs
 from service.jobs.record import JobRecord, JobState
+from service.jobs.requests import MAX_SECONDS
 from service.jobs.submission_repository import job_not_found
 from service.jobs.wait_estimator import whole_seconds
-from service.work.requests import MAX_SECONDS
 
 router = APIRouter(tags=["jobs"], responses=PROBLEMS)
 

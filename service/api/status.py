@@ -11,10 +11,10 @@ from service.api.auth import identify
 from service.api.context import Context, Using
 from service.api.descriptions import PROBLEMS
 from service.api.problems import problem_response
-from service.api.schemas import Model, Models, Status
 from service.errors import Unavailable
+from service.jobs.documents import Model, Models, Status
 from service.jobs.queue import QUEUES
-from service.jobs.record import Kind
+from service.kind import Kind
 
 router = APIRouter(tags=["service"], responses={503: PROBLEMS[503]})
 

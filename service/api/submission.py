@@ -32,9 +32,11 @@ from service.errors import (
     UnsupportedMedia,
 )
 from service.jobs.queue import send
-from service.jobs.record import Kind, StoredInput
+from service.jobs.record import StoredInput
+from service.jobs.requests import PREVIEW_STEPS_DB, ImageRequest, PreviewRequest, VideoRequest
 from service.jobs.submission_repository import NewJob
 from service.jobs.worker_registry import WorkerReport
+from service.kind import Kind
 from service.media.audio import AudioInfo
 from service.media.image import ImageInfo
 from service.media.video_file import VideoInfo
@@ -42,7 +44,6 @@ from service.observe import correlation, tracing
 from service.settings import Settings
 from service.webhooks.request import FIELDS as WEBHOOK_FIELDS
 from service.webhooks.request import WebhookRequest, read_webhook
-from service.work.requests import PREVIEW_STEPS_DB, ImageRequest, PreviewRequest, VideoRequest
 
 _RETRY_AFTER_SECONDS: Final = 60
 _WORKERS_KEPT_SECONDS: Final = 1.0  # one that dies in it is missed no sooner than one that dies after it

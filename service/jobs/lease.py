@@ -14,9 +14,10 @@ from service.errors import LostTooOften
 from service.jobs import scripts
 from service.jobs.connection import Client
 from service.jobs.owner import Owner, belongs_to, is_dead
-from service.jobs.record import JobRecord, JobState, Kind, StoredResult, hash_fields, record_from_hash
+from service.jobs.record import JobRecord, JobState, StoredResult, hash_fields, record_from_hash
 from service.jobs.renewal import renewed
 from service.jobs.scripts import arguments
+from service.kind import Kind
 
 logger = logging.getLogger(__name__)
 

@@ -5,7 +5,7 @@ from typing import Any, Final
 from celery import Celery
 
 from service.jobs.connection import broker_url
-from service.jobs.record import Kind
+from service.kind import Kind
 
 TASKS: Final[dict[Kind, str]] = {"image": "stylize-image", "video": "stylize-video", "preview": "preview-video"}
 HELP_WITH_VIDEO: Final = "help-with-video"
@@ -80,9 +80,9 @@ def make_queue(redis_url: str, max_job_seconds: int) -> Celery:
 
 def send(app: Celery, job_id: str, kind: Kind) -> None:
     """Put the job's message into its queue; raises kombu.exceptions.OperationalError if the broker is away."""
-    app.signature(TASKS[kind], args=[job_id]).apply_async()
+    app.send_task(TASKS[kind], args=[job_id])
 
 
 def send_help(app: Celery, job_id: str) -> None:
     """Ask one more worker to make segments of a video; raises kombu.exceptions.OperationalError."""
-    app.signature(HELP_WITH_VIDEO, args=[job_id]).apply_async(retry=False)
+    app.send_task(HELP_WITH_VIDEO, args=[job_id], retry=False)

@@ -16,7 +16,7 @@ from service.jobs.connection import Client
 from service.jobs.lease import LeaseTerms, release_lost
 from service.jobs.owner import is_dead
 from service.jobs.queue import QUEUES, messages, send
-from service.jobs.record import Kind
+from service.kind import Kind
 
 logger = logging.getLogger(__name__)
 

@@ -3,11 +3,11 @@
 import json
 from collections.abc import Mapping
 from enum import StrEnum
-from typing import Any, Final, Literal
+from typing import Any, Final
 
 from pydantic import BaseModel, ConfigDict, Field
 
-Kind = Literal["image", "video", "preview"]  # a preview is of a video, and quick
+from service.kind import Kind
 
 
 class JobState(StrEnum):

@@ -9,7 +9,7 @@ from typing import Final
 
 from service.jobs.connection import AsyncClient
 from service.jobs.queue import QUEUES
-from service.jobs.record import Kind
+from service.kind import Kind
 
 MAX_RETRY_AFTER_SECONDS: Final = 3600
 

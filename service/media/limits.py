@@ -1,13 +1,17 @@
 """The bounds inside which foreign images, sounds and videos are opened."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from service.settings import Settings
 
 MEBIBYTE = 1024 * 1024
 
 
 @dataclass(frozen=True)
 class MediaLimits:
-    """What is refused before it costs anything; `Settings.media_limits` builds it from the environment."""
+    """What is refused before it costs anything."""
 
     max_image_bytes: int = 50 * MEBIBYTE
     max_image_pixels: int = 120_000_000
@@ -20,3 +24,8 @@ class MediaLimits:
     max_video_pixels: int = 4096 * 2304
     max_video_frames: int = 250_000
     max_video_fps: float = 240.0
+
+    @classmethod
+    def of(cls, settings: "Settings") -> "MediaLimits":
+        """The bounds that the settings of the same names state."""
+        return cls(**{field.name: getattr(settings, field.name) for field in fields(cls)})

@@ -2,12 +2,12 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Final, Literal
+from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import BaseModel, ConfigDict
 
+from service.heard import Heard, HeardWindow, NearSound, SoundWarning
 from service.model.bundle import KnownSound
 
 Waveform = NDArray[np.float32]
@@ -23,51 +23,6 @@ _FAMILIAR_COSINE: Final = 0.85  # of the nearest scene, where a bundle names no 
 _STRANGE_COSINE: Final = 0.287
 _AUDIBLE_LENGTH: Final = 0.004  # an embedding shorter than this points nowhere; a stranger's is 0.04 of its strength
 _NEAREST_SOUNDS: Final = 3
-
-
-class NearSound(BaseModel):
-    """A sound of the manifest and how near the heard one is. score: cosine, -1..1; known: whether it is a scene."""
-
-    model_config = ConfigDict(frozen=True)
-
-    name: str
-    score: float
-    known: bool = True
-
-
-class SoundWarning(BaseModel):
-    """Something about the sound that may explain a poor result."""
-
-    model_config = ConfigDict(frozen=True)
-
-    code: Literal["silence", "clipping", "speech", "unfamiliar", "incomplete", "start"]
-    detail: str
-
-
-class HeardWindow(BaseModel):
-    """The part of one sound that was used, in seconds of the sound as given."""
-
-    model_config = ConfigDict(frozen=True)
-
-    start_seconds: float
-    length_seconds: float
-
-
-class Heard(BaseModel):
-    """What the model heard: one window of each sound, mixed; loudness and peak are those after the gain.
-
-    effect: length of the embedding, 0 (silence) towards 1. speech_share: 0..1, None without a speech detector.
-    """
-
-    model_config = ConfigDict(frozen=True)
-
-    windows: tuple[HeardWindow, ...]
-    loudness_dbfs: float
-    peak: float
-    effect: float
-    nearest: tuple[NearSound, ...]
-    speech_share: float | None
-    warnings: tuple[SoundWarning, ...]
 
 
 @dataclass(frozen=True)

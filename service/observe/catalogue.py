@@ -7,7 +7,7 @@ Labels take few values (kinds, states, stages, types of problem), so the hash st
 from dataclasses import dataclass, field
 from typing import Final, get_args
 
-from service.jobs.record import Kind
+from service.kind import Kind
 
 HASH: Final = "adis:metrics"
 SUM: Final = "sum"

@@ -14,8 +14,8 @@ from redis.exceptions import RedisError
 
 from service.jobs.connection import AsyncClient
 from service.jobs.queue import QUEUES
-from service.jobs.record import Kind
 from service.jobs.worker_registry import WorkerReport, live_workers
+from service.kind import Kind
 from service.observe.catalogue import COUNTED, HASH, SUM, Count, Distribution
 
 _QUEUE_NAMES: Final = tuple(dict.fromkeys(QUEUES.values()))

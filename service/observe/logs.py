@@ -3,13 +3,12 @@
 import logging
 import sys
 from datetime import UTC, datetime
-from typing import Any, Final, Literal
+from typing import Any, Final
 
 from pythonjsonlogger.json import JsonFormatter
 
 from service.observe import correlation, tracing
-
-LogFormat = Literal["text", "json"]
+from service.settings import LogFormat
 
 # botocore and urllib3 would write signatures, session tokens and lent links, too
 _CHATTY: Final = (

@@ -16,9 +16,9 @@ from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
-from service.api.server import address_of, bind
 from service.settings import Settings
 from service.standalone.embedded_valkey import prepare_valkey
+from service.standalone.listener import address_of, bind
 
 logger = logging.getLogger(__name__)
 

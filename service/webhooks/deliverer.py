@@ -9,9 +9,9 @@ from typing import Any, Final
 
 from redis.exceptions import RedisError
 
-from service.api.schemas import job_document
 from service.errors import JobNotFound
 from service.jobs.connection import AsyncClient
+from service.jobs.documents import job_document
 from service.jobs.record import JobRecord
 from service.jobs.submission_repository import SubmissionRepository
 from service.settings import Settings

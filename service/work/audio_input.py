@@ -7,9 +7,10 @@ from typing import Final
 
 import numpy as np
 
+from service.heard import SoundWarning
 from service.media.audio import WindowReport
 from service.media.decoder_pool import DecoderPool
-from service.model.audio import SoundWarning, Waveform, Window
+from service.model.audio import Waveform, Window
 from service.model.bundle import Manifest
 
 _KEPT_SECONDS: Final = 60.0  # a longer sound is decoded anew for each repetition

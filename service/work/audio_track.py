@@ -8,9 +8,10 @@ import av
 import numpy as np
 from numpy.typing import NDArray
 
+from service.heard import Heard
 from service.media.downmix import MonoStream, downmix, downmix_matrix
 from service.media.soundtrack_reader import Block, TrackForm
-from service.model.audio import Heard, Waveform, Window, heard, loudness_dbfs
+from service.model.audio import Waveform, Window, heard, loudness_dbfs
 from service.model.engine import Engine
 from service.model.speech import speech_share
 

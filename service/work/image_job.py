@@ -7,6 +7,7 @@ from typing import Final
 
 from service.jobs.lease import Lease
 from service.jobs.record import StoredResult
+from service.jobs.requests import ImageRequest
 from service.media.image_kind import MEDIA_TYPES
 from service.media.image_reader import ImageHeader, ReadPlan
 from service.media.image_writer import encode_image, write_image
@@ -18,7 +19,6 @@ from service.work.audio_input import choose_window
 from service.work.image_source import read_source
 from service.work.image_stylization import Stylization, audio_executor, encode_content, stylize_image
 from service.work.receipt import image_receipt
-from service.work.requests import ImageRequest
 from service.work.worker_context import JobOutput, Stopwatch, WorkerContext
 
 _FRESH_SECONDS: Final = 0.1  # so long nobody asks anew whether a job that was just claimed is still wanted

@@ -14,8 +14,9 @@ from service.errors import StorageUnavailable, StylizationError, TooLarge, Unava
 from service.jobs.connection import Client
 from service.jobs.lease import Lease, LeaseLost, LeaseTerms, claim
 from service.jobs.owner import this_process
-from service.jobs.record import JobRecord, JobState, Kind, record_from_hash
+from service.jobs.record import JobRecord, JobState, record_from_hash
 from service.jobs.storage import Storage
+from service.kind import Kind
 from service.media.decoder_pool import DecoderPool
 from service.observe import correlation, tracing
 from service.observe.catalogue import RESULTS, WAIT_SECONDS, WORK_SECONDS

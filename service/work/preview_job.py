@@ -13,6 +13,7 @@ from PIL import Image, ImageDraw, ImageFont
 from service.errors import InvalidValue
 from service.jobs.lease import Lease
 from service.jobs.record import StoredResult
+from service.jobs.requests import PREVIEW_STEPS_DB, PreviewRequest
 from service.media.decoder_pool import DecoderPool
 from service.media.downmix import downmix, downmix_matrix, to_mono
 from service.media.image_kind import MEDIA_TYPES
@@ -27,7 +28,6 @@ from service.work.audio_input import endless_audio, stretch
 from service.work.detail_transfer import transfer_detail
 from service.work.image_stylization import padded_for
 from service.work.receipt import video_receipt
-from service.work.requests import PREVIEW_STEPS_DB, PreviewRequest
 from service.work.video import result_size
 from service.work.worker_context import JobOutput, Stopwatch, WorkerContext
 

@@ -7,11 +7,11 @@ from importlib.metadata import version
 from typing import Any, Final
 
 from service.build import build_version
+from service.heard import Heard
 from service.jobs.record import StoredInput
-from service.model.audio import Heard
+from service.jobs.requests import ImageRequest, VideoRequest
 from service.model.engine import Engine
 from service.work.image_stylization import Stylization
-from service.work.requests import ImageRequest, VideoRequest
 
 _PACKAGES: Final = ("numpy", "pillow", "pillow-heif", "av", "opencv-python-headless")
 

@@ -50,12 +50,14 @@ class PoolProcess:
     def open(self, **_: object) -> None:
         """Load the default model and tell the API what it runs on. Stops the whole worker if that is not possible."""
         from service.media.decoder_pool import DecoderPool
+        from service.media.limits import MediaLimits
         from service.work.engines import Engines
         from service.work.job_runner import JobRunner
 
         start_tracing(self._settings.otlp_endpoint, "worker", __version__)
         client, engines = connect(self._redis_url), Engines(self._settings)
-        decoder_pool = DecoderPool(self._settings.media_limits, cpu_seconds=_CPU_SECONDS, wall_seconds=_WALL_SECONDS)
+        limits = MediaLimits.of(self._settings)
+        decoder_pool = DecoderPool(limits, cpu_seconds=_CPU_SECONDS, wall_seconds=_WALL_SECONDS)
         decoder_pool.warm_up()
         try:
             engine = engines.get()

@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 from pydantic import ValidationError
 
+from service.media.limits import MediaLimits
 from service.settings import Settings
 from service.settings_reference import write_reference
 
@@ -34,7 +35,7 @@ def test_the_environment_is_read(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_a_dotenv_file_is_read(tmp_path: Path) -> None:
     (tmp_path / ".env").write_text("ADIS_MAX_IMAGE_BYTES=1234\nADIS_SOMETHING_ELSE=1\n")
-    assert Settings().media_limits.max_image_bytes == 1234
+    assert MediaLimits.of(Settings()).max_image_bytes == 1234
 
 
 def test_an_old_name_is_read_with_a_warning_and_the_new_one_goes_first(

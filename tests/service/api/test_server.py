@@ -4,7 +4,7 @@ import socket
 
 import pytest
 
-from service.api.server import address_of, bind
+from service.standalone.listener import address_of, bind
 
 
 def test_every_address_of_ipv6_is_every_address_of_ipv4_too() -> None:

@@ -7,9 +7,9 @@ from typing import Any
 
 import pytest
 
-from service.auth.bind_policy import UnsafeBindAddress, check_bind_address
-from service.auth.command import main
 from service.settings import Settings
+from service.standalone.bind_policy import UnsafeBindAddress, check_bind_address
+from service.standalone.keys_command import main
 from service.standalone.supervisor import only_one
 
 TOKEN = re.compile(r"adis_([0-9a-f]{12})_([0-9a-f]{64})\n")

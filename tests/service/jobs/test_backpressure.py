@@ -11,9 +11,10 @@ from service.jobs.connection import AsyncClient, Client
 from service.jobs.lease import Lease, LeaseLost, LeaseTerms, claim
 from service.jobs.queue import QUEUES, make_queue
 from service.jobs.reaper import requeue_overdue
-from service.jobs.record import JobState, Kind, StoredInput
+from service.jobs.record import JobState, StoredInput
 from service.jobs.submission_repository import NewJob, SubmissionRepository
 from service.jobs.wait_estimator import WaitEstimator
+from service.kind import Kind
 from tests.service.jobs.harness import TERMS, claimed, delete, new_job, owner, result, submit, with_client
 
 LOST_AT_ONCE = LeaseTerms(lease_seconds=0, max_attempts=2, lifetime_seconds=100)

@@ -12,6 +12,8 @@ from service.jobs.owner import Owner, this_process
 from service.jobs.queue import QUEUES, make_queue, messages, send, send_help
 from service.jobs.reaper import requeue_overdue
 from service.jobs.record import JobState
+from service.settings import Settings
+from service.work.tasks import PoolProcess, register_tasks
 from tests.service.jobs.harness import TERMS, claimed, owner, read, submitted
 from tests.service.jobs.test_lease import BRIEF, wait
 
@@ -57,6 +59,14 @@ def test_each_kind_goes_to_the_queue_of_its_workers(client: Client, app: Celery)
         assert f"a-{kind}" in str(client.rpop(messages(queue)))
     send_help(app, "abc")
     assert "abc" in str(client.rpop(messages("videos")))
+
+
+def test_a_worker_sends_messages_too(client: Client, app: Celery, redis_url: str) -> None:
+    settings = Settings()
+    register_tasks(app, PoolProcess(app, settings, redis_url, "w"), settings)  # as only workers have them
+    send(app, "abc", "image")
+    send_help(app, "abc")
+    assert (client.llen(messages("images")), client.llen(messages("videos"))) == (1, 1)
 
 
 def test_a_message_that_was_never_sent_is_sent_after_a_while(

@@ -3,7 +3,8 @@
 import numpy as np
 import pytest
 
-from service.model.audio import SoundWarning, Window, apply_gain_db, heard, loudness_dbfs, mix
+from service.heard import SoundWarning
+from service.model.audio import Window, apply_gain_db, heard, loudness_dbfs, mix
 from service.model.bundle import KnownSound
 from tests.support.media import make_noise, make_tone
 from tests.support.windows import pick_window

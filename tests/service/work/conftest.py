@@ -8,15 +8,16 @@ from typing import Any
 import pytest
 
 from service.jobs.connection import Client
-from service.jobs.record import Kind, StoredInput
+from service.jobs.record import StoredInput
+from service.jobs.requests import PreviewRequest, VideoRequest
 from service.jobs.storage import Storage
 from service.jobs.submission_repository import NewJob
+from service.kind import Kind
 from service.media.decoder_pool import DecoderPool
 from service.media.limits import MediaLimits
 from service.settings import Settings
 from service.work.engines import Engines
 from service.work.job_runner import JobRunner
-from service.work.requests import PreviewRequest, VideoRequest
 from tests.service.jobs.harness import submit
 from tests.support.tiny_bundle import write_tiny_bundle
 

@@ -11,6 +11,7 @@ import pytest
 from service.jobs.connection import Client, connect
 from service.jobs.open_storage import open_storage
 from service.jobs.record import JobState, StoredInput
+from service.jobs.requests import ImageRequest, VideoRequest
 from service.jobs.storage import Storage
 from service.jobs.submission_repository import NewJob
 from service.media.decoder_pool import DecoderPool
@@ -18,7 +19,6 @@ from service.settings import Settings
 from service.work import job_runner, video_job
 from service.work.engines import Engines
 from service.work.job_runner import JobRunner
-from service.work.requests import ImageRequest, VideoRequest
 from tests.service.jobs.harness import delete, read, submit
 from tests.support.media import make_noise, make_photo, png_bytes, write_wav
 from tests.support.object_store import ObjectStore

@@ -13,6 +13,7 @@ from PIL import Image
 from service.errors import ModelNotFound
 from service.jobs.connection import Client
 from service.jobs.record import JobRecord, JobState, StoredInput
+from service.jobs.requests import ImageRequest
 from service.jobs.storage import Storage
 from service.jobs.submission_repository import NewJob
 from service.media.decoder_pool import DecoderPool
@@ -20,7 +21,6 @@ from service.settings import Settings
 from service.work import image_job
 from service.work.engines import Engines
 from service.work.job_runner import JobRunner
-from service.work.requests import ImageRequest
 from tests.service.jobs.harness import claimed, delete, read, submit
 from tests.support.media import make_noise, make_photo, make_tone, png_bytes, write_wav
 from tests.support.tiny_bundle import write_tiny_bundle

@@ -5,10 +5,10 @@ from typing import Any, Final, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from service.heard import Heard
 from service.jobs.file_name import result_name
 from service.jobs.record import JobRecord, JobState
 from service.jobs.worker_registry import ModelSummary
-from service.model.audio import Heard
 
 
 class Problem(BaseModel):

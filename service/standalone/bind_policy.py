@@ -5,9 +5,9 @@ import logging
 from redis.exceptions import RedisError
 
 from service.auth.keys import ApiKeyRepository
-from service.auth.redis_access import open_redis
 from service.jobs.connection import connect_async
 from service.settings import Settings
+from service.standalone.redis_access import open_redis
 
 logger = logging.getLogger(__name__)
 

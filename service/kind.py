@@ -1,0 +1,5 @@
+"""The kinds of jobs."""
+
+from typing import Literal
+
+Kind = Literal["image", "video", "preview"]  # a preview is of a video, and quick
