@@ -70,9 +70,7 @@ def test_every_scene_changes_the_image_in_its_own_way(looks: dict[str, NDArray[n
             assert change_255(looks[first], looks[second]) > 4, (first, second)
 
 
-def test_the_looks_are_those_of_the_scenes(
-    looks: dict[str, NDArray[np.float32]], image: NDArray[np.float32]
-) -> None:
+def test_the_looks_are_those_of_the_scenes(looks: dict[str, NDArray[np.float32]], image: NDArray[np.float32]) -> None:
     light = {name: float(look.mean()) for name, look in looks.items()}
     assert light["night"] < light["rain"] < light["snow"]
     assert light["storm"] < float(image.mean())
@@ -99,7 +97,8 @@ def test_a_mix_lies_between_its_parts(
 
 @pytest.mark.parametrize("hertz", [220.0, 440.0, 1760.0])
 def test_a_tone_is_a_stranger(engine: Engine, hertz: float) -> None:
-    embedding = engine.embed(make_tone(3.0, hertz, sample_rate_hz=16_000)[None, : engine.manifest.clip_samples] * np.float32(0.1))
+    tone = make_tone(3.0, hertz, amplitude=0.1, sample_rate_hz=engine.manifest.sample_rate_hz)
+    embedding = engine.embed(tone[None, : engine.manifest.clip_samples])
     assert np.linalg.norm(embedding) < 0.35
 
 
