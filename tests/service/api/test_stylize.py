@@ -43,7 +43,7 @@ def test_a_good_request_is_stored_recorded_and_queued_before_it_is_answered(
     assert (job["state"], job["progress"]) == ("queued", {"done": 0, "total": 1, "unit": "results"})
     assert stored_files(data_dir) == {hashlib.sha256(content).hexdigest() for content in (PHOTO, SOUND)}
     (message,) = client.lrange(messages("images"), 0, -1)
-    assert json.loads(message)["headers"]["argsrepr"] == f"('{job['id']}',)"
+    assert json.loads(message)["headers"]["argsrepr"] == f"['{job['id']}']"
 
 
 def test_values_have_the_defaults_of_the_contract(http: TestClient, client: Client) -> None:
