@@ -23,8 +23,11 @@ class Nameless:
         return self._file.read(size)
 
     def seek(self, offset: int, whence: int = 0) -> int:
-        """Move, as files do."""
-        return self._file.seek(offset, whence)
+        """Move, as files do; a negative number for a place that no file has: libav takes what is raised here badly."""
+        try:
+            return self._file.seek(offset, whence)
+        except (OSError, ValueError):
+            return -1
 
     def tell(self) -> int:
         """The position."""

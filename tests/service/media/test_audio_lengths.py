@@ -9,6 +9,7 @@ import pytest
 
 from service.errors import MediaError
 from service.media.audio import WindowReport, probe_audio, read_window
+from service.media.libav import Nameless
 from service.media.limits import MediaLimits
 from tests.support import media
 from tests.support.audio_files import FORMATS, encode, packets_of, with_flac_total, with_wav_length
@@ -72,6 +73,13 @@ def test_other_formats_of_unknown_length_are_whole(name: str, place: int | None,
     report = report_on(tmp_path / "x")
     assert report.seconds == pytest.approx(4, abs=0.01)
     assert report.notes == ()
+
+
+@pytest.mark.parametrize("offset", [-5, 2**63 - 1])
+def test_a_header_that_sends_the_reader_to_no_place_is_an_error_and_no_exception(tmp_path: Path, offset: int) -> None:
+    with write_wav(tmp_path / "x", make_noise(1)).open("rb") as file:
+        assert Nameless(file).seek(offset) < 0
+        assert Nameless(file).seek(12) == 12
 
 
 def test_an_aiff_from_a_pipe_is_whole(tmp_path: Path) -> None:
