@@ -152,7 +152,7 @@ def test_what_does_not_hear_needs_a_cue_for_each_sound(kind: str, words: Path) -
     conditions = load_conditions(told(kind, words))
     assert conditions is not None
     for examples in (None, [ConditioningExample("rain")]):
-        with pytest.raises(ValueError, match="needs its example"):
+        with pytest.raises(ValueError, match="needs an example"):
             conditions.of_sounds(torch.zeros(2, 16_000), examples)
 
 
