@@ -148,7 +148,7 @@ def test_counts_that_redis_did_not_take_are_told_later(
     recorder.count(FRAMES, by=7)
     recorder.add()
     recorder.add()
-    assert client.hgetall("adis:metrics") == {"adis_results|picture": "3", "adis_frames": "7"}
+    assert client.hgetall("adis:metrics") == {"adis_results|image": "3", "adis_frames": "7"}
 
 
 def test_names_and_labels_keep_prometheus_rules() -> None:
