@@ -97,11 +97,11 @@ def test_a_trace_goes_from_the_client_through_the_api_to_the_stages_of_the_worke
 
     def look() -> list[ReceivedSpan] | None:
         arrived = collector.trace(trace)
-        return arrived if {"POST /stylize", "job picture"} <= {span.name for span in arrived} else None
+        return arrived if {"POST /stylize", "job image"} <= {span.name for span in arrived} else None
 
     spans = until(look)
     by_name = {span.name: span for span in spans}
-    request, work = by_name["POST /stylize"], by_name["job picture"]
+    request, work = by_name["POST /stylize"], by_name["job image"]
     assert (request.service, request.parent) == ("adis-api", client_span)
     assert (request.attributes["http.route"], request.attributes["http.response.status_code"]) == ("/stylize", "200")
     assert (work.service, work.parent) == ("adis-worker", request.id)
@@ -119,7 +119,7 @@ def test_a_failed_job_is_a_failed_span(http: httpx.Client, collector: Collector,
     job = stylize(http, damaged_photo(), rain, traceparent=f"00-{trace}-{'1' * 16}-01").json()
     assert job["state"] == "failed", job
     reason = job["error"]["type"].removeprefix("/problems/")
-    (work,) = until(lambda: [span for span in collector.trace(trace) if span.name == "job picture"] or None)
+    (work,) = until(lambda: [span for span in collector.trace(trace) if span.name == "job image"] or None)
     assert work.failed
     found = metrics_with(http, f'adis_jobs_ended_total{{kind="image",reason="{reason}",state="failed"}}')
     assert found
