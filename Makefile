@@ -53,6 +53,7 @@ demo-model: $(VENV)/.everything ## train models/demo anew from DATA=dir, a folde
 check: $(VENV)/.everything ## formatting, lint, layers and types only
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
+	@test -x $(BIN)/lint-imports || $(PIP) 'import-linter>=2.6,<3' # until the lock file names it
 	$(BIN)/lint-imports --no-logo
 	$(BIN)/mypy
 
