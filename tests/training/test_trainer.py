@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -136,9 +137,10 @@ def test_another_index_is_refused_unless_by_force(index: Path, tmp_path: Path, s
     train(config, other, tmp_path / "run", Start(force=True))
 
 
-def test_workers_and_checkpoints_may_change(index: Path, finished_run: Path) -> None:
+def test_workers_and_checkpoints_may_change(index: Path, finished_run: Path, tmp_path: Path) -> None:
     config = checkpoint.config_of(checkpoint.load(finished_run))
-    train(with_settings(config, ["data.workers=1", "keep=3", "sample_images=7"]), index, finished_run.parent)
+    shutil.copytree(finished_run.parent, tmp_path / "run")  # the others' run stays as it is
+    train(with_settings(config, ["data.workers=1", "keep=3", "sample_images=7"]), index, tmp_path / "run")
 
 
 # What a run leaves behind
