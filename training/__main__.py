@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 
 from training.evaluation.bundle_command import add_evaluate_bundle, run_evaluate_bundle
+from training.evaluation.contact_sheet import add_contact_sheet, run_contact_sheet
 from training.prepare.command import add_prepare, run_prepare
 from training.reproduce.command import add_reproduce, run_reproduce
 from training.stages.scene_audio_command import add_audio_encoder, run_audio_encoder
@@ -17,6 +18,7 @@ _RUNNERS = {
     "train": run_train,
     "audio-encoder": run_audio_encoder,
     "evaluate-bundle": run_evaluate_bundle,
+    "contact-sheet": run_contact_sheet,
     "reproduce": run_reproduce,
 }
 
@@ -38,6 +40,8 @@ def main(arguments: list[str] | None = None) -> int:
     add_train(commands)
 
     add_evaluate_bundle(commands)
+
+    add_contact_sheet(commands)
 
     evaluate = commands.add_parser("evaluate", help="measure checkpoints on the held-out split")
     evaluate.add_argument("checkpoints", type=Path, nargs="+", help="the model, then controls trained as long")

@@ -86,6 +86,14 @@ def test_the_sheet_has_the_input_and_every_scene(report: Path) -> None:
         assert sheet.size == (256 * 4, 256 * 3)
 
 
+def test_a_contact_sheet_has_a_column_for_each_scene_of_the_bundle(bundle: Path, data: Path, tmp_path: Path) -> None:
+    arguments = ["--data", str(data), "--recipe", str(data / "photographs.toml"), "--images", "2", "--side", "64"]
+    assert main(["contact-sheet", str(bundle), str(tmp_path / "sheet.png"), *arguments, "--folders", "other"]) == 0
+    with Image.open(tmp_path / "sheet.png") as sheet:
+        assert sheet.size == (64 * 7, 64 * 2)
+    assert main(["contact-sheet", str(bundle), str(tmp_path / "sheet.png"), *arguments, "--folders", "nowhere"]) == 2
+
+
 def test_an_interval_is_over_both_sources() -> None:
     values = np.array([[1.0, 0.0], [1.0, 0.0], [1.0, 0.0]])
     both = two_way_bootstrap(values, ["a", "b", "c"], ["x", "y"])

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import tomllib
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -47,15 +47,7 @@ def read_photographs(recipe: Path, folder: Path) -> list[Photograph]:
     A table has `files` (patterns), and may have `scene` and `select` (bounds of `snow`, `green` and
     `brightness`; a photograph outside of them belongs to no scene). Raises PhotographRecipeError.
     """
-    try:
-        plan = tomllib.loads(recipe.read_text())
-        tables: list[dict[str, Any]] = plan["photographs"]
-        held_out_percent = int(plan["held_out_percent"])
-        chosen = [(table, path) for table in tables for p in table["files"] for path in sorted(folder.glob(p))]
-    except (OSError, tomllib.TOMLDecodeError, KeyError, TypeError, ValueError) as exc:
-        raise PhotographRecipeError(
-            f"{recipe} is not a recipe of photographs ([[photographs]] in TOML): {exc!r}"
-        ) from exc
+    chosen, held_out_percent = _chosen(recipe, folder)
     sizes = Counter(_set_of(path) for _, path in chosen)
     found = []
     for table, path in tqdm(chosen, desc="photographs", unit="image"):
@@ -66,7 +58,7 @@ def read_photographs(recipe: Path, folder: Path) -> list[Photograph]:
             continue
         if max(pixels.shape) > LONGEST_SIDE:
             continue
-        source = path.name if sizes[_set_of(path)] > LARGEST_SET else _set_of(path)
+        source = _source(path, sizes)
         selected = is_selected(pixels, table.get("select", {}))
         found.append(
             Photograph(
@@ -79,6 +71,17 @@ def read_photographs(recipe: Path, folder: Path) -> list[Photograph]:
         )
     if not found:
         raise PhotographRecipeError(f"{folder} holds no photograph that {recipe} names")
+    return found
+
+
+def held_out_files(recipe: Path, folder: Path, folders: Sequence[str] = ()) -> list[Path]:
+    """The files of the held-out sources, of these folders alone where some are named. Raises PhotographRecipeError."""
+    chosen, held_out_percent = _chosen(recipe, folder)
+    sizes = Counter(_set_of(path) for _, path in chosen)
+    files = {path for _, path in chosen if not folders or path.parent.name in folders}
+    found = sorted(path for path in files if _is_held_out(_source(path, sizes), held_out_percent))
+    if not found:
+        raise PhotographRecipeError(f"{folder} holds no held-out photograph of {', '.join(folders) or 'the recipe'}")
     return found
 
 
@@ -97,6 +100,24 @@ def is_selected(pixels: NDArray[np.uint8], bounds: Mapping[str, tuple[float, flo
         "brightness": x.mean(),
     }
     return all(low <= measures[name] <= high for name, (low, high) in bounds.items())
+
+
+def _chosen(recipe: Path, folder: Path) -> tuple[list[tuple[dict[str, Any], Path]], int]:
+    """Every table with each of its files, and the percentage that is held out."""
+    try:
+        plan = tomllib.loads(recipe.read_text())
+        tables: list[dict[str, Any]] = plan["photographs"]
+        held_out_percent = int(plan["held_out_percent"])
+        chosen = [(table, path) for table in tables for p in table["files"] for path in sorted(folder.glob(p))]
+    except (OSError, tomllib.TOMLDecodeError, KeyError, TypeError, ValueError) as exc:
+        raise PhotographRecipeError(
+            f"{recipe} is not a recipe of photographs ([[photographs]] in TOML): {exc!r}"
+        ) from exc
+    return chosen, held_out_percent
+
+
+def _source(path: Path, sizes: Counter[str]) -> str:
+    return path.name if sizes[_set_of(path)] > LARGEST_SET else _set_of(path)
 
 
 def _set_of(path: Path) -> str:
