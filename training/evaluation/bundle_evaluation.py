@@ -35,7 +35,7 @@ from training.evaluation.scene_probe import Lite2Features, SceneProbe
 SIDE = 256
 SHEET_IMAGES = 12
 HOP_SECONDS = 0.05
-FEW_IMAGES, FEW_SOUNDS = 8, 2  # for gains and mixes, which need many results each
+FEW_IMAGES, FEW_SOUNDS = 4, 2  # for gains and mixes, which need many results each
 
 
 def evaluate_bundles(
