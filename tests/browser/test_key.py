@@ -63,7 +63,7 @@ def test_the_page_asks_for_the_key_once_and_works_with_it(
     assert key not in page.content()
     with page.expect_download() as download:
         page.locator("#download").click()
-    assert re.fullmatch(r"valley-\w+\+0dB\.png", download.value.suggested_filename)
+    assert re.fullmatch(r"valley-\w+\+0dB\.jpg", download.value.suggested_filename)
     assert download.value.path().read_bytes().startswith(b"\x89PNG")
     page.locator("#go-sweep").click()
     thumbs = page.locator("#sweep img")

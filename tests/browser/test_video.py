@@ -64,7 +64,7 @@ def test_a_file_that_is_chosen_before_the_script_has_come_is_taken(
     page = browser.new_context().new_page()
     page.set_default_timeout(PATIENCE_MS)
     held: list[Route] = []
-    page.route("**/static/video.js", held.append)
+    page.route("**/static/video.js", lambda route: held.append(route))  # noqa: PLW0108  # Playwright marks the handler
     page.goto(f"{service.address}/video", wait_until="commit")
     page.set_input_files("#video-input", clip)
     while not held:

@@ -66,7 +66,7 @@ def test_an_image_is_stylized_and_fetched_from_the_bucket(
     answer = http.get(f"{url}/results/0")
     assert str(answer.url).startswith(bucket.endpoint)
     assert answer.content == http.get(f"{url}/results/0?redirect=false").content
-    assert answer.content.startswith(b"\x89PNG")
+    assert answer.content.startswith(b"\xff\xd8")  # a JPEG, as what came in
     assert len(job_files(bucket, url)) == 3
     disks = cluster.log.parent / "disks"
     assert {path.name for path in disks.rglob("*") if path.is_file()} == {"lock"}
