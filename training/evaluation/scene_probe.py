@@ -12,7 +12,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 from torch import Tensor
 
-FEATURE_BLOCKS = (2, 5, 15, 22)  # the last of strides 4, 8 and 16, and the last of all
+FEATURE_BLOCKS = (2, 5, 15, -1)  # of strides 4, 8 and 16, and the last of all
 INVERSE_REGULARIZATION = 0.003
 _BATCH = 16
 
@@ -39,7 +39,7 @@ class Lite2Features:
         pooled = []
         for number, block in enumerate(self._net._blocks):
             x = block(x)
-            if number in FEATURE_BLOCKS:
+            if number in FEATURE_BLOCKS or number - len(self._net._blocks) in FEATURE_BLOCKS:
                 pooled += [x.mean(dim=(2, 3)), x.std(dim=(2, 3))]
         return torch.cat(pooled, dim=1)
 
