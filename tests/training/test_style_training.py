@@ -11,13 +11,13 @@ import torch
 from training import checkpoint
 from training.data.dataset import CoOccurrences
 from training.data.index import read_index
-from training.data.scene_batches import LEAST_STRENGTH, SceneBatches
 from training.kinds import kind_of
 from training.models.average import Average
 from training.models.scene_audio_encoder import load_encoder
 from training.models.scene_networks import FrozenFeatures
 from training.presets import PRESETS, with_settings
 from training.stages.precision import choose_precision
+from training.stages.scene_batches import LEAST_STRENGTH, SceneBatches
 from training.stages.stage import Run
 from training.stages.style_training import StyleTraining
 from training.trainer import train

@@ -19,12 +19,12 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from training.data.dataset import Batch
-from training.data.scene_batches import SceneBatches
 from training.losses.distribution import sliced_wasserstein, tone_loss
 from training.losses.patch_nce import multiscale_patch_nce
 from training.losses.structure import gradient_loss, self_similarity_loss
 from training.models.patch_projector import draw_places
 from training.stages.loading import steps_of
+from training.stages.scene_batches import SceneBatches
 from training.stages.stage import Run, Stage, falling_rate, set_rate
 from training.stages.update import update
 
