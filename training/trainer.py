@@ -152,6 +152,7 @@ class Session:
             progress.stage, progress.steps[name], progress.seconds[name] = name, 0, 0.0
             if stage.images_per_step and not progress.images_seen:
                 run.average.copy_from(run.networks)
+            self._save(stage)  # so that a run that diverges at once leaves what it began with
         else:
             stage.load_state_dict(dict(resumed))
         first = progress.steps[name]

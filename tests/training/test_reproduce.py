@@ -31,7 +31,6 @@ TRAINED = {
     "AdaIN",
     "Keyword",
     "Paper (reimplemented)",
-    "Our model",
     "CycleGAN",
     "Late fusion",
     "w/o ID loss",
@@ -194,7 +193,7 @@ def test_a_row_that_diverged_is_said_to_have(index: Path, tmp_path: Path) -> Non
         (["--speech", "no.wav"], "no.wav"),
         (["--unseen", "nowhere"], "nowhere"),
         (["--processes", "0"], "1 or more"),
-        (["--audio-weights", "clap=INDEX"], "selavi or wav2clip"),
+        (["--audio-weights", "clap=INDEX"], "selavi, wav2clip or scene"),
         (["--audio-weights", "selavi=no.pt"], "PRESET=FILE"),
     ],
 )

@@ -113,7 +113,7 @@ def reproduce(
     shown = {job.name: job.checkpoint for job in jobs if job.name in SHOWN}
     sweeps = sweep(setup, shown, scale.behaviour_pictures, speech)
     models = {job.name: CheckpointModel(job.checkpoint) for job in jobs}
-    ours = models[OUR_NAME]
+    ours = models.get(OUR_NAME) or models[PAPER_NAME]  # our row needs its trained audio encoder
     drawn = [
         panels.comparison(setup, models),
         panels.volume(setup, {name: models[name] for name in shown}),
