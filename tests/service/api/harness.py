@@ -37,7 +37,7 @@ HEARD: dict[str, Any] = {
     "loudness_dbfs": -70.0,
     "peak": 0.001,
     "effect": 0.0,
-    "nearest": [{"name": "rain", "score": 0.5}],
+    "nearest": [{"name": "rain", "score": 0.5, "known": True}],
     "speech_share": None,
     "warnings": [{"code": "silence", "detail": "it is silent"}],
 }
