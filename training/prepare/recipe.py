@@ -79,8 +79,9 @@ class Recipe:
 
 
 def shipped() -> list[str]:
-    """The names of the recipes of this package."""
-    return sorted(path.stem for path in FOLDER.glob("*.toml") if "scene" not in tomllib.loads(path.read_text()))
+    """The names of this package's recipes of videos."""
+    others = {"scene", "photographs", "folders"}  # of pairs, of photographs by scene, and of recordings by kind
+    return sorted(path.stem for path in FOLDER.glob("*.toml") if not others & tomllib.loads(path.read_text()).keys())
 
 
 def read_recipe(name: str, changes: Mapping[str, Any]) -> Recipe:

@@ -118,7 +118,7 @@ def test_a_result_has_a_type_and_a_tag(http: TestClient, done: str) -> None:
     assert (answer.status_code, answer.content) == (200, RESULT)
     assert answer.headers["Content-Type"] == "image/png"
     assert answer.headers["ETag"] == TAG
-    assert answer.headers["Content-Disposition"] == 'inline; filename="p-s+0dB.png"'
+    assert answer.headers["Content-Disposition"] == 'inline; filename="photo-rain+0dB.png"'
     head = http.head(f"/jobs/{done}/results/0")
     assert (head.status_code, head.content, head.headers["Content-Length"]) == (200, b"", "100")
 
