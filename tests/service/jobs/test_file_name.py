@@ -15,7 +15,8 @@ def record(image: str, sounds: list[str], gains: list[float], media_type: str = 
         for gain in gains
     ]
     values = {
-        "id": "0" * 32, "state": JobState.SUCCEEDED, "parameters": {}, "fingerprint": "", "created": 0.0, "total": 1,
+        "id": "0" * 32, "kind": "image",
+        "state": JobState.SUCCEEDED, "parameters": {}, "fingerprint": "", "created": 0.0, "total": 1,
         "inputs": tuple(StoredInput(field=field, sha256="b", bytes=1, name=safe_name(name)) for field, name in inputs),
         "results": tuple(results),
     }  # fmt: skip
