@@ -105,7 +105,8 @@ def run_train(options: argparse.Namespace) -> None:
     from training.data.excerpt import held_out_addresses, is_streamed, keep_excerpt, shard_addresses
     from training.data.shards import local_index
     from training.data.stream import require_streamable
-    from training.trainer import Start, train
+    from training.start import Start
+    from training.trainer import train
 
     kept, stream = options.run / "data", list[str]()
     if is_streamed(options.index):

@@ -7,7 +7,6 @@ import sys
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -22,42 +21,17 @@ from training.data.conditions import load_conditions
 from training.data.dataset import SKIPPED, Batch, CoOccurrences
 from training.data.stream import require_streamable
 from training.evaluation.samples import has_held_out, sample_sheet
-from training.imports.published_audio import load_published
 from training.kinds import kind_of
 from training.loss_meter import LossMeter
 from training.models.average import Average
 from training.models.compiled import compile_networks
-from training.models.scene_audio_encoder import load_encoder
-from training.record import require_resumable, sha256_of, write_record
+from training.record import sha256_of, write_record
 from training.stages.parallel import join_processes, leave_processes, same_for_all, take_those_of_the_first
 from training.stages.precision import choose_precision
 from training.stages.stage import Run, Stage
+from training.start import Progress, Start, begin_alike, begin_with_weights, resume
 
 LOG_STEPS = 20
-
-
-@dataclass(frozen=True)
-class Start:
-    """How a run begins, besides its settings."""
-
-    weights: Path | None = None  # a checkpoint whose weights it begins with (fine-tuning)
-    audio_weights: Path | None = None  # the published file that the preset's audio encoder begins with
-    resume_from: Path | None = None  # a numbered checkpoint to go on from, instead of the newest
-    force: bool = False  # go on with another index, batch or schedule than it was begun with
-
-
-@dataclass
-class Progress:
-    """How far a run is. steps, seconds: of each stage by its name."""
-
-    stage: str = ""
-    steps: dict[str, int] = field(default_factory=dict)
-    seconds: dict[str, float] = field(default_factory=dict)
-    images_seen: int = 0
-
-    @property
-    def total_steps(self) -> int:
-        return sum(self.steps.values())
 
 
 def train(
@@ -91,10 +65,10 @@ def train(
         networks.to_device(memory_format=torch.channels_last)
     average = Average(networks, config.ema_images)
     run = Run(config, networks, average, dataset, device, precision, rank, ranks, stream)
-    progress, saved = _resume(run, folder, start, sha256_of(index))
-    _begin_alike(progress.total_steps if saved else None, folder)
+    progress, saved = resume(run, folder, start, sha256_of(index))
+    begin_alike(progress.total_steps if saved else None, folder)
     if not saved:
-        _begin_with_weights(run, start)
+        begin_with_weights(run, start)
     if rank == 0:
         write_record(folder, config, index, precision, ranks)
         print(f"precision: {precision}", file=sys.stderr)
@@ -260,48 +234,3 @@ def _budget(config: TrainingConfig, stages: Sequence[type[Stage]], stage: type[S
     if not config.time_budget_minutes:
         return None
     return 60 * config.time_budget_minutes * stage.budget_share / sum(each.budget_share for each in stages)
-
-
-def _resume(run: Run, folder: Path, start: Start, index_sha256: str) -> tuple[Progress, dict[str, Any] | None]:
-    """How far the run is, and what its checkpoint holds."""
-    path = start.resume_from or folder / checkpoint.NEWEST
-    if start.resume_from is None and not path.exists():
-        return Progress(), None
-    values = checkpoint.load(path)
-    if "stage" not in values:
-        raise checkpoint.CheckpointError(f"{path} cannot be resumed, being no run's own: begin with it by --from")
-    require_resumable(values, run.config, index_sha256, start.force)
-    checkpoint.restore(run.networks, values["networks"], path)
-    checkpoint.restore(run.average, values["ema"], path)
-    return Progress(**values["progress"]), values
-
-
-def _begin_with_weights(run: Run, start: Start) -> None:
-    audio_start = getattr(run.config, "audio_start", "scratch")
-    if start.weights is not None:
-        values = checkpoint.load(start.weights)
-        checkpoint.restore(run.networks, {**values["networks"], **values["ema"]}, start.weights)
-    elif audio_start != "scratch":
-        if start.audio_weights is None:
-            raise ValueError(
-                f"the preset {run.config.preset!r} begins with a trained audio encoder: name its file, --audio-weights"
-            )
-        if audio_start == "scene":
-            run.networks.audio_encoder.load_state_dict(load_encoder(start.audio_weights).state_dict())
-            return
-        load_published(run.networks.audio_encoder.network, audio_start, start.audio_weights)
-    if start.audio_weights is not None and audio_start == "scratch":
-        raise ValueError(
-            f"the preset {run.config.preset!r} takes no --audio-weights; `demo`, `selavi` and `wav2clip` do"
-        )
-
-
-def _begin_alike(steps: int | None, folder: Path) -> None:
-    """Raises CheckpointError if the processes, perhaps on several hosts, have found other checkpoints."""
-    if torch.distributed.is_initialized():
-        found: list[int | None] = [None] * torch.distributed.get_world_size()
-        torch.distributed.all_gather_object(found, steps)
-        if len(set(found)) > 1:
-            raise checkpoint.CheckpointError(
-                f"the processes find checkpoints of {found} steps in {folder}: all hosts must see one --run folder"
-            )

@@ -16,7 +16,8 @@ from training.config import TrainingConfig
 from training.data.index import build_scene_index
 from training.models.scene_audio_encoder import SceneAudioConfig, SceneAudioEncoder, save_encoder
 from training.presets import PRESETS, with_settings
-from training.trainer import Start, train
+from training.start import Start
+from training.trainer import train
 
 TINTS = {"snow": (240, 242, 248), "rain": (110, 112, 120), "summer": (60, 150, 40)}
 PHOTOGRAPHS = 6  # a scene

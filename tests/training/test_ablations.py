@@ -13,7 +13,8 @@ from training.config import TrainingConfig
 from training.data.dataset import CoOccurrences
 from training.losses.cycle import cycle_losses
 from training.presets import PRESETS
-from training.trainer import Start, train
+from training.start import Start
+from training.trainer import train
 
 ABLATIONS = ("no-identity", "late-fusion", "cycle")
 

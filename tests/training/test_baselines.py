@@ -24,7 +24,8 @@ from training.data.index import read_index
 from training.evaluation.evaluate import evaluate
 from training.evaluation.inference import CheckpointModel
 from training.evaluation.metrics.probe import train_probe
-from training.trainer import Start, train
+from training.start import Start
+from training.trainer import train
 
 BASELINES = ("keyword", "class-pred", "adain")
 BIRD = "tests.support.taggers:tone_is_bird"

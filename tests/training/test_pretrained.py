@@ -22,7 +22,8 @@ from training.evaluation.metrics.judges import JudgeWeights
 from training.imports.published_audio import load_published
 from training.models.resnet import ResNet18
 from training.presets import PRESETS
-from training.trainer import Start, train
+from training.start import Start
+from training.trainer import train
 
 STAGE_BLOCKS = {"selavi": 1, "wav2clip": 2}
 

@@ -23,7 +23,8 @@ from training.config import TrainingConfig
 from training.loss_meter import LossMeter
 from training.presets import PRESETS, with_settings
 from training.stages.stage import DivergedError, falling_rate
-from training.trainer import Start, train
+from training.start import Start
+from training.trainer import train
 
 ROOT = Path(__file__).parents[2]
 PATIENCE_SECONDS = 240

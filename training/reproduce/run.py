@@ -29,7 +29,8 @@ from training.presets import PRESETS, with_settings
 from training.reproduce.rows import Row
 from training.reproduce.scale import Scale, scaled
 from training.stages.stage import DivergedError
-from training.trainer import Start, train
+from training.start import Start
+from training.trainer import train
 
 JUDGE = "judge"  # the towers that measure every row and drive none
 JUDGE_PRESET = "pretrained-audio"
