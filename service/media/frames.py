@@ -17,6 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from service.errors import MediaError
+from service.media.libav import readable_packets
 from service.media.limits import MediaLimits
 from service.media.timeline import Timeline
 from service.media.tone_mapping import ToneMapper
@@ -103,14 +104,7 @@ def _in_step(container: Any, stream: Any, timeline: Timeline, begin: int | None)
 
 def frames_of(container: Any, stream: Any) -> Iterator[Any]:
     """What the decoder makes of the packets; those that it cannot decode are passed over, as for the manifest."""
-    packets = container.demux(stream)
-    while True:
-        try:
-            packet = next(packets, None)
-        except av.FFmpegError:
-            return
-        if packet is None:
-            return
+    for packet in readable_packets(container, stream):
         try:
             frames = packet.decode()
         except av.FFmpegError:

@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import BinaryIO, Final, NoReturn
+from typing import Any, BinaryIO, Final, NoReturn
 
 import av
 from av.container import InputContainer
@@ -45,6 +45,19 @@ def open_known(path: Path) -> Iterator[InputContainer]:
 def open_nameless(file: BinaryIO, options: dict[str, str]) -> InputContainer:
     """Open with these options; texts that are not UTF-8, as old cameras write them, are no reason to refuse a file."""
     return av.open(Nameless(file), "r", options=options, io_open=refuse_other_files, metadata_errors="replace")
+
+
+def readable_packets(container: Any, streams: Any) -> Iterator[Any]:
+    """Packets of a stream, or of several, up to where the file breaks off."""
+    packets = container.demux(streams)
+    while True:
+        try:
+            packet = next(packets, None)
+        except av.FFmpegError:
+            return
+        if packet is None:
+            return
+        yield packet
 
 
 def refuse_other_files(*_: object) -> NoReturn:

@@ -5,6 +5,7 @@ from typing import Any, Final, Literal
 
 import av
 
+from service.media.libav import readable_packets
 from service.media.video_file import Container
 from service.media.video_manifest import VideoManifest
 
@@ -46,7 +47,7 @@ class SideTracks:
         tracks = [self._source.streams[index] for index in (*self._copied, *self._encoded)]
         if not tracks:
             return
-        for packet in _readable(self._source, tracks):
+        for packet in readable_packets(self._source, tracks):
             index = packet.stream_index
             if not packet.size or packet.pts is None:
                 continue
@@ -86,19 +87,6 @@ class SideTracks:
         except av.FFmpegError:
             return None
         return text.codec_context.encode_subtitle(decoded) if decoded is not None and len(decoded.rects) else None
-
-
-def _readable(source: Any, tracks: list[Any]) -> Iterator[Any]:
-    """Packets up to where the file breaks off."""
-    packets = source.demux(tracks)
-    while True:
-        try:
-            packet = next(packets, None)
-        except av.FFmpegError:
-            return
-        if packet is None:
-            return
-        yield packet
 
 
 def kept_metadata(given: dict[str, str], policy: MetadataPolicy) -> dict[str, str]:

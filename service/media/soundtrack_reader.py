@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 from service.errors import MediaError, StylizationError, TooLarge, UnsupportedMedia
 from service.media.audio_file import check_level
 from service.media.audio_formats import AUDIO_DECODERS
+from service.media.libav import readable_packets
 from service.media.limits import MediaLimits
 from service.media.timeline import FROM_ZERO, Clock
 from service.media.video_file import open_container
@@ -236,14 +237,7 @@ def _with_following(frames: Iterator[Any]) -> Iterator[tuple[Any, Sequence[Any]]
 
 def _decoded(container: Any, stream: Any) -> Iterator[Any]:
     """Frames of that stream; a packet that cannot be decoded leaves a gap, one that cannot be read ends them."""
-    packets = container.demux(stream)
-    while True:
-        try:
-            packet = next(packets, None)
-        except av.FFmpegError:
-            return
-        if packet is None:
-            return
+    for packet in readable_packets(container, stream):
         try:
             frames = packet.decode()
         except av.InvalidDataError:

@@ -10,12 +10,33 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from service.media.icc import profile_of_code_points
 from service.media.image_reader import ImageHeader, ReadPlan, read_image
 from service.media.image_reduce import Pixels
 from service.media.limits import MediaLimits
 from tests.support.hostile import png_chunk
+from tests.support.media import make_photo
 
 LIMITS = MediaLimits()
+PHOTO = make_photo(48, 32)
+_MADE = profile_of_code_points(12, 13)
+assert _MADE is not None
+P3: bytes = _MADE
+# Display P3 to sRGB, by the matrices of the two standards
+IN_P3, IN_SRGB = (200, 100, 50), (215, 93, 31)
+
+
+def write_bytes(path: Path, content: bytes) -> Path:
+    path.write_bytes(content)
+    return path
+
+
+def codes(path: Path, **plan: Any) -> list[str]:
+    return [warning.code for warning in read(path, **plan)[0].warnings]
+
+
+def mean_difference(one: NDArray[Any], other: NDArray[Any]) -> float:
+    return float(np.abs(one.astype(int) - other.astype(int)).mean())
 
 
 def read(path: Path, limits: MediaLimits = LIMITS, **plan: Any) -> tuple[ImageHeader, Pixels]:

@@ -9,8 +9,9 @@ from pathlib import Path
 
 import torch
 import torch.nn.functional as F
-from nnAudio.features.stft import STFT
 from torch import Tensor, nn
+
+from training.models.spectrogram import make_stft
 
 REFERENCE_POWER = 0.01  # -20 dBFS: the network hears every clip at this level
 SILENCE_POWER = 1e-10  # -100 dBFS: nothing below is amplified further
@@ -110,15 +111,7 @@ class PowerSpectrogram(nn.Module):
 
     def __init__(self, config: SceneAudioConfig) -> None:
         super().__init__()
-        self.stft = STFT(
-            n_fft=config.n_fft,
-            win_length=config.window_samples,
-            hop_length=config.hop_samples,
-            sr=config.sample_rate_hz,
-            output_format="Complex",
-            trainable=False,
-            verbose=False,
-        )
+        self.stft = make_stft(config, "Complex")
         # A Hann window of 400 samples: the squares of one frame's bins, both sides, sum to n_fft * sum(w^2) * power.
         window_energy = torch.hann_window(config.window_samples, dtype=torch.float64).square().sum()
         self.scale = float(1 / (config.n_fft * window_energy))

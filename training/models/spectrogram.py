@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Literal, Protocol
+
 import torch
 import torch.nn.functional as F
 from nnAudio.features.stft import STFT
@@ -12,20 +14,38 @@ from training.config import AudioConfig
 ALIGNED_BINS = 256  # the bins and the frames that are stacked onto an image of 256 px, one by one
 
 
+class StftConfig(Protocol):
+    """What a short-time Fourier transform needs of a configuration."""
+
+    @property
+    def sample_rate_hz(self) -> int: ...
+    @property
+    def n_fft(self) -> int: ...
+    @property
+    def window_samples(self) -> int: ...
+    @property
+    def hop_samples(self) -> int: ...
+
+
+def make_stft(config: StftConfig, output_format: Literal["Magnitude", "Complex"]) -> STFT:
+    """A frozen transform with a Hann window: [B, N] -> [B, n_fft / 2 + 1, 1 + N / hop] ("Complex": [..., 2])."""
+    return STFT(
+        n_fft=config.n_fft,
+        win_length=config.window_samples,
+        hop_length=config.hop_samples,
+        sr=config.sample_rate_hz,
+        output_format=output_format,
+        trainable=False,
+        verbose=False,
+    )
+
+
 class Spectrogram(nn.Module):
     """Magnitude of the short-time Fourier transform (512 points, 25 ms window, 10 ms hop at 16 kHz)."""
 
     def __init__(self, config: AudioConfig) -> None:
         super().__init__()
-        self.stft = STFT(
-            n_fft=config.n_fft,
-            win_length=config.window_samples,
-            hop_length=config.hop_samples,
-            sr=config.sample_rate_hz,
-            output_format="Magnitude",
-            trainable=False,
-            verbose=False,
-        )
+        self.stft = make_stft(config, "Magnitude")
 
     def forward(self, waveform: Tensor) -> Tensor:
         """waveform: [B, N], full scale = 1. Returns [B, 1, n_fft / 2 + 1, 1 + N / hop]: [B, 1, 257, 301] for 3 s."""

@@ -1,8 +1,6 @@
-"""Every kind of image that people have comes in with the right pixels."""
+"""Every kind of image that people have comes in with the right pixels and its transparency."""
 
-import io
 import struct
-import zlib
 from pathlib import Path
 from typing import Any
 
@@ -12,34 +10,25 @@ import pytest
 from numpy.typing import NDArray
 from PIL import Image, ImageCms
 
-from service.errors import MediaError, TooLarge, UnsupportedMedia
-from service.media.icc import SRGB_PRIMARIES, matrix_profile, profile_of_code_points, srgb_profile
+from service.errors import TooLarge, UnsupportedMedia
 from service.media.image import probe_image
 from service.media.limits import MediaLimits
 from tests.support.hostile import png_chunk
-from tests.support.images import LIMITS, decode_image, png_of, read, tiff_of
-from tests.support.media import make_photo, write_image, write_jpeg
-
-PHOTO = make_photo(48, 32)
-_MADE = profile_of_code_points(12, 13)
-assert _MADE is not None
-P3: bytes = _MADE
-# Display P3 to sRGB, by the matrices of the two standards
-IN_P3, IN_SRGB = (200, 100, 50), (215, 93, 31)
-
-
-def write(path: Path, content: bytes) -> Path:
-    path.write_bytes(content)
-    return path
-
-
-def codes(path: Path, **plan: Any) -> list[str]:
-    return [warning.code for warning in read(path, **plan)[0].warnings]
-
-
-def mean_difference(one: NDArray[Any], other: NDArray[Any]) -> float:
-    return float(np.abs(one.astype(int) - other.astype(int)).mean())
-
+from tests.support.images import (
+    IN_P3,
+    IN_SRGB,
+    LIMITS,
+    P3,
+    PHOTO,
+    codes,
+    decode_image,
+    mean_difference,
+    png_of,
+    read,
+    tiff_of,
+    write_bytes,
+)
+from tests.support.media import make_photo, write_image
 
 # ---- HEIC and AVIF
 
@@ -140,19 +129,19 @@ def test_tiff_of_every_common_kind(tmp_path: Path, mode: str, compression: str) 
 @pytest.mark.parametrize("layout", [{}, {"tile": 16}, {"deflate": True}, {"tile": 16, "deflate": True}])
 def test_sixteen_bits_of_a_tiff_are_kept(tmp_path: Path, order: str, layout: dict[str, Any]) -> None:
     deep = np.random.default_rng(0).integers(0, 65_536, (20, 30, 3), dtype=np.uint16)
-    path = write(tmp_path / "x", tiff_of(deep, 2, order=order, **layout))
+    path = write_bytes(tmp_path / "x", tiff_of(deep, 2, order=order, **layout))
     header, pixels = read(path)
     assert (header.bits, header.format, header.warnings) == (16, "png", ())
     np.testing.assert_array_equal(pixels, deep)
 
 
 def test_planes_apart_and_white_as_zero_are_heeded(tmp_path: Path) -> None:
-    write(tmp_path / "planes", tiff_of(PHOTO, 2, planar=2))
+    write_bytes(tmp_path / "planes", tiff_of(PHOTO, 2, planar=2))
     np.testing.assert_array_equal(decode_image(tmp_path / "planes"), PHOTO)
-    write(tmp_path / "negative", tiff_of(PHOTO[..., :1], 0))
+    write_bytes(tmp_path / "negative", tiff_of(PHOTO[..., :1], 0))
     np.testing.assert_array_equal(decode_image(tmp_path / "negative")[..., 0], 255 - PHOTO[..., 0])
     deep = PHOTO[..., :1].astype(np.uint16) * 257
-    write(tmp_path / "deep", tiff_of(deep, 0))
+    write_bytes(tmp_path / "deep", tiff_of(deep, 0))
     np.testing.assert_array_equal(decode_image(tmp_path / "deep")[..., 0], 65_535 - deep[..., 0])
 
 
@@ -165,7 +154,7 @@ def test_a_tiff_is_turned_upright_once(tmp_path: Path, orientation: int, depth: 
         8: np.rot90,
     }  # fmt: skip
     pixels = np.random.default_rng(0).integers(0, 256, (20, 30, 3)).astype(depth)
-    write(tmp_path / "x", tiff_of(pixels, 2, tags=[(274, 3, [orientation])]))
+    write_bytes(tmp_path / "x", tiff_of(pixels, 2, tags=[(274, 3, [orientation])]))
     upright: Any = turns[orientation](pixels)
     np.testing.assert_array_equal(decode_image(tmp_path / "x"), upright)
     assert probe_image(tmp_path / "x", LIMITS).width == upright.shape[1]
@@ -193,7 +182,7 @@ def test_cmyk_and_lab_tiff_become_rgb(tmp_path: Path) -> None:
 def test_a_tiff_that_is_not_taken_is_told_why(
     tmp_path: Path, pixels: NDArray[Any], photometric: int, options: dict[str, Any], words: str
 ) -> None:
-    write(tmp_path / "x", tiff_of(pixels, photometric, **options))
+    write_bytes(tmp_path / "x", tiff_of(pixels, photometric, **options))
     with pytest.raises(UnsupportedMedia, match=words):
         read(tmp_path / "x")
 
@@ -234,7 +223,7 @@ def test_a_still_gif_with_its_transparency(tmp_path: Path) -> None:
 def test_alpha_of_a_png_comes_with_the_colors_below_it(tmp_path: Path, channels: int, depth: type) -> None:
     most = np.iinfo(depth).max
     pixels = np.random.default_rng(1).integers(0, most + 1, (8, 9, channels)).astype(depth)
-    write(tmp_path / "x", png_of(pixels))
+    write_bytes(tmp_path / "x", png_of(pixels))
     header, decoded = read(tmp_path / "x")
     assert (header.channels, header.bits) == (4, 8 * pixels.itemsize)
     np.testing.assert_array_equal(decoded[..., 3], pixels[..., -1])
@@ -248,10 +237,10 @@ def test_transparent_colors_of_a_palette_of_grey_and_of_rgb(tmp_path: Path) -> N
     palette.save(tmp_path / "palette", format="PNG", transparency=bytes([128, 255]))
     assert decode_image(tmp_path / "palette")[0].tolist() == [[10, 20, 30, 128], [40, 50, 60, 255]]
     grey = np.array([[[7], [70]]], np.uint8)
-    write(tmp_path / "grey", png_of(grey, png_chunk(b"tRNS", struct.pack(">H", 7))))
+    write_bytes(tmp_path / "grey", png_of(grey, png_chunk(b"tRNS", struct.pack(">H", 7))))
     assert decode_image(tmp_path / "grey")[0].tolist() == [[7, 7, 7, 0], [70, 70, 70, 255]]
     rgb = np.array([[[1, 2, 3], [3, 2, 1]]], np.uint8)
-    write(tmp_path / "rgb", png_of(rgb, png_chunk(b"tRNS", struct.pack(">HHH", 1, 2, 3))))
+    write_bytes(tmp_path / "rgb", png_of(rgb, png_chunk(b"tRNS", struct.pack(">HHH", 1, 2, 3))))
     assert decode_image(tmp_path / "rgb")[0].tolist() == [[1, 2, 3, 0], [3, 2, 1, 255]]
 
 
@@ -263,223 +252,3 @@ def test_jpeg_of_a_transparent_image_says_that_it_is_flattened(tmp_path: Path) -
     Image.fromarray(pixels).save(tmp_path / "x", format="PNG")
     assert codes(tmp_path / "x", format="jpeg") == ["flattened"]
     assert codes(tmp_path / "x", format="webp") == codes(tmp_path / "x") == []
-
-
-# ---- bits, size
-
-
-def test_bits_that_a_result_cannot_keep_are_told(tmp_path: Path) -> None:
-    deep = np.random.default_rng(0).integers(0, 65_536, (20, 30, 3), dtype=np.uint16)
-    write(tmp_path / "x", png_of(deep))
-    assert read(tmp_path / "x")[1].dtype == np.uint16
-    header, pixels = read(tmp_path / "x", format="jpeg")
-    assert [warning.code for warning in header.warnings] == ["bit-depth"]
-    assert np.abs(pixels.astype(int) - deep // 257).max() <= 1
-    assert codes(tmp_path / "x", limits=MediaLimits(max_image_pixels=1000)) == ["bit-depth"]
-
-
-def test_sixteen_bits_with_a_profile_are_kept_with_it_or_told(tmp_path: Path) -> None:
-    deep = np.full((8, 8, 3), 40_000, np.uint16)
-    profile = png_chunk(b"iCCP", b"p\0\0" + zlib.compress(P3))
-    write(tmp_path / "x", png_of(deep, profile))
-    assert codes(tmp_path / "x") == ["bit-depth"]
-    header, pixels = read(tmp_path / "x", color_profile="input")
-    assert (header.bits, header.warnings, header.tags.profile) == (16, (), P3)
-    np.testing.assert_array_equal(pixels, deep)
-
-
-def test_sixteen_bits_are_reduced_by_what_is_seen(tmp_path: Path) -> None:
-    pixels = np.zeros((64, 64, 4), np.uint16)
-    pixels[:, 1::2] = (60_000, 30_000, 10_000, 65_535)  # every other column; what hides between them is black
-    write(tmp_path / "x", png_of(pixels))
-    reduced = decode_image(tmp_path / "x", max_side=32)
-    assert reduced.dtype == np.uint16
-    assert np.abs(reduced[16, 16, :3].astype(int) - (60_000, 30_000, 10_000)).max() < 10
-    assert abs(int(reduced[16, 16, 3]) - 32_768) < 2
-
-
-def test_a_limit_that_reduces_says_both_sizes_and_a_wish_does_not(tmp_path: Path) -> None:
-    path = write_jpeg(tmp_path / "x", make_photo(200, 100))
-    header, pixels = read(path, limit_side=50)
-    assert pixels.shape == (25, 50, 3)
-    assert [warning.code for warning in header.warnings] == ["reduced"]
-    assert "200 x 100" in header.warnings[0].detail
-    assert "50 x 25" in header.warnings[0].detail
-    assert codes(path, max_side=50) == codes(path, max_side=500, limit_side=200) == []
-
-
-def test_webp_is_reduced_to_what_it_can_hold(tmp_path: Path) -> None:
-    path = write_jpeg(tmp_path / "x", make_photo(20_000, 8))
-    header, pixels = read(path, format="webp")
-    assert pixels.shape[1] == header.width == 16_383
-    assert [warning.code for warning in header.warnings] == ["reduced"]
-
-
-@pytest.mark.parametrize("name", ["JPEG", "PNG", "TIFF", "HEIF"])
-@pytest.mark.parametrize("orientation", [1, 3, 6, 7])
-def test_strips_are_the_image(tmp_path: Path, name: str, orientation: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    from service.media import image_reduce
-    from service.media.image_reader import ImageHeader, ReadPlan, read_image, read_strips
-
-    exif = Image.Exif()
-    exif[0x0112] = orientation
-    Image.fromarray(make_photo(120, 90)).save(tmp_path / "x", format=name, exif=exif)
-    monkeypatch.setattr(image_reduce, "STRIP_PIXELS", 120 * 24)
-    plan = ReadPlan(held_pixels=0, model_side=30)
-    strips = list(read_strips(tmp_path / "x", LIMITS, plan))
-    whole = decode_image(tmp_path / "x")
-    assert len(strips) > 3
-    np.testing.assert_array_equal(np.concatenate(strips), whole)
-    header, small = read_image(tmp_path / "x", LIMITS, plan)
-    assert isinstance(header, ImageHeader)
-    assert (header.is_held, header.height, header.width) == (False, *whole.shape[:2])
-    size = (30, 22) if whole.shape[1] > whole.shape[0] else (22, 30)
-    plain = np.asarray(Image.fromarray(whole.astype(np.uint8)).resize(size, Image.Resampling.LANCZOS))
-    assert mean_difference(small, plain) < 3  # type: ignore[arg-type]
-
-
-# ---- PNG chunks, ends that are missing
-
-
-def test_large_texts_and_profiles_of_a_png_are_no_hindrance(tmp_path: Path) -> None:
-    text = png_chunk(b"zTXt", b"Comment\0\0" + zlib.compress(bytes(5_000_000)))
-    large = srgb_profile() + bytes(2_000_000)
-    profile = png_chunk(b"iCCP", b"p\0\0" + zlib.compress(large[:4] and struct.pack(">I", len(large)) + large[4:]))
-    for name, chunk in {"text": text, "profile": profile}.items():
-        write(tmp_path / name, png_of(PHOTO, chunk))
-        np.testing.assert_array_equal(decode_image(tmp_path / name), PHOTO)
-
-
-def test_a_large_profile_is_not_only_taken_but_heeded(tmp_path: Path) -> None:
-    padded = struct.pack(">I", len(P3) + 2_000_000) + P3[4:] + bytes(2_000_000)
-    flat = np.full((8, 8, 3), IN_P3, np.uint8)
-    write(tmp_path / "x", png_of(flat, png_chunk(b"iCCP", b"p\0\0" + zlib.compress(padded))))
-    assert np.abs(decode_image(tmp_path / "x")[0, 0].astype(int) - IN_SRGB).max() <= 2
-
-
-def test_a_chunk_bomb_is_not_unpacked(tmp_path: Path) -> None:
-    bomb = zlib.compress(bytes(300_000_000), 9)
-    write(tmp_path / "x", png_of(PHOTO, png_chunk(b"iCCP", b"p\0\0" + bomb), png_chunk(b"zTXt", b"a\0\0" + bomb)))
-    header, pixels = read(tmp_path / "x")
-    np.testing.assert_array_equal(pixels, PHOTO)
-    assert [warning.code for warning in header.warnings] == ["color-profile"]
-    assert header.tags.texts == ()
-
-
-@pytest.mark.parametrize("kind", [b"tEXt", b"iCCP", b"tIME", b"eXIf", b"tRNS"])
-def test_a_wrong_checksum_matters_in_no_chunk_that_pixels_do_not_need(tmp_path: Path, kind: bytes) -> None:
-    broken = png_chunk(kind, b"Title\0something")[:-1] + b"\0"
-    write(tmp_path / "x", png_of(PHOTO, broken, behind=[broken]))
-    np.testing.assert_array_equal(decode_image(tmp_path / "x"), PHOTO)
-
-
-def test_a_critical_chunk_that_nobody_knows_is_refused(tmp_path: Path) -> None:
-    write(tmp_path / "x", png_of(PHOTO, png_chunk(b"ABCD", b"what?")))
-    with pytest.raises(MediaError):
-        probe_image(tmp_path / "x", LIMITS)
-
-
-@pytest.mark.parametrize("missing", [1, 4, 12, 14])
-def test_a_png_without_its_last_chunk_is_whole(tmp_path: Path, missing: int) -> None:
-    write(tmp_path / "x", png_of(PHOTO)[:-missing])
-    np.testing.assert_array_equal(decode_image(tmp_path / "x"), PHOTO)
-
-
-def test_exif_behind_the_pixels_of_a_png_is_heeded(tmp_path: Path) -> None:
-    exif = Image.Exif()
-    exif[0x0112] = 6
-    chunk = png_chunk(b"eXIf", exif.tobytes().removeprefix(b"Exif\0\0"))
-    write(tmp_path / "x", png_of(PHOTO, behind=[chunk]))
-    info = probe_image(tmp_path / "x", LIMITS)
-    assert (info.width, info.height) == (32, 48)
-    np.testing.assert_array_equal(decode_image(tmp_path / "x"), np.rot90(PHOTO, -1))
-
-
-OPTIONS: dict[str, dict[str, Any]] = {
-    "baseline": {}, "progressive": {"progressive": True}, "restarts": {"restart_marker_rows": 1},
-    "fine": {"quality": 98, "subsampling": 0},
-}  # fmt: skip
-
-
-@pytest.mark.parametrize("options", OPTIONS.values(), ids=OPTIONS)
-@pytest.mark.parametrize("missing", [1, 2])
-def test_a_jpeg_without_its_end_mark_is_whole(tmp_path: Path, options: dict[str, Any], missing: int) -> None:
-    whole = write_jpeg(tmp_path / "whole", make_photo(200, 150), **options)
-    write(tmp_path / "x", whole.read_bytes()[:-missing])
-    np.testing.assert_array_equal(decode_image(tmp_path / "x"), decode_image(whole))
-    assert decode_image(tmp_path / "x", max_side=50).shape == (38, 50, 3)
-
-
-@pytest.mark.parametrize("options", OPTIONS.values(), ids=OPTIONS)
-@pytest.mark.parametrize("share", [0.3, 0.7, 0.95])
-def test_a_jpeg_without_pixels_is_refused_with_and_without_marks(
-    tmp_path: Path, options: dict[str, Any], share: float
-) -> None:
-    whole = write_jpeg(tmp_path / "whole", make_photo(200, 150), **options).read_bytes()
-    cut = whole[: int(len(whole) * share)]
-    restart = max(cut.rfind(bytes((0xFF, 0xD0 + number))) for number in range(8))
-    for content in (cut, cut[: restart + 2] if "restart_marker_rows" in options else cut[:-1]):
-        write(tmp_path / "x", content)
-        with pytest.raises(MediaError, match="incomplete"):
-            decode_image(tmp_path / "x")
-
-
-# ---- profiles
-
-
-def test_a_profile_is_judged_by_its_contents_and_not_by_its_name(tmp_path: Path) -> None:
-    flat = np.full((8, 8, 3), IN_P3, np.uint8)
-    named = P3.replace(b"stated\0", b"sRGB__\0")
-    write(tmp_path / "x", png_of(flat, png_chunk(b"iCCP", b"sRGB\0\0" + zlib.compress(named))))
-    assert np.abs(decode_image(tmp_path / "x")[0, 0].astype(int) - IN_SRGB).max() <= 2
-    steps = np.linspace(0, 1, 1024)
-    curve = np.where(steps <= 0.04045, steps / 12.92, ((steps + 0.055) / 1.055) ** 2.4)
-    same = matrix_profile(SRGB_PRIMARIES, curve)
-    write(tmp_path / "same", png_of(PHOTO, png_chunk(b"iCCP", b"other\0\0" + zlib.compress(same))))
-    np.testing.assert_array_equal(decode_image(tmp_path / "same"), PHOTO)
-
-
-def test_a_linear_png_is_brightened(tmp_path: Path) -> None:
-    flat = np.full((8, 8, 3), 55, np.uint8)  # 0.216 of the light, which sRGB writes as 128
-    write(tmp_path / "x", png_of(flat, png_chunk(b"gAMA", struct.pack(">I", 100_000))))
-    assert np.abs(decode_image(tmp_path / "x").astype(int) - 128).max() <= 1
-    usual = png_chunk(b"gAMA", struct.pack(">I", 45_455))
-    write(tmp_path / "usual", png_of(PHOTO, usual))
-    np.testing.assert_array_equal(decode_image(tmp_path / "usual"), PHOTO)
-
-
-def test_code_points_of_a_png_come_before_its_profile(tmp_path: Path) -> None:
-    flat = np.full((8, 8, 3), IN_P3, np.uint8)
-    profile = png_chunk(b"iCCP", b"p\0\0" + zlib.compress(srgb_profile()))
-    write(tmp_path / "x", png_of(flat, png_chunk(b"cICP", bytes([12, 13, 0, 1])), profile))
-    assert np.abs(decode_image(tmp_path / "x")[0, 0].astype(int) - IN_SRGB).max() <= 2
-
-
-def test_hdr_white_is_near_white_and_grey_stays_in_order(tmp_path: Path) -> None:
-    ramp = np.repeat(np.arange(256, dtype=np.uint8)[None, :, None], 3, axis=2)
-    for transfer, white in ((16, 148), (18, 191)):  # 203 nits
-        write(tmp_path / "x", png_of(ramp, png_chunk(b"cICP", bytes([9, transfer, 0, 1]))))
-        shown = decode_image(tmp_path / "x")[0, :, 0].astype(int)
-        assert 235 < shown[white] < 250
-        assert (np.diff(shown) >= 0).all()
-
-
-def test_a_grey_profile_and_a_grey_image_with_a_profile_for_rgb(tmp_path: Path) -> None:
-    grey = Image.fromarray(PHOTO).convert("L")
-    grey.save(tmp_path / "x", format="JPEG", quality=95, icc_profile=srgb_profile())
-    assert mean_difference(decode_image(tmp_path / "x")[..., 0], np.asarray(grey)) < 4
-    assert codes(tmp_path / "x") == []
-
-
-def test_a_profile_for_other_pixels_is_ignored_and_told(tmp_path: Path) -> None:
-    lab = ImageCms.ImageCmsProfile(ImageCms.createProfile("LAB")).tobytes()
-    write(tmp_path / "x", png_of(PHOTO, png_chunk(b"iCCP", b"p\0\0" + zlib.compress(lab))))
-    np.testing.assert_array_equal(decode_image(tmp_path / "x"), PHOTO)
-    assert codes(tmp_path / "x") == ["color-profile"]
-
-
-def test_the_same_image_opened_twice_is_the_same(tmp_path: Path) -> None:
-    buffer = io.BytesIO()
-    Image.fromarray(PHOTO).save(buffer, format="AVIF")
-    write(tmp_path / "x", buffer.getvalue())
-    np.testing.assert_array_equal(decode_image(tmp_path / "x"), decode_image(tmp_path / "x"))
