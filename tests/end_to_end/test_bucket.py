@@ -70,7 +70,7 @@ def test_an_image_is_stylized_and_fetched_from_the_bucket(
     assert len(job_files(bucket, url)) == 3
     disks = cluster.log.parent / "disks"
     assert {path.name for path in disks.rglob("*") if path.is_file()} == {"lock"}
-    held = http.post("/stylize", files={"image": photo, "audio": rain}, headers={"Accept": "image/png"})
+    held = http.post("/stylize", files={"image": photo, "audio": rain}, headers={"Accept": "image/jpeg"})
     assert (held.status_code, held.content) == (200, answer.content)
 
 
