@@ -91,12 +91,24 @@ def load_bundle(directory: Path) -> Bundle:
         reasons = "; ".join(f"{'.'.join(map(str, e['loc'])) or 'manifest'}: {e['msg']}" for e in exc.errors())
         raise BundleError(f"{manifest_path} is not a manifest of format 1: {reasons}") from exc
     for name, expected in manifest.sha256.items():
-        found = _file_sha256(directory / name)
-        if found != expected:
-            raise BundleError(
-                f"{directory / name} has SHA-256 {found}, but {MANIFEST} says {expected}; export or copy it again"
-            )
+        _check_sha256(directory / name, _file_sha256(directory / name), expected)
     return Bundle(directory=directory, manifest=manifest, sha256=hashlib.sha256(text).hexdigest())
+
+
+def read_graphs(bundle: Bundle) -> dict[str, bytes]:
+    """The three graphs' bytes by file name, and the proof that these bytes are the manifest's; raises BundleError.
+
+    The files may have been replaced since the bundle was loaded: whoever runs graphs runs what this returned.
+    """
+    graphs = {}
+    for name, expected in bundle.manifest.sha256.items():
+        path = bundle.directory / name
+        try:
+            graphs[name] = path.read_bytes()
+        except OSError as exc:
+            raise BundleError(f"{path} cannot be read: {exc.strerror}") from exc
+        _check_sha256(path, hashlib.sha256(graphs[name]).hexdigest(), expected)
+    return graphs
 
 
 def find_bundle(models_dir: Path, name: str) -> Bundle:
@@ -115,6 +127,11 @@ def list_bundles(models_dir: Path) -> list[Bundle]:
         except BundleError as exc:
             logger.error("bundle %s is refused: %s", manifest_path.parent.name, exc.detail)
     return bundles
+
+
+def _check_sha256(path: Path, found: str, expected: str) -> None:
+    if found != expected:
+        raise BundleError(f"{path} has SHA-256 {found}, but {MANIFEST} says {expected}; export or copy it again")
 
 
 def _file_sha256(path: Path) -> str:

@@ -6,7 +6,7 @@ y = Gdec(concat(Genc(x), f(a))): `embed` is f, `encode` is Genc, `decode` is Gde
 
 import logging
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import cached_property
 from typing import Any, Final
 
@@ -15,7 +15,7 @@ import onnxruntime as ort
 from numpy.typing import NDArray
 
 from service.errors import BundleError, ProviderError
-from service.model.bundle import AUDIO_ENCODER, CONTENT_ENCODER, DECODER, GRAPHS, Bundle
+from service.model.bundle import AUDIO_ENCODER, CONTENT_ENCODER, DECODER, Bundle, read_graphs
 from service.observe.stages import stage
 
 logger = logging.getLogger(__name__)
@@ -51,16 +51,19 @@ class Engine:
         allow_fallback: bool = True,
         threads: int = 0,
         gpu_memory_bytes: int = 0,
+        graphs: Mapping[str, bytes] | None = None,
     ) -> None:
         """Load on the first of `providers` that works, else (if `allow_fallback`) on the CPU.
 
         threads: of one run on the CPU, 0 for all cores. gpu_memory_bytes: CUDA's arena, 0 for no bound.
+        graphs: as `read_graphs` returned them for this bundle, which is then not read again.
         Raises ProviderError with every provider's reason, BundleError if the graphs are not of the contract's form.
         """
         self.bundle = bundle
         self.manifest = bundle.manifest
         self.runtime = f"onnxruntime {ort.__version__}"
-        self.provider, sessions = _load(bundle, providers, allow_fallback, threads, gpu_memory_bytes)
+        self._graphs = read_graphs(bundle) if graphs is None else graphs  # the files may be replaced at any time
+        self.provider, sessions = _load(bundle, self._graphs, providers, allow_fallback, threads, gpu_memory_bytes)
         self.lanes = (threads or len(os.sched_getaffinity(0))) if self.provider == "cpu" else 1
         for name, session in sessions.items():
             _check_signature(bundle, name, session)
@@ -105,7 +108,7 @@ class Engine:
 
         Threads that share a run wait for the slowest of them, so that every other work on one core holds up all.
         """
-        return self if self.lanes == 1 else Engine(self.bundle, ("cpu",), threads=1)
+        return self if self.lanes == 1 else Engine(self.bundle, ("cpu",), threads=1, graphs=self._graphs)
 
     def warm_up(self) -> None:
         """Run everything once at the native size, so that the first job does not pay for it."""
@@ -124,7 +127,12 @@ class Engine:
 
 
 def _load(
-    bundle: Bundle, providers: Sequence[str], allow_fallback: bool, threads: int, gpu_memory_bytes: int
+    bundle: Bundle,
+    graphs: Mapping[str, bytes],
+    providers: Sequence[str],
+    allow_fallback: bool,
+    threads: int,
+    gpu_memory_bytes: int,
 ) -> tuple[str, dict[str, ort.InferenceSession]]:
     """The first provider that loads all three graphs, and their sessions."""
     wanted = list(dict.fromkeys(providers))
@@ -140,7 +148,9 @@ def _load(
             if name in ("cuda", "tensorrt"):
                 ort.preload_dlls()  # CUDA and cuDNN lie in wheels of their own, where no linker looks
             try:
-                sessions = {graph: _open_session(bundle, graph, name, threads, gpu_memory_bytes) for graph in GRAPHS}
+                sessions = {
+                    graph: _open_session(content, name, threads, gpu_memory_bytes) for graph, content in graphs.items()
+                }
             except Exception as exc:  # ONNX Runtime's exceptions share no base class
                 if name == "cpu":  # the CPU runs every valid graph: the fault is the bundle's
                     raise BundleError(f"{bundle.directory}: ONNX Runtime cannot load the graphs: {exc}") from exc
@@ -155,9 +165,7 @@ def _load(
     )
 
 
-def _open_session(
-    bundle: Bundle, graph: str, provider: str, threads: int, gpu_memory_bytes: int
-) -> ort.InferenceSession:
+def _open_session(graph: bytes, provider: str, threads: int, gpu_memory_bytes: int) -> ort.InferenceSession:
     """One graph on `provider`; raises RuntimeError if ONNX Runtime quietly took another."""
     options = ort.SessionOptions()
     options.intra_op_num_threads = threads
@@ -168,10 +176,12 @@ def _open_session(
     # dealt out in small blocks, so that nobody waits for a thread whose core is busy otherwise (docs/log.md).
     options.add_session_config_entry("session.force_spinning_stop", "1")
     options.add_session_config_entry("session.dynamic_block_base", "4")
+    # weights beside the graph would be read from files that nobody has verified: there is no such folder
+    options.add_session_config_entry("session.model_external_initializers_file_folder_path", os.devnull)
     chosen: list[Any] = [(PROVIDERS[provider], _provider_options(provider, gpu_memory_bytes))]
     if provider != "cpu":
         chosen.append(PROVIDERS["cpu"])  # for the few operators that a provider leaves out
-    session = ort.InferenceSession(str(bundle.directory / graph), options, providers=chosen)
+    session = ort.InferenceSession(graph, options, providers=chosen)
     if session.get_providers()[0] != PROVIDERS[provider]:
         raise RuntimeError(f"ONNX Runtime took {session.get_providers()[0]} instead")
     return session

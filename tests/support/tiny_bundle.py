@@ -8,6 +8,7 @@ colour by the embedding: a tone warms the image, noise cools it, silence leaves 
 
 import hashlib
 import json
+import tempfile
 from pathlib import Path
 
 import numpy as np
@@ -33,23 +34,25 @@ def write_tiny_bundle(
     sample_rate_hz: int = 16_000,
     size_multiple: int = 8,
     decoder: onnx.ModelProto | None = None,
+    name: str | None = None,
+    version: str = "1.0.0",
 ) -> Path:
-    """Write the bundle into `directory` (made if absent; its name becomes the model's) and return it.
+    """Write the bundle into `directory` (made if absent) and return it.
 
-    decoder: another graph of the same signature in place of the colour shift.
+    decoder: another graph of the same signature in place of the colour shift. name: the directory's by default.
     """
     directory.mkdir(parents=True, exist_ok=True)
     graphs = {
         AUDIO_ENCODER: _audio_encoder(round(clip_seconds * sample_rate_hz)),
         CONTENT_ENCODER: _content_encoder(),
-        DECODER: decoder if decoder is not None else _decoder(),
+        DECODER: decoder if decoder is not None else make_decoder(),
     }
-    for name, graph in graphs.items():
-        (directory / name).write_bytes(graph.SerializeToString())
+    for file, graph in graphs.items():
+        (directory / file).write_bytes(graph.SerializeToString())
     manifest = {
         "format_version": 1,
-        "name": directory.name,
-        "version": "1.0.0",
+        "name": name or directory.name,
+        "version": version,
         "clip_seconds": clip_seconds,
         "sample_rate_hz": sample_rate_hz,
         "embedding_dim": EMBEDDING_DIM,
@@ -66,6 +69,16 @@ def write_tiny_bundle(
     }
     (directory / "manifest.json").write_text(json.dumps(manifest, indent=2))
     return directory
+
+
+def replace_tiny_bundle(directory: Path, version: str, decoder: onnx.ModelProto | None = None) -> str:
+    """Put another bundle of the same name in place, by renaming as the export does; returns its SHA-256."""
+    with tempfile.TemporaryDirectory(dir=directory.parent, prefix=".") as aside:
+        staged = write_tiny_bundle(Path(aside, "new"), name=directory.name, version=version, decoder=decoder)
+        sha256 = hashlib.sha256((staged / "manifest.json").read_bytes()).hexdigest()
+        directory.rename(Path(aside, "old"))
+        staged.rename(directory)
+    return sha256
 
 
 def make_model(
@@ -136,7 +149,8 @@ def _content_encoder() -> onnx.ModelProto:
     return make_model(nodes, {"image": ["B", 3, "H", "W"]}, {"content": ["B", CONTENT_CHANNELS, "h", "w"]}, {})
 
 
-def _decoder() -> onnx.ModelProto:
+def make_decoder(factor: float = 1.0) -> onnx.ModelProto:
+    """The colour shift, times `factor`."""
     node = helper.make_node
     nodes = [
         node("DepthToSpace", ["content"], ["image"], blocksize=FOLD),  # [B, 3, H, W]
@@ -147,6 +161,7 @@ def _decoder() -> onnx.ModelProto:
     ]
     colours = np.zeros((EMBEDDING_DIM, 3), np.float32)
     colours[0], colours[1] = WARM_RGB, COOL_RGB
+    colours *= factor
     constants = {
         "colours": colours,
         "space": np.array([2, 3]),

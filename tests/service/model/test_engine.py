@@ -17,7 +17,14 @@ from service.errors import BundleError, ProviderError
 from service.model.bundle import AUDIO_ENCODER, CONTENT_ENCODER, DECODER, Bundle, load_bundle
 from service.model.engine import Engine
 from tests.support.media import make_noise, make_tone
-from tests.support.tiny_bundle import CONTENT_CHANNELS, EMBEDDING_DIM, make_model, write_tiny_bundle
+from tests.support.tiny_bundle import (
+    CONTENT_CHANNELS,
+    EMBEDDING_DIM,
+    make_decoder,
+    make_model,
+    replace_tiny_bundle,
+    write_tiny_bundle,
+)
 
 CLIP_SAMPLES = 48_000
 
@@ -117,6 +124,33 @@ def test_an_engine_on_one_core_needs_no_other(bundle: Bundle) -> None:
     assert engine.by_core is engine
 
 
+def test_what_runs_is_what_was_verified_though_the_files_are_replaced(tmp_path: Path) -> None:
+    engine = Engine(load_bundle(write_tiny_bundle(tmp_path / "tiny")), threads=2)
+    content, embedding = np.full((1, CONTENT_CHANNELS, 4, 6), 0.5, np.float32), engine.embed(make_tone(3)[None])
+    replace_tiny_bundle(tmp_path / "tiny", "2.0.0", make_decoder(-1.0))
+    np.testing.assert_allclose(engine.by_core.decode(content, embedding), engine.decode(content, embedding), atol=1e-6)
+
+
+def test_a_graph_that_is_replaced_between_its_check_and_its_opening_is_refused(tmp_path: Path) -> None:
+    bundle = load_bundle(write_tiny_bundle(tmp_path / "tiny"))
+    (bundle.directory / DECODER).write_bytes(make_decoder(-1.0).SerializeToString())
+    with pytest.raises(BundleError, match=r"decoder.onnx has SHA-256 \w+, but manifest.json says"):
+        Engine(bundle)
+
+
+def test_weights_in_a_file_that_no_manifest_names_are_not_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    bundle = load_bundle(write_tiny_bundle(tmp_path / "tiny"))
+    decoder = make_decoder()
+    onnx.save(decoder, str(tmp_path / DECODER), save_as_external_data=True, size_threshold=64, location="weights.bin")
+    assert (tmp_path / "weights.bin").stat().st_size > 0
+    for folder in (bundle.directory, tmp_path):  # wherever a runtime would look for it
+        (folder / "weights.bin").write_bytes((tmp_path / "weights.bin").read_bytes())
+    replace_graph(bundle, DECODER, (tmp_path / DECODER).read_bytes())
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(BundleError, match=r"weights\.bin"):
+        Engine(load_bundle(bundle.directory))
+
+
 def test_a_warm_up_runs_every_graph(engine: Engine) -> None:
     engine.warm_up()
 
@@ -155,8 +189,8 @@ def test_a_provider_that_is_built_in_but_does_not_start_is_passed_over(
     monkeypatch.setattr(ort, "get_available_providers", lambda: ["CUDAExecutionProvider", "CPUExecutionProvider"])
     real = ort.InferenceSession
 
-    def without_driver(path: str, options: ort.SessionOptions, providers: list[Any]) -> ort.InferenceSession:
-        return real(path, options, providers=["CPUExecutionProvider"])
+    def without_driver(graph: bytes, options: ort.SessionOptions, providers: list[Any]) -> ort.InferenceSession:
+        return real(graph, options, providers=["CPUExecutionProvider"])
 
     monkeypatch.setattr(ort, "InferenceSession", without_driver)
     with caplog.at_level(logging.WARNING):
