@@ -12,6 +12,8 @@ StylizationError
 ├── RangeNotSatisfiable    416  the result has no such bytes
 ├── Unauthorized           401  a key is needed, and none that is valid came
 ├── TooManyRequests        429  the key asks too often, or has too many jobs at once (Retry-After)
+├── ForeignOrigin          403  a page of another origin asks, in a visitor's browser
+├── UntrustedHost          421  the Host header is not a name of this service
 ├── JobNotFound            404  no such job, or it has expired
 ├── ResultNotFound         404  the job has no such result
 ├── Conflict               409  the job's state does not allow it
@@ -124,6 +126,18 @@ class TooManyRequests(StylizationError):
     status = 429
     type = "too-many-requests"
     title = "The key's limit is reached"
+
+
+class ForeignOrigin(StylizationError):
+    status = 403
+    type = "foreign-origin"
+    title = "Pages of other origins may not ask"
+
+
+class UntrustedHost(StylizationError):
+    status = 421
+    type = "untrusted-host"
+    title = "The host is not a name of this service"
 
 
 class JobNotFound(StylizationError):

@@ -25,6 +25,7 @@ LogFormat = Literal["text", "json"]
 
 Provider = Literal["tensorrt", "cuda", "openvino", "cpu"]
 HttpAddress = Annotated[str, StringConstraints(pattern=r"^https?://[^\s/?#@]+/?$")]
+HostName = Annotated[str, StringConstraints(pattern=r"^(\*|(\*\.)?[a-z0-9]([a-z0-9._-]*[a-z0-9])?)$")]
 Origin = Annotated[str, StringConstraints(pattern=r"^(\*|https?://[^\s/?#@]+)$")]
 
 ROOT_PATH: Final = r"(/[A-Za-z0-9._~-]{1,64}){0,8}"  # what a proxy may add to every path
@@ -53,6 +54,10 @@ class Settings(BaseSettings):
     )
     key_active_jobs: int = Field(
         default=50, ge=0, description="jobs of one API key that may wait or run, unless it has its own limit (0: any)"
+    )
+    trusted_hosts: Annotated[list[HostName], NoDecode] = Field(
+        default=[],
+        description="names of this service beside localhost, separated by commas: example.org, *.lan, or * for all",
     )
     cors_origins: Annotated[list[Origin], NoDecode] = Field(
         default=[],
@@ -224,7 +229,13 @@ class Settings(BaseSettings):
         return secret
 
     @field_validator(
-        "providers", "worker_queues", "webhook_private_networks", "cors_origins", "trusted_proxies", mode="before"
+        "providers",
+        "worker_queues",
+        "webhook_private_networks",
+        "trusted_hosts",
+        "cors_origins",
+        "trusted_proxies",
+        mode="before",
     )
     @classmethod
     def _split_commas(cls, value: Any) -> Any:
@@ -247,6 +258,11 @@ class Settings(BaseSettings):
             return not ip_address(self.host).is_loopback
         except ValueError:
             return self.host != "localhost"
+
+    @property
+    def own_hosts(self) -> list[str]:
+        """The names by which the API is asked, beside those of loopback and every address."""
+        return [*self.trusted_hosts, self.host.lower()]
 
     @property
     def always_wants_keys(self) -> bool:

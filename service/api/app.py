@@ -10,6 +10,7 @@ from prometheus_client import CollectorRegistry, ProcessCollector
 from service import __version__
 from service.api import events, jobs, metrics, page, status
 from service.api.context import open_context
+from service.api.cross_site import CrossSiteMiddleware
 from service.api.head import answer_head
 from service.api.headers import install_headers
 from service.api.problems import install_problems
@@ -39,6 +40,8 @@ def create_app(settings: Settings, redis_url: str) -> FastAPI:
         telemetry={"operation_spans": False},  # of each request one span, by the process's provider if it has one
     )
     install_problems(app)
+    # inside of what follows: a refusal has an id, headers and a line in the log as well
+    app.add_middleware(CrossSiteMiddleware, trusted_hosts=settings.own_hosts, origins=settings.cors_origins)
     install_headers(app, settings.cors_origins)
     app.state.registry = CollectorRegistry()
     ProcessCollector(registry=app.state.registry)

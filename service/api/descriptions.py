@@ -19,11 +19,13 @@ _VIDEO_CONTENT: Final = dict.fromkeys(("video/mp4", "video/webm"), _BYTES)
 
 _STATUSES: Final = {
     401: "An API key is needed, and none that is valid came",
+    403: "A page of another origin asks, in a visitor's browser",
     404: "No such job or result, or it has expired, or it is another key's",
     408: "The upload stopped arriving",
     409: "The job's state does not allow it",
     413: "Too many bytes, pixels or seconds",
     415: "Not an image, sound or video of a kind that is taken",
+    421: "The Host header is not a name of this service",
     422: "A value or file cannot be used; `field` names it",
     429: "The key asks too often or has too many jobs; Retry-After says when to come back",
     503: "The queue is full, or no worker is there; Retry-After says when to come back",

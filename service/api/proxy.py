@@ -9,6 +9,7 @@ from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Receive, Scope, Send
 from uvicorn.middleware.proxy_headers import ProxyHeadersMiddleware
 
+from service.api.cross_site import RECEIVED_HOSTS
 from service.settings import ROOT_PATH
 
 _ROOT_PATH: Final = re.compile(ROOT_PATH)
@@ -31,6 +32,7 @@ class ForwardedMiddleware:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "http":
             headers, trusted = Headers(scope=scope), self._trusts(scope)
+            scope.setdefault("state", {})[RECEIVED_HOSTS] = headers.getlist("Host")
             prefix = headers.get("X-Forwarded-Prefix", "").rstrip("/") if trusted else ""
             if prefix and _ROOT_PATH.fullmatch(prefix):
                 _set_root_path(scope, prefix)

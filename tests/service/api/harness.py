@@ -68,7 +68,7 @@ def settings(data_dir: Path, **values: Any) -> Settings:
 def api(url: str, data_dir: Path, **values: Any) -> Iterator[TestClient]:
     """The running application; values: settings."""
     app = create_app(settings(data_dir, **values), url)
-    with TestClient(app, raise_server_exceptions=False) as client:
+    with TestClient(app, "http://127.0.0.1:8000", raise_server_exceptions=False) as client:
         yield client
 
 

@@ -11,6 +11,7 @@ from pydantic import ValidationError
 from service.api.app import create_app
 from tests.service.api.harness import GOOD, RESULT, finish, settings, somebody_at_work
 
+ADDRESS = "http://127.0.0.1:8000"
 FORWARDED = {"X-Forwarded-Prefix": "/adis", "X-Forwarded-Host": "example.org", "X-Forwarded-Proto": "https"}
 
 
@@ -23,7 +24,7 @@ def worker(redis_url: str) -> Iterator[None]:
 def behind_proxy(redis_url: str, data_dir: Path, peer: str = "127.0.0.1", **values: str) -> TestClient:
     """The API as a client at `peer` reaches it."""
     app = create_app(settings(data_dir, **values), redis_url)
-    return TestClient(app, client=(peer, 1), raise_server_exceptions=False, follow_redirects=False)
+    return TestClient(app, ADDRESS, client=(peer, 1), raise_server_exceptions=False, follow_redirects=False)
 
 
 def check_addresses(http: TestClient, redis_url: str, data_dir: Path, sent: str, shown: str) -> None:
@@ -71,7 +72,7 @@ def test_nobody_else_is_believed(redis_url: str, data_dir: Path) -> None:
     for peer, trusted in (("203.0.113.7", "127.0.0.1"), ("127.0.0.1", "203.0.113.0/24"), ("127.0.0.1", "")):
         with behind_proxy(redis_url, data_dir, peer, trusted_proxies=trusted) as http:
             assert http.post("/stylize", files=GOOD, headers=FORWARDED).headers["Location"].startswith("/jobs/")
-            assert http.get("/models/", headers=FORWARDED).headers["Location"] == "http://testserver/models"
+            assert http.get("/models/", headers=FORWARDED).headers["Location"] == f"{ADDRESS}/models"
     with behind_proxy(redis_url, data_dir, "203.0.113.7", trusted_proxies="203.0.113.0/24,::1") as http:
         assert http.post("/stylize", files=GOOD, headers=FORWARDED).headers["Location"].startswith("/adis/jobs/")
 
