@@ -57,15 +57,34 @@ def mix(waveforms: Sequence[Waveform], weights: Sequence[float] | None = None) -
 
     Raises ValueError if lengths or counts differ, or no weight is above 0.
     """
-    shares = np.asarray(weights if weights is not None else [1.0] * len(waveforms), np.float64)
-    if len(shares) != len(waveforms) or len({len(waveform) for waveform in waveforms}) != 1:
-        raise ValueError(f"{len(waveforms)} sounds of equal length need {len(waveforms)} weights, not {len(shares)}")
+    shares = _shares(len(waveforms), weights)
+    if len({len(waveform) for waveform in waveforms}) != 1:
+        raise ValueError("only sounds of equal length can be mixed")
+    # Not by BLAS: its threads would wait, spinning, on the cores that the graphs need next.
+    mixed: Waveform = np.sum(shares[:, None] * np.stack(waveforms), axis=0)
+    return mixed
+
+
+def mix_embeddings(embeddings: NDArray[np.float32], weights: Sequence[float] | None = None) -> NDArray[np.float32]:
+    """What a mix of sounds asks for: their embeddings' [S, E] convex combination, as long as these are on average.
+
+    Where the sounds are known one by one, this turns evenly from one look to another. What an encoder makes of their
+    sum depends on which of them masks the other: crickets at a quarter of the amplitude are heard as night alone.
+    Raises ValueError as `mix` does.
+    """
+    shares = _shares(len(embeddings), weights)
+    blend: NDArray[np.float32] = np.sum(shares[:, None] * embeddings, axis=0)
+    length, wanted = np.linalg.norm(blend), np.sum(shares * np.linalg.norm(embeddings, axis=1))
+    return blend * np.float32(wanted / length) if length > 0 else blend
+
+
+def _shares(count: int, weights: Sequence[float] | None) -> NDArray[np.float32]:
+    shares = np.asarray(weights if weights is not None else [1.0] * count, np.float64)
+    if len(shares) != count:
+        raise ValueError(f"{count} sounds need {count} weights, not {len(shares)}")
     if (shares < 0).any() or not shares.sum() > 0:
         raise ValueError("weights must not be negative, and at least one must be above 0")
-    shares /= shares.sum()
-    # Not by BLAS: its threads would wait, spinning, on the cores that the graphs need next.
-    mixed: Waveform = np.sum(shares.astype(np.float32)[:, None] * np.stack(waveforms), axis=0)
-    return mixed
+    return (shares / shares.sum()).astype(np.float32)
 
 
 def heard(

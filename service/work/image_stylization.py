@@ -22,7 +22,7 @@ from service.build import build_version
 from service.heard import Heard
 from service.jobs.requests import ImageRequest
 from service.media.image_reduce import Pixels, visible_colors
-from service.model.audio import Waveform, Window, apply_gain_db, heard, mix
+from service.model.audio import Waveform, Window, apply_gain_db, heard, mix, mix_embeddings
 from service.model.engine import Engine
 from service.model.speech import speech_share
 from service.work.detail_transfer import DetailTransfer
@@ -125,8 +125,11 @@ def stylize_image(
     Raises ValueError if the counts of sounds and weights differ.
     """
     gains = request.gains
-    mixed = mix([window.waveform for window in windows], request.weights)
-    embeddings = engine.embed(np.stack([apply_gain_db(mixed, gain) for gain in gains]))  # [G, E]
+    waveforms = [window.waveform for window in windows]
+    mixed = mix(waveforms, request.weights)
+    heard = engine.embed(np.stack([apply_gain_db(each, gain) for gain in gains for each in waveforms]))
+    by_gain = heard.reshape(len(gains), len(waveforms), -1)
+    embeddings = np.stack([mix_embeddings(each, request.weights) for each in by_gain])  # [G, E]
     progress(0, len(gains))
     restyled, speech = _restyle(engine, seen, embeddings, request.strength), None
     for index, (gain_db, result) in enumerate(zip(gains, restyled, strict=True)):

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from service.heard import SoundWarning
-from service.model.audio import Window, apply_gain_db, heard, loudness_dbfs, mix
+from service.model.audio import Window, apply_gain_db, heard, loudness_dbfs, mix, mix_embeddings
 from service.model.bundle import KnownSound
 from tests.support.media import make_noise, make_tone
 from tests.support.windows import pick_window
@@ -58,6 +58,26 @@ def test_a_mix_is_convex_whatever_the_weights_sum_to() -> None:
 def test_weights_that_make_no_mix_are_refused(weights: list[float]) -> None:
     with pytest.raises(ValueError, match="weight"):
         mix([make_noise(1), make_tone(1)], weights)
+
+
+@pytest.mark.parametrize("share", [0.0, 0.25, 0.5, 1.0])
+def test_embeddings_turn_evenly_from_one_sound_to_the_other(share: float) -> None:
+    loud, quiet = np.array([0.9, 0, 0], np.float32), np.array([0, 0.3, 0], np.float32)
+    mixed = mix_embeddings(np.stack([loud, quiet]), [1 - share, share])
+    assert np.linalg.norm(mixed) == pytest.approx(0.9 * (1 - share) + 0.3 * share, rel=1e-5)
+    assert mixed[1] * 0.9 * (1 - share) == pytest.approx(mixed[0] * 0.3 * share, abs=1e-6)
+
+
+def test_a_single_embedding_stays_and_opposites_are_nothing() -> None:
+    one = np.array([[0.3, -0.4]], np.float32)
+    np.testing.assert_allclose(mix_embeddings(one), one[0], rtol=1e-6)
+    np.testing.assert_array_equal(mix_embeddings(np.concatenate([one, -one])), np.zeros(2))
+
+
+@pytest.mark.parametrize("weights", [[1.0], [1.0, -1.0], [0.0, 0.0]])
+def test_weights_that_make_no_mix_of_embeddings_are_refused(weights: list[float]) -> None:
+    with pytest.raises(ValueError, match="weight"):
+        mix_embeddings(np.eye(2, dtype=np.float32), weights)
 
 
 def test_sounds_of_different_lengths_are_not_mixed() -> None:
