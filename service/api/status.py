@@ -25,16 +25,16 @@ _AskedKind = Literal[Kind, "picture"]  # `picture` is what `image` was called be
 
 @router.get("/models", dependencies=[Depends(identify)], responses={401: PROBLEMS[401]})
 async def list_models(context: Using) -> Models:
-    """The models that can be asked for, and what runs them."""
-    models: dict[str, Model] = {}
+    """The models that can be asked for, and what runs them; also those replaced that jobs still run on."""
+    models: dict[tuple[str, str], Model] = {}
     for worker in await context.ready_workers(None):
         assert worker.runtime is not None
         for summary in worker.models:
             models.setdefault(
-                summary.name,
+                (summary.name, summary.sha256),
                 Model(
                     **summary.model_dump(),
-                    default=summary.name == context.settings.default_model,
+                    default=summary.name == context.settings.default_model and not summary.replaced,
                     **worker.runtime.model_dump(),
                 ),
             )

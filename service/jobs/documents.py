@@ -106,7 +106,11 @@ class Jobs(BaseModel):
 
 
 class Model(ModelSummary):
-    """A bundle that can be asked for. default: used when a request names none. provider, runtime: what runs it."""
+    """A bundle that can be asked for by its name. default: used when a request names none.
+
+    replaced: a newer one of its name has taken its place, and only jobs that ran before still use this one.
+    provider, runtime: what runs it.
+    """
 
     default: bool
     provider: str

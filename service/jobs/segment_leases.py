@@ -2,7 +2,7 @@
 
 Kept in Redis, beside the job's record:
   segment:ID:FIRST   string  the process that works on the segment which begins with frame FIRST
-  frames:ID          hash    frames that are done, by segment
+  frames:ID          hash    frames that are done, by segment; model: SHA-256 of the bundle that makes them
 
 A segment is finished when its report lies on storage. Two workers on one, should that ever happen, write the same
 bytes, each to a file of its own that is renamed at the end: the lease saves work, and nothing depends on it.
@@ -21,6 +21,7 @@ from service.jobs.record import JobState
 from service.jobs.renewal import renewed
 
 _LIFETIME_SECONDS: Final = 86_400
+_MODEL: Final = "model"
 
 
 class SegmentLeases:
@@ -63,6 +64,15 @@ class SegmentLeases:
             with suppress(LockError):
                 lock.release()
 
+    def begin(self, model: str) -> None:
+        """The job's holder begins, and wants segments made with this bundle (its SHA-256) and no other."""
+        key = f"adis:frames:{self.job_id}"
+        with self._client.pipeline(transaction=True) as pipe:
+            pipe.delete(key)
+            pipe.hset(key, _MODEL, model)
+            pipe.expire(key, _LIFETIME_SECONDS)
+            pipe.execute()
+
     def note(self, first: int, frames: int) -> None:
         """So many frames of the segment are done."""
         key = f"adis:frames:{self.job_id}"
@@ -71,13 +81,14 @@ class SegmentLeases:
 
     def frames(self) -> int:
         """Frames of all segments that are done."""
-        return sum(int(frames) for frames in self._client.hvals(f"adis:frames:{self.job_id}"))
+        noted = self._client.hgetall(f"adis:frames:{self.job_id}")
+        return sum(int(frames) for first, frames in noted.items() if first != _MODEL)
 
-    def is_wanted(self) -> bool:
-        """Whether the job still waits for its segments: it has not ended, and they are not joined."""
+    def model(self) -> str | None:
+        """What segments are wanted of, as `begin` said; None if none are: the job has ended, or they are joined."""
         state = self._client.hget(f"adis:job:{self.job_id}", "state")
-        noted = self._client.exists(f"adis:frames:{self.job_id}")
-        return state is not None and not JobState(state).ended and bool(noted)
+        model: str | None = self._client.hget(f"adis:frames:{self.job_id}", _MODEL)
+        return None if state is None or JobState(state).ended else model
 
     def forget(self) -> None:
         """All segments are there, and are about to be joined and removed: nobody is to begin one again."""

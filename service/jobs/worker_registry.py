@@ -22,7 +22,10 @@ _ENTRY_SECONDS: Final = 86_400  # an entry outlives its worker's silence: a mach
 
 
 class ModelSummary(BaseModel):
-    """A bundle that a worker has, as `GET /models` shows it."""
+    """A bundle that a worker has, as `GET /models` shows it.
+
+    replaced: another of its name has taken its place, and only jobs that ran before still use it.
+    """
 
     model_config = ConfigDict(frozen=True)
 
@@ -36,6 +39,7 @@ class ModelSummary(BaseModel):
     size_multiple: int
     sounds: tuple[str, ...]
     training: dict[str, Any]
+    replaced: bool = False
 
 
 class Runtime(BaseModel):
@@ -71,18 +75,32 @@ class WorkerRegistration:
         self._client = client
         self._worker = worker
         self._entry, self._heartbeat = f"adis:worker:{worker}", f"adis:heartbeat:{worker}"
+        self._refused = f"adis:refused:{worker}"
 
     def register(self, models: list[ModelSummary], queues: Sequence[str], processes: int = 1) -> None:
         """Say that the worker is there and does `processes` jobs at once; it counts from `announce_runtime` on."""
         fields = {
             "host": socket.gethostname(),
             "pid": str(os.getpid()),
-            "models": json.dumps([model.model_dump() for model in models]),
+            "models": _models_json(models),
             "queues": json.dumps(list(queues)),
             "processes": str(processes),
         }
         self._client.hset(self._entry, mapping=fields)
         self.beat()
+
+    def update_models(self, models: list[ModelSummary]) -> None:
+        """Say that the worker has other models now."""
+        self._client.hset(self._entry, "models", _models_json(models))
+
+    def refuse(self, sha256: str) -> None:
+        """Called by a pool process that could not open a bundle which the worker offers."""
+        self._client.sadd(self._refused, sha256)
+        self._client.expire(self._refused, _ENTRY_SECONDS)
+
+    def refused(self) -> set[str]:
+        """The bundles (their SHA-256) that pool processes could not open."""
+        return set(self._client.smembers(self._refused))
 
     def announce_runtime(self, runtime: Runtime) -> None:
         """Called by a pool process when its model is loaded."""
@@ -99,9 +117,13 @@ class WorkerRegistration:
     def deregister(self) -> None:
         """The worker stops."""
         with self._client.pipeline(transaction=True) as pipe:
-            pipe.delete(self._entry, self._heartbeat)
+            pipe.delete(self._entry, self._heartbeat, self._refused)
             pipe.srem("adis:workers", self._worker)
             pipe.execute()
+
+
+def _models_json(models: list[ModelSummary]) -> str:
+    return json.dumps([model.model_dump() for model in models])
 
 
 async def live_workers(client: AsyncClient) -> list[WorkerReport]:

@@ -1,7 +1,6 @@
 """Read a model bundle: its manifest, and the proof that its graphs are the ones that the manifest describes."""
 
 import hashlib
-import logging
 import re
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,11 +10,11 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 
 from service.errors import BundleError, ModelNotFound
 
-logger = logging.getLogger(__name__)
-
 MANIFEST = "manifest.json"
 AUDIO_ENCODER, CONTENT_ENCODER, DECODER = "audio_encoder.onnx", "content_encoder.onnx", "decoder.onnx"
 GRAPHS = (AUDIO_ENCODER, CONTENT_ENCODER, DECODER)
+
+FilesState = tuple[tuple[int, int, int] | None, ...]
 
 _BUNDLE_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 _MAX_MANIFEST_BYTES = 4 * 1024 * 1024
@@ -111,6 +110,19 @@ def read_graphs(bundle: Bundle) -> dict[str, bytes]:
     return graphs
 
 
+def files_state(directory: Path) -> FilesState:
+    """What changes when a file of the bundle is replaced or written to; cheap enough to be asked before every job."""
+
+    def state(path: Path) -> tuple[int, int, int] | None:
+        try:
+            found = path.stat()
+        except (OSError, ValueError):  # no such file, or no name of a file at all
+            return None
+        return found.st_ino, found.st_size, found.st_mtime_ns
+
+    return tuple(state(directory / name) for name in (MANIFEST, *GRAPHS))
+
+
 def find_bundle(models_dir: Path, name: str) -> Bundle:
     """Open the bundle in the folder `name` of `models_dir`; raises ModelNotFound, or BundleError if it is damaged."""
     if not _BUNDLE_NAME.fullmatch(name) or not (models_dir / name / MANIFEST).is_file():
@@ -118,15 +130,10 @@ def find_bundle(models_dir: Path, name: str) -> Bundle:
     return load_bundle(models_dir / name)
 
 
-def list_bundles(models_dir: Path) -> list[Bundle]:
-    """Every sound bundle under `models_dir`, by name; a damaged one is left out and logged with the reason."""
-    bundles = []
-    for manifest_path in sorted(models_dir.glob(f"*/{MANIFEST}")):
-        try:
-            bundles.append(load_bundle(manifest_path.parent))
-        except BundleError as exc:
-            logger.error("bundle %s is refused: %s", manifest_path.parent.name, exc.detail)
-    return bundles
+def bundle_directories(models_dir: Path) -> list[Path]:
+    """Every folder under `models_dir` that holds a manifest and has a name that can be asked for, by name."""
+    found = (path.parent for path in models_dir.glob(f"*/{MANIFEST}"))
+    return sorted(directory for directory in found if _BUNDLE_NAME.fullmatch(directory.name))
 
 
 def _check_sha256(path: Path, found: str, expected: str) -> None:

@@ -55,7 +55,9 @@ class PoolProcess:
         from service.work.job_runner import JobRunner
 
         start_tracing(self._settings.otlp_endpoint, "worker", __version__)
-        client, engines = connect(self._redis_url), Engines(self._settings)
+        client = connect(self._redis_url)
+        registration = WorkerRegistration(client, self._worker)
+        engines = Engines(self._settings, registration.refuse)
         limits = MediaLimits.of(self._settings)
         decoder_pool = DecoderPool(limits, cpu_seconds=_CPU_SECONDS, wall_seconds=_WALL_SECONDS)
         decoder_pool.warm_up()
@@ -66,9 +68,7 @@ class PoolProcess:
             decoder_pool.close()
             os.kill(os.getppid(), signal.SIGTERM)
             return
-        WorkerRegistration(client, self._worker).announce_runtime(
-            Runtime(provider=engine.provider, runtime=engine.runtime)
-        )
+        registration.announce_runtime(Runtime(provider=engine.provider, runtime=engine.runtime))
         self._storage = open_storage(self._settings)
         self._storage.prepare()
         self._runner = JobRunner(

@@ -52,7 +52,6 @@ class VideoPlan:
     manifest: VideoManifest
     size: tuple[int, int]
     track: AudioTrack
-    model: str | None
     strength: float
     smoothing_seconds: float
     max_inference_side: int
@@ -74,8 +73,8 @@ class _Batch:
     change: list[FloatArray]
 
 
-def plan_segments(timeline: Timeline, directory: Path, suffix: str) -> list[Segment]:
-    """The video in equal segments of about _PART_SECONDS each.
+def plan_segments(timeline: Timeline, directory: Path, prefix: str, suffix: str) -> list[Segment]:
+    """The video in equal segments of about _PART_SECONDS each. prefix, suffix: of their files' names.
 
     Of more than one there is an even number, so that two workers end together. They need not begin at key frames: a
     segment is decoded from before its first frame anyway.
@@ -84,7 +83,7 @@ def plan_segments(timeline: Timeline, directory: Path, suffix: str) -> list[Segm
     count = max(1, round((timeline.pts[-1] - timeline.pts[0]) * timeline.time_base / _PART_SECONDS))
     count = min(count + count % 2 if count > 1 else 1, last)
     cuts = [last * segment // count for segment in range(count + 1)]
-    return [Segment(directory / f"{first}.{suffix}", first, stop) for first, stop in pairwise(cuts)]
+    return [Segment(directory / f"{prefix}{first}.{suffix}", first, stop) for first, stop in pairwise(cuts)]
 
 
 def render(engine: Engine, plan: VideoPlan, segment: Segment, progress: Callable[[int], None]) -> SegmentReport:

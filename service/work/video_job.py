@@ -3,6 +3,9 @@
 The worker that holds the job prepares it, calls others for help, makes segments like them, and joins what all have
 made. Finished segments stay in the job's folder, and are shared where workers have no disk in common, so that no
 segment is made twice, whoever was stopped on the way.
+
+A bundle may be replaced while a video is made. What the model made bears the bundle's hash in its name, and helpers
+use the holder's bundle or none, so that no video is of two models.
 """
 
 import logging
@@ -32,9 +35,8 @@ from service.work.worker_context import JobOutput, Stopwatch, WorkerContext
 
 logger = logging.getLogger(__name__)
 
-_TRACK: Final = "track.npz"
+_TRACK: Final = "track.npz"  # after the model's prefix, as all that it made
 _MANIFEST: Final = "manifest.json"
-_REPORTS: Final = "*.json"
 
 
 def run_video_job(context: WorkerContext, lease: Lease) -> JobOutput:
@@ -61,12 +63,15 @@ def run_video_job(context: WorkerContext, lease: Lease) -> JobOutput:
             work / f"sound.{manifest.container}",
         )
         further, left_out = keep_further_tracks(decoder_pool, source, manifest, work)
-        write_track(work / _TRACK, sound.track)
-        context.storage.share(record.id, work / _TRACK)
-    plan, segments = _plan(context, record, manifest, sound.track)
+        model = engine.bundle.sha256
+        track = work / f"{_prefix(model)}{_TRACK}"
+        write_track(track, sound.track)
+        context.storage.share(record.id, track)
+    plan, segments = _plan(context, record, manifest, sound.track, model)
     with watch.measure("stylize"):
         leases = context.leases(record.id)
-        context.storage.fetch_shared(record.id, _REPORTS)
+        leases.begin(model)
+        _fetch_reports(context, leases, model)
         for segment in segments:  # before others look: what is noted is wanted
             leases.note(segment.first, segment.stop - segment.first if read_report(segment.path) else 0)
         context.request_helpers(record.id, len(segments) - 1)
@@ -74,7 +79,7 @@ def run_video_job(context: WorkerContext, lease: Lease) -> JobOutput:
         report = _merge_reports(segments)
         leases.forget()
     with watch.measure("join"):
-        context.storage.fetch_shared(record.id, f"*.{manifest.container}")
+        context.storage.fetch_shared(record.id, f"{_prefix(model)}*.{manifest.container}")
         target = work / f"whole.{manifest.container}"
         audio = [sound.file, *further]
         left_out += decoder_pool.mux(target, source, manifest, segments, audio, request.metadata)
@@ -118,18 +123,24 @@ def _survey(context: WorkerContext, lease: Lease, source: Path, allow_partial: b
 
 def help_with_video(context: WorkerContext, record: JobRecord) -> int:
     """Make segments of a job that another worker holds, until none is left to be taken; returns how many."""
-    leases = context.leases(record.id)
-    if not leases.is_wanted():
+    leases, request = context.leases(record.id), VideoRequest.model_validate(record.parameters)
+    model = leases.model()
+    if model is None:
         return 0
-    track, manifest = (context.storage.work_dir(record.id) / name for name in (_TRACK, _MANIFEST))
-    for name in (_TRACK, _MANIFEST):
+    names = (f"{_prefix(model)}{_TRACK}", _MANIFEST)
+    track, manifest = (context.storage.work_dir(record.id) / name for name in names)
+    for name in names:
         context.storage.fetch_shared(record.id, name)
     if not track.exists() or not manifest.exists():
         return 0
-    plan, segments = _plan(context, record, read_kept_manifest(manifest), read_track(track))
-    engine, made = context.engines.get(plan.model), 0
-    while (segment := _take_one(context, segments, leases)) is not None:
-        _make(context, engine, plan, segment, leases, lambda: _check_wanted(leases))
+    engine = context.engines.find(request.model, model)
+    if engine is None:
+        logger.info("job %s gets no help: its holder has another version of its model", record.id)
+        return 0
+    plan, segments = _plan(context, record, read_kept_manifest(manifest), read_track(track), model)
+    made = 0
+    while (segment := _take_one(context, segments, leases, model)) is not None:
+        _make(context, engine, plan, segment, leases, lambda: _check_wanted(leases, model))
         made += 1
     return made
 
@@ -138,13 +149,22 @@ class NotWanted(Exception):
     """The job has ended while a helper worked on it."""
 
 
-def _check_wanted(leases: SegmentLeases) -> None:
-    if not leases.is_wanted():
+def _check_wanted(leases: SegmentLeases, model: str) -> None:
+    if leases.model() != model:  # another holder may have begun anew, with another
         raise NotWanted
 
 
+def _prefix(model: str) -> str:
+    """Of the names of all files that this model made: it is known by its bundle's SHA-256."""
+    return f"{model[:16]}-"
+
+
+def _fetch_reports(context: WorkerContext, leases: SegmentLeases, model: str) -> None:
+    context.storage.fetch_shared(leases.job_id, f"{_prefix(model)}*.json")
+
+
 def _plan(
-    context: WorkerContext, record: JobRecord, manifest: VideoManifest, track: AudioTrack
+    context: WorkerContext, record: JobRecord, manifest: VideoManifest, track: AudioTrack, model: str
 ) -> tuple[VideoPlan, list[Segment]]:
     """What every worker on the job comes to by itself, from the same files."""
     request = VideoRequest.model_validate(record.parameters)
@@ -154,12 +174,12 @@ def _plan(
         manifest=manifest,
         size=result_size(manifest.format, request.max_side),
         track=track,
-        model=request.model,
         strength=request.strength,
         smoothing_seconds=request.smoothing_seconds,
         max_inference_side=context.settings.video_side,
     )
-    return plan, plan_segments(plan.timeline, context.storage.work_dir(record.id), manifest.container)
+    work = context.storage.work_dir(record.id)
+    return plan, plan_segments(plan.timeline, work, _prefix(model), manifest.container)
 
 
 def _make_all(
@@ -176,7 +196,7 @@ def _make_all(
         lease.progress(min(leases.frames(), len(plan.timeline.pts)))
 
     while any(read_report(segment.path) is None for segment in segments):
-        taken = _take_one(context, segments, leases)
+        taken = _take_one(context, segments, leases, engine.bundle.sha256)
         if taken is not None:
             _make(context, engine, plan, taken, leases, tell)
         else:
@@ -185,9 +205,9 @@ def _make_all(
     tell()
 
 
-def _take_one(context: WorkerContext, segments: list[Segment], leases: SegmentLeases) -> Segment | None:
+def _take_one(context: WorkerContext, segments: list[Segment], leases: SegmentLeases, model: str) -> Segment | None:
     """The first segment that is neither finished nor somebody else's."""
-    context.storage.fetch_shared(leases.job_id, _REPORTS)
+    _fetch_reports(context, leases, model)
     for segment in segments:
         if read_report(segment.path) is None and leases.take(segment.first):
             return segment
@@ -212,7 +232,7 @@ def _make(
         tell()
 
     with leases.held(segment.first):
-        context.storage.fetch_shared(leases.job_id, _REPORTS)
+        _fetch_reports(context, leases, engine.bundle.sha256)
         if read_report(segment.path) is not None:
             return  # its last holder has just finished it
         tell()

@@ -24,8 +24,9 @@ from service.jobs.open_storage import open_storage
 from service.jobs.queue import make_queue, messages, send
 from service.jobs.reaper import requeue_overdue
 from service.jobs.worker_registry import BEAT_SECONDS, ModelSummary, WorkerRegistration
-from service.model.bundle import Bundle, find_bundle, list_bundles
+from service.model.bundle import find_bundle
 from service.settings import Settings
+from service.work.model_catalog import ModelCatalog
 from service.work.tasks import PoolProcess, register_tasks
 
 logger = logging.getLogger(__name__)
@@ -34,17 +35,25 @@ _STALLED_CONSUMER_SECONDS: Final = 30.0
 
 
 class WorkerHeartbeat:
-    """Beats from the message loop: says that the worker lives, rescues lost jobs, and notices if it went deaf.
+    """Beats from the message loop: says that the worker lives and which models it has, and rescues lost jobs.
 
     A worker can live and yet take no messages after its connection broke; it then stops, to be started anew.
     """
 
     def __init__(
-        self, client: Client, app: Celery, registration: WorkerRegistration, terms: LeaseTerms, queues: Sequence[str]
+        self,
+        client: Client,
+        app: Celery,
+        registration: WorkerRegistration,
+        catalog: ModelCatalog,
+        terms: LeaseTerms,
+        queues: Sequence[str],
     ) -> None:
         self._client = client
         self._app = app
         self._presence = registration
+        self._catalog = catalog
+        self._offered: list[ModelSummary] = []  # the first beat tells, in case of a change since the start
         self._terms = terms
         self._queues = queues
         self._idle_beats = 0
@@ -53,6 +62,7 @@ class WorkerHeartbeat:
         """One beat; a Redis that does not answer is left to the next."""
         try:
             known = self._presence.beat()
+            self._offer_models()
             requeue_overdue(self._client, self._app, self._terms)
             waiting = sum(self._client.llen(messages(queue)) for queue in self._queues)
         except (RedisError, OperationalError) as exc:
@@ -63,6 +73,14 @@ class WorkerHeartbeat:
             self._stop("Redis has forgotten this worker")
         elif self._idle_beats * BEAT_SECONDS > _STALLED_CONSUMER_SECONDS:
             self._stop(f"{waiting} messages wait, and none has arrived for {_STALLED_CONSUMER_SECONDS:.0f} s")
+
+    def _offer_models(self) -> None:
+        """Tell of models that were replaced, added or removed since the last beat."""
+        running = [request.id for request in state.active_requests]
+        models = self._catalog.look(running, self._presence.refused())
+        if models != self._offered:
+            self._presence.update_models(models)
+            self._offered = models
 
     def _stop(self, reason: str) -> None:
         logger.critical("%s; it stops, to be started anew", reason)
@@ -89,13 +107,13 @@ def run_worker(settings: Settings, redis_url: str) -> int:
     with closing(open_storage(settings)) as storage:  # each process opens its own; what is wrong with it is said here
         storage.prepare()
     registration = WorkerRegistration(client, worker)
-    models = [_summary(bundle) for bundle in list_bundles(settings.models_dir)]
-    registration.register(models, settings.worker_queues, settings.worker_processes)
+    catalog = ModelCatalog(settings.models_dir, settings.default_model)
+    registration.register(catalog.look(), settings.worker_queues, settings.worker_processes)
     app = make_queue(redis_url, settings.longest_job_seconds)
     process = PoolProcess(app, settings, redis_url, worker)
     register_tasks(app, process, settings)
     terms = LeaseTerms(settings.lease_seconds, settings.max_attempts, settings.result_ttl_seconds)
-    _beat_with(app, WorkerHeartbeat(client, app, registration, terms, settings.worker_queues))
+    _beat_with(app, WorkerHeartbeat(client, app, registration, catalog, terms, settings.worker_queues))
     signals.worker_process_init.connect(process.open, weak=False)
     signals.worker_process_shutdown.connect(process.close, weak=False)
     signals.worker_shutting_down.connect(_stop_within(settings.stop_seconds), weak=False)
@@ -158,19 +176,3 @@ def _stop_within(seconds: float) -> Any:
 
 def _keep_logging(**_: object) -> None:
     """Connected to `setup_logging`, so that Celery leaves our logging as it is."""
-
-
-def _summary(bundle: Bundle) -> ModelSummary:
-    manifest = bundle.manifest
-    return ModelSummary(
-        name=bundle.directory.name,
-        version=manifest.version,
-        sha256=bundle.sha256,
-        license=manifest.license,
-        clip_seconds=manifest.clip_seconds,
-        sample_rate_hz=manifest.sample_rate_hz,
-        native_size=manifest.native_size,
-        size_multiple=manifest.size_multiple,
-        sounds=tuple(sound.name for sound in manifest.sounds if sound.known),
-        training=manifest.training,
-    )

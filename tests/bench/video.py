@@ -45,7 +45,7 @@ def plan_of(engine: Engine, source: Path, work: Path, side: int) -> VideoPlan:
     manifest = read_manifest(source, LIMITS)
     size, curve = (manifest.format.width, manifest.format.height), GainCurve(((0.0, 0.0),))
     sound = edit_soundtrack(engine, DECODER_POOL, source, manifest, None, curve, 0.0, work / "sound.mp4")
-    return VideoPlan(DECODER_POOL, source, manifest, size, sound.track, None, 1.0, 0.5, side)
+    return VideoPlan(DECODER_POOL, source, manifest, size, sound.track, 1.0, 0.5, side)
 
 
 def measure_flicker(engine: Engine, source: Path, work: Path, side: int) -> dict[str, Any]:

@@ -17,7 +17,7 @@ from export.bundle import write_bundle
 from export.graphs import read_graphs
 from export.sounds import known_sounds
 from export.verify import compare
-from service.model.bundle import GRAPHS, MANIFEST, Bundle, list_bundles, load_bundle
+from service.model.bundle import GRAPHS, MANIFEST, Bundle, bundle_directories, load_bundle
 from service.model.engine import Engine
 from tests.export.conftest import small
 from tests.support.media import make_noise, make_photo, make_tone, write_png, write_wav
@@ -175,9 +175,9 @@ def test_graphs_that_differ_from_the_networks_end_with_1(
 def test_nobody_sees_a_bundle_before_it_is_proved(bundle: Path, models: dict[str, ModelProto], tmp_path: Path) -> None:
     seen: list[int] = []
     manifest = load_bundle(bundle).manifest
-    write_bundle(tmp_path / "demo", manifest, models, lambda _bundle: seen.append(len(list_bundles(tmp_path))))
+    write_bundle(tmp_path / "demo", manifest, models, lambda _bundle: seen.append(len(bundle_directories(tmp_path))))
     assert seen == [0]
-    assert [b.directory.name for b in list_bundles(tmp_path)] == ["demo"]
+    assert [directory.name for directory in bundle_directories(tmp_path)] == ["demo"]
 
 
 # What it refuses

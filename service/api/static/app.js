@@ -192,7 +192,7 @@ function takeDrops(target, onFiles) {
 
 async function showModels() {
   const models = await fetchModels();
-  const list = Array.isArray(models) ? models : models.models;
+  const list = models.models.filter(({ replaced }) => !replaced);
   settings.model.replaceChildren(new Option("default", ""), ...list.map(({ name }) => new Option(name, name)));
   const standard = list.find((model) => model.default) ?? list[0];
   if (!standard) return;

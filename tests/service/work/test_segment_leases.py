@@ -143,9 +143,14 @@ def test_a_part_is_one_workers_at_a_time_and_a_dead_ones_is_free(client: Client)
 
 def test_progress_counts_the_frames_of_all_parts(client: Client) -> None:
     leases = SegmentLeases(client, "j", this_process("a"), 30)
+    leases.begin("a" * 64)
     leases.note(0, 10)
     leases.note(100, 3)
     leases.note(100, 5)
     assert leases.frames() == 15
+    leases.begin("b" * 64)
+    assert leases.frames() == 0
+    leases.note(0, 7)
     leases.forget()
     assert leases.frames() == 0
+    assert leases.model() is None

@@ -46,7 +46,7 @@ def plan_of(engine: Engine, decoder_pool: DecoderPool) -> PlanOf:
         )
         return VideoPlan(
             decoder_pool=decoder_pool, source=source, manifest=manifest, size=result_size(manifest.format, None),
-            track=sound.track, model=None, strength=1.0, smoothing_seconds=0.5, max_inference_side=384,
+            track=sound.track, strength=1.0, smoothing_seconds=0.5, max_inference_side=384,
         )  # fmt: skip
 
     return plan_of
@@ -204,7 +204,7 @@ def timeline(frames: int, key_every: int, fps: int = 10) -> Timeline:
 
 @pytest.mark.parametrize(("frames", "key_every"), [(20, 5), (300, 7), (1000, 10_000), (95, 1), (119, 7), (1, 1)])
 def test_parts_cover_every_frame_once_and_none_is_long(frames: int, key_every: int, tmp_path: Path) -> None:
-    segments = plan_segments(timeline(frames, key_every), tmp_path, "mp4")
+    segments = plan_segments(timeline(frames, key_every), tmp_path, "", "mp4")
     assert segments[0].first == 0
     assert segments[-1].stop == frames
     assert all(one.stop == other.first for one, other in pairwise(segments))
@@ -213,6 +213,8 @@ def test_parts_cover_every_frame_once_and_none_is_long(frames: int, key_every: i
 
 @pytest.mark.parametrize("seconds", [13, 21, 60, 90, 100])
 def test_two_workers_have_the_same_number_of_equal_parts(seconds: int, tmp_path: Path) -> None:
-    lengths = [segment.stop - segment.first for segment in plan_segments(timeline(seconds * 10, 50), tmp_path, "mp4")]
+    lengths = [
+        segment.stop - segment.first for segment in plan_segments(timeline(seconds * 10, 50), tmp_path, "", "mp4")
+    ]
     assert len(lengths) % 2 == 0
     assert max(lengths) - min(lengths) <= 1
