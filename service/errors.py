@@ -15,6 +15,7 @@ StylizationError
 ├── ForeignOrigin          403  a page of another origin asks, in a visitor's browser
 ├── UntrustedHost          421  the Host header is not a name of this service
 ├── JobNotFound            404  no such job, or it has expired
+├── UploadNotFound         404  no such upload, or it has expired
 ├── ResultNotFound         404  the job has no such result
 ├── Conflict               409  the job's state does not allow it
 ├── QueueFull              503  try again later (Retry-After)
@@ -144,6 +145,12 @@ class JobNotFound(StylizationError):
     status = 404
     type = "job-not-found"
     title = "No such job"
+
+
+class UploadNotFound(StylizationError):
+    status = 404
+    type = "upload-not-found"
+    title = "No such upload"
 
 
 class ResultNotFound(StylizationError):

@@ -158,6 +158,9 @@ class Settings(BaseSettings):
         default=86_400, gt=0, description="how long uploads, results and job records are kept"
     )
     max_wait_seconds: int = Field(default=60, ge=1, le=600, description="longest that `Prefer: wait` holds an answer")
+    max_kept_upload_bytes: int = Field(
+        default=20 * 1024 * MEBIBYTE, gt=0, description="most bytes of the files that `POST /uploads` keeps"
+    )
     max_queue_length: int = Field(default=100, ge=1, description="most jobs of each kind that may wait")
     max_queue_bytes: int = Field(
         default=20 * 1024 * MEBIBYTE,

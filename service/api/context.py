@@ -23,6 +23,7 @@ from service.jobs.queue import QUEUES, make_queue
 from service.jobs.record import JobRecord, JobState
 from service.jobs.storage import Storage
 from service.jobs.submission_repository import SubmissionRepository
+from service.jobs.upload_repository import UploadRepository
 from service.jobs.worker_registry import WorkerRegistry, WorkerReport
 from service.kind import Kind
 from service.media.decoder_pool import DecoderPool
@@ -76,6 +77,7 @@ class Context:
     client: AsyncClient
     keys: ApiKeyRepository
     submissions: SubmissionRepository
+    uploads: UploadRepository
     event_bus: JobEventBus
     worker_registry: WorkerRegistry
     storage: Storage
@@ -142,6 +144,7 @@ async def open_context(settings: Settings, redis_url: str) -> AsyncIterator[Cont
         submissions=SubmissionRepository(
             client, settings.max_queue_length, settings.result_ttl_seconds, settings.max_queue_bytes
         ),
+        uploads=UploadRepository(client, settings.result_ttl_seconds, settings.max_kept_upload_bytes),
         event_bus=JobEventBus(client),
         worker_registry=WorkerRegistry(client),
         storage=storage,
@@ -169,7 +172,7 @@ async def open_context(settings: Settings, redis_url: str) -> AsyncIterator[Cont
 
 
 async def _sweep_for_ever(context: Context) -> None:
-    """Remove files whose job has expired, now and then."""
+    """Remove files whose job or upload has expired, now and then."""
     while True:
         try:
             await sweep(context)
@@ -179,11 +182,13 @@ async def _sweep_for_ever(context: Context) -> None:
 
 
 async def sweep(context: Context) -> None:
-    """Erase the files of jobs that are old and have no record."""
+    """Erase the files of jobs and uploads that are old and have no record."""
     await run_in_threadpool(context.storage.empty_trash)
     lifetime = context.settings.result_ttl_seconds
     stale = await run_in_threadpool(lambda: list(context.storage.stale_jobs(lifetime)))
-    known = await context.submissions.exists(stale) if stale else []
-    for job_id, exists in zip(stale, known, strict=True):
-        if not exists:
+    if not stale:
+        return
+    jobs, uploads = await context.submissions.exists(stale), await context.uploads.living(stale)
+    for job_id, has_record, is_upload in zip(stale, jobs, uploads, strict=True):
+        if not (has_record or is_upload):
             await run_in_threadpool(context.storage.erase, job_id)

@@ -12,6 +12,7 @@ MAX_IDEMPOTENCY_KEY_LENGTH: Final = 255
 
 _PROBLEM_CONTENT: Final = {MEDIA_TYPE: {"schema": Problem.model_json_schema()}}
 _BYTES: Final = {"schema": {"type": "string", "format": "binary"}}
+_FILE_FIELDS: Final = ("image", "audio", "video")
 _FILE: Final = {"type": "string", "format": "binary"}
 _SOUND: Final = "WAV, MP3, Ogg, FLAC, M4A, AAC, AIFF, CAF, WMA, AMR, AC-3, AU, WebM"
 _IMAGE_CONTENT: Final = dict.fromkeys(MEDIA_TYPES.values(), _BYTES)
@@ -20,7 +21,7 @@ _VIDEO_CONTENT: Final = dict.fromkeys(("video/mp4", "video/webm"), _BYTES)
 _STATUSES: Final = {
     401: "An API key is needed, and none that is valid came",
     403: "A page of another origin asks, in a visitor's browser",
-    404: "No such job or result, or it has expired, or it is another key's",
+    404: "No such job, result or upload, or it has expired, or it is another key's",
     408: "The upload stopped arriving",
     409: "The job's state does not allow it",
     413: "Too many bytes, pixels or seconds",
@@ -36,14 +37,28 @@ PROBLEMS: Final[dict[int | str, dict[str, Any]]] = {
 }
 
 
-def _form(required: list[str], files: dict[str, Any], model: type[ImageRequest] | type[VideoRequest]) -> dict[str, Any]:
-    """A multipart form: files, and the fields of the request's model."""
-    schema = {
-        "type": "object",
-        "required": required,
-        "properties": {**files, **model.model_json_schema()["properties"], **WEBHOOK_FIELDS},
+def _upload_id(field: str) -> dict[str, Any]:
+    """The field that names an upload in place of the file `field`."""
+    return {"type": "string", "pattern": "^[0-9a-f]{64}$", "description": f"id of an upload, instead of `{field}`"}
+
+
+_AUDIO_IDS: Final = {
+    "type": "array",
+    "items": _upload_id("audio"),
+    "minItems": 1,
+    "description": "ids of uploads, instead of `audio`",
+}
+
+
+def _form(files: dict[str, Any], model: type[ImageRequest] | type[VideoRequest]) -> dict[str, Any]:
+    """A multipart form: files, or ids of uploads instead, and the fields of the request's model."""
+    fields = {**files, **model.model_json_schema()["properties"], **WEBHOOK_FIELDS}
+    without_files = {name: schema for name, schema in fields.items() if name not in _FILE_FIELDS}
+    content = {
+        "multipart/form-data": {"schema": {"type": "object", "properties": fields}},
+        "application/x-www-form-urlencoded": {"schema": {"type": "object", "properties": without_files}},
     }
-    return {"required": True, "content": {"multipart/form-data": {"schema": schema}}}
+    return {"required": True, "content": content}
 
 
 def _header(name: str, description: str, **schema: Any) -> dict[str, Any]:
@@ -62,10 +77,11 @@ _KEY: Final = _header(
 STYLIZE: Final[dict[str, Any]] = {
     "openapi_extra": {
         "requestBody": _form(
-            ["image", "audio"],
             {
                 "image": _FILE | {"description": "JPEG, PNG, WebP, HEIC, AVIF, TIFF, BMP or GIF (not animated)"},
+                "image_id": _upload_id("image"),
                 "audio": {"type": "array", "items": _FILE, "minItems": 1, "description": _SOUND},
+                "audio_id": _AUDIO_IDS,
             },
             ImageRequest,
         ),
@@ -88,10 +104,11 @@ STYLIZE: Final[dict[str, Any]] = {
 STYLIZE_VIDEO: Final[dict[str, Any]] = {
     "openapi_extra": {
         "requestBody": _form(
-            ["video"],
             {
                 "video": _FILE | {"description": "MP4, MOV, MKV, WebM, MPEG-TS or AVI"},
+                "video_id": _upload_id("video"),
                 "audio": _FILE | {"description": f"a second sound to mix in: {_SOUND}"},
+                "audio_id": _upload_id("audio"),
             },
             VideoRequest,
         ),
@@ -104,6 +121,27 @@ STYLIZE_VIDEO: Final[dict[str, Any]] = {
     "responses": {
         200: {"description": "The job has ended: the video, or the job", "model": Job, "content": _VIDEO_CONTENT},
         202: {"description": "The job is queued; Location says where to look"},
+    },
+}
+
+UPLOAD: Final[dict[str, Any]] = {
+    "openapi_extra": {
+        "requestBody": {
+            "required": True,
+            "content": {
+                "multipart/form-data": {
+                    "schema": {
+                        "type": "object",
+                        "required": ["file"],
+                        "properties": {"file": _FILE | {"description": "an image, an audio clip or a video"}},
+                    }
+                }
+            },
+        }
+    },
+    "responses": {
+        200: {"description": "The same file is kept already, and now for longer"},
+        201: {"description": "The file is kept; Location says where it is described"},
     },
 }
 

@@ -11,10 +11,11 @@ from starlette.concurrency import run_in_threadpool
 from service.api.auth import Admitted, Caller, Known
 from service.api.context import Context, Using
 from service.api.descriptions import PROBLEMS, RESULT, STYLIZE, STYLIZE_VIDEO
+from service.api.forms import IMAGE, PREVIEW, VIDEO, Form
 from service.api.preferences import read_preferences
 from service.api.problems import stored_problem_response
 from service.api.results import send_result
-from service.api.submission import IMAGE, PREVIEW, VIDEO, Form, submit
+from service.api.submission import submit
 from service.errors import Conflict
 from service.jobs.documents import Job, Jobs, job_document
 from service.jobs.job_index import list_jobs

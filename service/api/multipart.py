@@ -1,6 +1,7 @@
 """Receive a multipart form as it arrives: files go to disk and are counted and hashed on the way.
 
-A part that is too large, unknown or one too many is refused at once, before the rest of it has come.
+A part that is too large, unknown or one too many is refused at once, before the rest of it has come. A form without
+files may be sent in the way of HTML's forms, too (application/x-www-form-urlencoded).
 """
 
 import asyncio
@@ -8,9 +9,10 @@ import contextlib
 import hashlib
 import os
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO, Final
+from urllib.parse import parse_qsl
 
 from python_multipart.exceptions import FormParserError
 from python_multipart.multipart import MultipartParser, parse_options_header
@@ -28,6 +30,7 @@ _FLUSH_BYTES: Final = 1024 * 1024
 _MAX_TEXT_BYTES: Final = 64 * 1024  # a gain curve of 1,000 points with all the digits that JSON gives a number
 _MAX_TEXT_PARTS: Final = 64
 _MAX_LENGTH_DIGITS: Final = 18
+_URLENCODED: Final = "application/x-www-form-urlencoded"
 _FRAMING_BYTES: Final = 256 * 1024  # boundaries, headers and text of a whole form
 
 
@@ -41,11 +44,12 @@ class FileRule:
 
 @dataclass(frozen=True)
 class FormRules:
-    """What a form may consist of. files: by field. texts: the names of the other fields."""
+    """What a form may consist of. files: by field. texts: the names of the other fields. wanted: what it needs."""
 
     files: Mapping[str, FileRule]
     texts: frozenset[str]
     max_pause_seconds: float
+    wanted: str = "image and audio"
 
     @property
     def max_bytes(self) -> int:
@@ -80,6 +84,8 @@ async def receive_form(request: Request, folder: Callable[[], Path], rules: Form
     Raises UnsupportedMedia if it is no multipart form, TooLarge, InvalidValue (a field unknown, one too many, or a
     malformed form), MissingField if it is empty, UploadStalled, or Starlette's ClientDisconnect.
     """
+    if request.headers.get("Content-Type", "").partition(";")[0].strip().lower() == _URLENCODED:
+        return await _receive_urlencoded(request, rules)
     parser = _Parser(request, rules)
     parts: list[_TextPart | _FilePart] = []
     try:
@@ -91,7 +97,7 @@ async def receive_form(request: Request, folder: Callable[[], Path], rules: Form
                     await parts[-1].write(event)
         if not parser.ended:
             if not parts:
-                raise MissingField("the form is empty; send at least the parts image and audio", field="image")
+                raise _empty(rules)
             raise InvalidValue("the multipart form breaks off before its closing boundary; send all of it")
         texts = [(part.name, part.text()) for part in parts if isinstance(part, _TextPart)]
         files = [part for part in parts if isinstance(part, _FilePart)]
@@ -100,6 +106,24 @@ async def receive_form(request: Request, folder: Callable[[], Path], rules: Form
         for part in parts:
             with contextlib.suppress(OSError):
                 part.close()
+
+
+async def _receive_urlencoded(request: Request, rules: FormRules) -> ReceivedForm:
+    body = bytearray()
+    async for chunk in _chunks(request, replace(rules, files={})):
+        body += chunk
+    try:
+        texts = parse_qsl(body.decode(), keep_blank_values=True, errors="strict", max_num_fields=_MAX_TEXT_PARTS)
+    except ValueError as exc:  # UnicodeDecodeError is one
+        raise InvalidValue(f"the form is malformed, or has more than {_MAX_TEXT_PARTS} values: {exc}") from exc
+    if not texts:
+        raise _empty(rules)
+    for name, _ in texts:
+        if name in rules.files:
+            raise InvalidValue(f"{name} is a file; send a form of the type multipart/form-data with it", field=name)
+        if name not in rules.texts:
+            raise _unknown(name, rules)
+    return ReceivedForm([], texts)
 
 
 async def _chunks(request: Request, rules: FormRules) -> AsyncIterator[bytes]:
@@ -123,6 +147,15 @@ async def _chunks(request: Request, rules: FormRules) -> AsyncIterator[bytes]:
             yield chunk
 
 
+def _empty(rules: FormRules) -> MissingField:
+    return MissingField(f"the form is empty; send at least {rules.wanted}", field=next(iter(rules.files), None))
+
+
+def _unknown(name: str, rules: FormRules) -> InvalidValue:
+    known = ", ".join([*rules.files, *sorted(rules.texts)])
+    return InvalidValue(f"there is no field {name[:64]!r}; there are {known}", field=name[:64])
+
+
 def _too_large(rules: FormRules) -> TooLarge:
     return TooLarge(f"the request is larger than {rules.max_bytes} bytes, which is all that its parts may have")
 
@@ -136,8 +169,7 @@ def _begin_part(
             raise InvalidValue(f"at most {rule.max_count} part(s) {name!r} are taken", field=name)
         return _FilePart(name, begin.file_name or "", folder, rule.max_bytes)
     if name not in rules.texts:
-        known = ", ".join([*rules.files, *sorted(rules.texts)])
-        raise InvalidValue(f"there is no field {name[:64]!r}; there are {known}", field=name[:64])
+        raise _unknown(name, rules)
     if begin.file_name is not None:
         raise InvalidValue(f"{name} is a value, not a file", field=name)
     if sum(isinstance(part, _TextPart) for part in before) >= _MAX_TEXT_PARTS:
@@ -223,7 +255,7 @@ class _Parser:
     def __init__(self, request: Request, rules: FormRules) -> None:
         content_type, options = parse_options_header(request.headers.get("Content-Type", ""))
         if content_type != b"multipart/form-data" or not options.get(b"boundary"):
-            raise UnsupportedMedia("send a form of the type multipart/form-data, with the parts image and audio")
+            raise UnsupportedMedia(f"send a form of the type multipart/form-data, with {rules.wanted}")
         self.ended = False
         self._events: list[_Event] = []
         self._header_name, self._header_value = bytearray(), bytearray()

@@ -71,6 +71,12 @@ class BucketStorage(Storage):
             self._store.fetch(f"jobs/{job_id}/inputs/{sha256}", path)
         return path
 
+    def has_input(self, job_id: str, sha256: str) -> bool:
+        return self._store.has(f"jobs/{job_id}/inputs/{sha256}")
+
+    def link_input(self, source_id: str, job_id: str, sha256: str) -> None:
+        self._store.copy(*(f"jobs/{one}/inputs/{sha256}" for one in (source_id, job_id)))
+
     def result_link(self, job_id: str, sha256: str, media_type: str, file_name: str) -> str | None:
         key = f"jobs/{job_id}/results/{sha256}"
         return self._store.link(key, _LINK_SECONDS, media_type, file_name) if self._links else None

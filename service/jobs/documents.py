@@ -8,6 +8,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from service.heard import Heard
 from service.jobs.file_name import result_name
 from service.jobs.record import JobRecord, JobState
+from service.jobs.upload_repository import Upload, UploadField
 from service.jobs.worker_registry import ModelSummary
 
 
@@ -105,6 +106,56 @@ class Jobs(BaseModel):
     next_cursor: str | None
 
 
+class UploadedImage(BaseModel):
+    """What an image's header says. width, height: in pixels, as a viewer shows it."""
+
+    format: str
+    width: int
+    height: int
+
+
+class UploadedAudio(BaseModel):
+    """What an audio clip's or a video's sound is. seconds: null where the file does not say."""
+
+    codec: str
+    seconds: float | None
+    sample_rate_hz: int
+    channels: int
+
+
+class UploadedVideo(BaseModel):
+    """What a video's header says. width, height: in pixels, as stored. seconds, frames, fps: null where it does not."""
+
+    codec: str
+    width: int
+    height: int
+    seconds: float | None
+    frames: int | None
+    fps: float | None
+    has_audio: bool
+
+
+class UploadDocument(BaseModel):
+    """A file that jobs can name by its id. id: the SHA-256 of its content, in hexadecimal digits.
+
+    kind: of the file. usable_as: the fields that may name it: the sound of a video drives an image, too.
+    expires_at: each job that uses it, and each time that it is sent again, moves that back.
+    """
+
+    model_config = ConfigDict(title="Upload")
+
+    id: str
+    url: str
+    kind: UploadField
+    usable_as: list[str]
+    bytes: int
+    file_name: str
+    expires_at: datetime
+    image: UploadedImage | None
+    audio: UploadedAudio | None
+    video: UploadedVideo | None
+
+
 class Model(ModelSummary):
     """A bundle that can be asked for by its name. default: used when a request names none.
 
@@ -159,6 +210,38 @@ def job_document(record: JobRecord, root_path: str, estimated_seconds: float | N
         seconds=waited | record.seconds,
         estimated_seconds=None if estimated_seconds is None else round(estimated_seconds, 3),
         webhook=_webhook(record),
+    )
+
+
+def upload_document(upload: Upload, root_path: str) -> UploadDocument:
+    """The upload as its owner sees it."""
+    image, audio, video = upload.probed.image, upload.probed.audio, upload.probed.video
+    return UploadDocument(
+        id=upload.sha256,
+        url=f"{root_path}/uploads/{upload.sha256}",
+        kind=upload.probed.kind,
+        usable_as=[f"{field}_id" for field in upload.probed.fields],
+        bytes=upload.bytes,
+        file_name=upload.name,
+        expires_at=_time(upload.expires),
+        image=image and UploadedImage(format=image.format, width=image.width, height=image.height),
+        audio=audio
+        and UploadedAudio(
+            codec=audio.codec,
+            seconds=audio.duration_seconds,
+            sample_rate_hz=audio.sample_rate_hz,
+            channels=audio.channels,
+        ),
+        video=video
+        and UploadedVideo(
+            codec=video.codec,
+            width=video.width,
+            height=video.height,
+            seconds=video.seconds,
+            frames=video.frames or None,
+            fps=video.fps,
+            has_audio=video.has_sound,
+        ),
     )
 
 

@@ -92,6 +92,20 @@ class ObjectStore:
             self.check()  # it asks by HEAD, whose 404 does not tell a missing object from a missing bucket
             raise
 
+    def has(self, key: str) -> bool:
+        """Whether there is such an object."""
+        return any(one.key == key for one in self.objects(key))
+
+    def copy(self, source: str, target: str) -> None:
+        """Make the store copy an object, without its bytes coming here; raises FileNotFoundError if there is none."""
+        try:
+            with _translated():
+                place = {"Bucket": self._bucket, "Key": self._prefix + source}
+                self._client.copy(place, self._bucket, self._prefix + target)
+        except FileNotFoundError:
+            self.check()
+            raise
+
     def read(self, key: str, first: int, size: int) -> Iterator[bytes]:
         """`size` bytes from byte `first` on, in pieces; raises FileNotFoundError before the first of them."""
         span = f"bytes={first}-{first + size - 1}"

@@ -12,6 +12,9 @@ Kept in Redis, with the prefix `adis:`
   key:HASH        string   id of the job that an idempotency key belongs to
   mine:KEY        sorted   ids of an API key's jobs, by the time at which they came (service.jobs.job_index)
   active:KEY      set      those of them that wait or run
+  upload:KEY:HASH hash     a file that an API key's jobs may use (service.jobs.upload_repository)
+  uploads         sorted   the folders of these files, by the time at which they expire
+  upload-bytes    hash     bytes of each, by folder, and of `all`
   webhooks        sorted   ids of jobs whose end is still to be told (service.webhooks.schedule)
   metrics         hash     what has been counted so far (service.observe.catalogue)
 
@@ -31,6 +34,7 @@ def _load(name: str) -> str:
 
 
 SUBMIT, CLAIM, RENEW, FINISH, RELEASE, CANCEL = map(_load, ("submit", "claim", "renew", "finish", "release", "cancel"))
+KEEP_UPLOAD, USE_UPLOAD = map(_load, ("keep_upload", "use_upload"))
 
 
 def arguments(**values: Any) -> list[str]:

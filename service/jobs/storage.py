@@ -4,6 +4,8 @@ A client's file name is never used. The record of a job is written after its upl
 a record is swept up when it is old. Workers and API share the folder; where they cannot, `BucketStorage` takes the
 place of `Storage`, and the folder is each process's own.
   jobs/ID/inputs/HASH   jobs/ID/results/HASH   jobs/ID/work/: parts of a video in the making
+A file that was uploaded for later jobs is the only input of a folder of its own; each job gets a link to it, so that
+the file stays as long as the job needs it, whatever becomes of the upload.
   trash/                what is being deleted
 """
 
@@ -65,6 +67,26 @@ class Storage:
     def fetch_input(self, job_id: str, sha256: str) -> Path:
         """Where an upload lies; raises FileNotFoundError if the job was erased, here or when it is opened."""
         return self._jobs / job_id / "inputs" / sha256
+
+    def has_input(self, job_id: str, sha256: str) -> bool:
+        """Whether that input is kept."""
+        return (self._jobs / job_id / "inputs" / sha256).exists()
+
+    def link_input(self, source_id: str, job_id: str, sha256: str) -> None:
+        """Give the job, whose folder is made, an input of another folder; it lasts when the other one is erased.
+
+        Raises FileNotFoundError if the other one is erased already.
+        """
+        source, target = (self._jobs / one / "inputs" / sha256 for one in (source_id, job_id))
+        try:
+            target.hardlink_to(source)
+        except FileExistsError:  # the same content twice in one request
+            return
+        except FileNotFoundError:
+            raise
+        except OSError:  # a file system without links
+            shutil.copyfile(source, target)
+            sync(target)
 
     def result_link(self, job_id: str, sha256: str, media_type: str, file_name: str) -> str | None:
         """An address at which a client gets the result without us, for a while; None if there is none."""

@@ -118,7 +118,8 @@ def test_the_description_names_every_field_of_the_form(http: TestClient) -> None
     description = http.get("/openapi.json").json()
     form = description["paths"]["/stylize"]["post"]["requestBody"]["content"]["multipart/form-data"]["schema"]
     assert set(form["properties"]) == {
-        "image", "audio", "gain_db", "gains_db", "strength", "start_seconds", "weights", "max_side", "format",
+        "image", "image_id", "audio", "audio_id", "gain_db", "gains_db", "strength", "start_seconds",
+            "weights", "max_side", "format",
             "metadata", "color_profile", "model",
             "webhook_url", "webhook_events",
     }  # fmt: skip
