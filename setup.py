@@ -49,8 +49,8 @@ class BuildWithModels(build_py):
         for manifest in sorted((ROOT / "models").glob("*/manifest.json")):
             bundle = build / MODELS / manifest.parent.name
             bundle.mkdir(parents=True)
-            graphs = json.loads(manifest.read_text())["sha256"]
-            for name in ("manifest.json", "README.md", *graphs):
+            about = json.loads(manifest.read_text())
+            for name in ("manifest.json", "README.md", *about["sha256"], *about.get("fp16", ())):
                 if (manifest.parent / name).is_file():
                     shutil.copy2(manifest.parent / name, bundle / name)
 

@@ -6,7 +6,7 @@ import argparse
 import json
 import sys
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 
 class ParityError(Exception):
@@ -42,7 +42,7 @@ def export(options: argparse.Namespace) -> None:
     from export.onnx import to_onnx
     from export.sounds import data_summary, sounds_in
     from export.verify import TOLERANCE_FP16, TOLERANCE_FP32, compare
-    from service.model.bundle import GRAPHS, Bundle
+    from service.model.bundle import FP16_GRAPHS, Bundle
     from service.model.engine import Engine
     from training import checkpoint
 
@@ -58,17 +58,22 @@ def export(options: argparse.Namespace) -> None:
     models = to_onnx(graphs.folded())
     if options.precision == "fp16":
         models = {name: to_half(model) for name, model in models.items()}
+    elif options.precision == "both":
+        models |= {FP16_GRAPHS[name]: to_half(model) for name, model in models.items()}
 
     def check(bundle: Bundle) -> None:
-        differences = compare(graphs, Engine(bundle, ["cpu"], allow_fallback=False))
-        for difference in differences:
-            _tell(f"  largest difference at {difference}")
-        if options.precision == "fp32":
-            worst, most = max(d.largest for d in differences), TOLERANCE_FP32
-        else:
-            worst, most = max(d.largest_of_results for d in differences), TOLERANCE_FP16
-        if not worst < most:
-            raise ParityError(f"the graphs differ from the networks by {worst:.2g}")
+        for precision in ("fp32", "fp16") if options.precision == "both" else (options.precision,):
+            # in which of the graphs' files
+            stored: Literal["fp16", "fp32"] = "fp16" if bundle.manifest.fp16 and precision == "fp16" else "fp32"
+            differences = compare(graphs, Engine(bundle, ["cpu"], allow_fallback=False, precision=stored))
+            for difference in differences:
+                _tell(f"  {precision}: largest difference at {difference}")
+            if precision == "fp32":
+                worst, most = max(d.largest for d in differences), TOLERANCE_FP32
+            else:
+                worst, most = max(d.largest_of_results for d in differences), TOLERANCE_FP16
+            if not worst < most:
+                raise ParityError(f"the {precision} graphs differ from the networks by {worst:.2g}")
 
     name = options.name or options.bundle.resolve().name
     manifest = make_manifest(
@@ -76,7 +81,7 @@ def export(options: argparse.Namespace) -> None:
     )
     slim = checkpoint.slim(checkpoint.load(options.checkpoint)) if options.with_checkpoint else None
     write_bundle(options.bundle, manifest, models, check, slim)
-    size = sum((options.bundle / file).stat().st_size for file in GRAPHS)
+    size = sum((options.bundle / file).stat().st_size for file in models)
     print(f"bundle: {options.bundle} ({manifest.name} {manifest.version}, graphs of {size / 1e6:.1f} MB)")
 
 
@@ -98,7 +103,10 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--version", default="0.1.0", help="the model's version (default: 0.1.0)")
     parser.add_argument("--license", default="MIT", help="licence of the weights (default: MIT)")
     parser.add_argument(
-        "--precision", choices=("fp32", "fp16"), default="fp32", help="of weights and arithmetic (default: fp32)"
+        "--precision",
+        choices=("fp32", "fp16", "both"),
+        default="fp32",
+        help="of weights and arithmetic; both: fp32, and beside it fp16, which GPUs take (default: fp32)",
     )
     parser.add_argument("--index", type=Path, help="index of the run, for the scenes that the model knows by ear")
     parser.add_argument("--metrics", type=Path, help="figures.json of an evaluation, for the manifest")

@@ -16,7 +16,7 @@ from onnx import ModelProto
 
 from export.graphs import Graphs
 from export.onnx import opset_of
-from service.model.bundle import DECODER, GRAPHS, MANIFEST, Bundle, KnownSound, Manifest, load_bundle
+from service.model.bundle import DECODER, FP16_GRAPHS, GRAPHS, MANIFEST, Bundle, KnownSound, Manifest, load_bundle
 from training.checkpoint import save
 
 CHECKPOINT = "checkpoint.pt"
@@ -36,7 +36,7 @@ def make_manifest(
     training: Mapping[str, Any],
     sounds: Iterable[KnownSound] = (),
 ) -> Manifest:
-    """The manifest of these graphs; `training` joins the preset and the pictures seen."""
+    """The manifest of these graphs, those in fp16 included; `training` joins the preset and the images seen."""
     config = graphs.config
     return Manifest(
         name=name,
@@ -46,7 +46,8 @@ def make_manifest(
         embedding_dim=config.audio.embedding_dim,
         size_multiple=graphs.size_multiple,
         native_size=config.data.crops[-1][1],
-        sha256={file: hashlib.sha256(models[file].SerializeToString()).hexdigest() for file in GRAPHS},
+        sha256={file: _sha256(models[file]) for file in GRAPHS},
+        fp16={file: _sha256(models[file]) for file in FP16_GRAPHS.values() if file in models},
         opset=opset_of(models[DECODER]),
         training={"preset": config.preset, "images_seen": graphs.images_seen, **training},
         license=license,
@@ -73,8 +74,8 @@ def write_bundle(
     with tempfile.TemporaryDirectory(dir=target.parent, prefix=f".{target.name}.") as aside:
         staged, replaced = Path(aside, target.name), Path(aside, "replaced")
         staged.mkdir()
-        for file in GRAPHS:
-            _write(staged / file, models[file].SerializeToString())
+        for file, model in models.items():
+            _write(staged / file, model.SerializeToString())
         if checkpoint is not None:
             save(staged / CHECKPOINT, dict(checkpoint))
         _write(staged / MANIFEST, json.dumps(manifest.model_dump(mode="json"), indent=1).encode())
@@ -112,9 +113,13 @@ def code_commit() -> str | None:
     return f"{commit}-modified" if changed.strip() else commit
 
 
+def _sha256(model: ModelProto) -> str:
+    return hashlib.sha256(model.SerializeToString()).hexdigest()
+
+
 def _keep_other_files(old: Path, new: Path) -> None:
     for path in old.iterdir():
-        if path.name in (*GRAPHS, MANIFEST, CHECKPOINT):
+        if path.name in (*GRAPHS, *FP16_GRAPHS.values(), MANIFEST, CHECKPOINT):
             continue
         if path.is_dir():
             shutil.copytree(path, new / path.name)

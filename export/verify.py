@@ -52,15 +52,15 @@ class Difference:
         )
 
 
-def compare(graphs: Graphs, engine: Engine, sizes: Sequence[tuple[int, int, int]] = SIZES) -> list[Difference]:
+def compare(graphs: Graphs, engine: Engine, sizes: Sequence[tuple[int, int, int]] | None = None) -> list[Difference]:
     """Run both on pictures with smooth parts and noise, and on sounds from digital silence to full scale.
 
-    sizes: rounded up to what the model takes.
+    sizes: rounded up to what the model takes; SIZES if None.
     """
     rng = np.random.default_rng(0)
     found = []
     multiple = graphs.size_multiple
-    for batch, *sides in tqdm(sizes, desc="comparing", unit="size"):
+    for batch, *sides in tqdm(SIZES if sizes is None else sizes, desc="comparing", unit="size"):
         height, width = (-(-side // multiple) * multiple for side in sides)
         images = np.stack([_picture(rng, height, width) for _ in range(batch)])
         sounds = _sounds(rng, batch, graphs.config.audio.clip_samples)
@@ -75,7 +75,7 @@ def compare(graphs: Graphs, engine: Engine, sizes: Sequence[tuple[int, int, int]
                 height,
                 width,
                 embedding=_largest(served_embedding, embedding.numpy()),
-                content=_largest(served_content, content.numpy()),
+                content=_largest(np.asarray(served_content), content.numpy()),
                 stylized=_largest(engine.decode(content.numpy(), embedding.numpy()), stylized),
                 picture=_largest(engine.decode(served_content, served_embedding), stylized),
             )

@@ -111,6 +111,10 @@ class Settings(BaseSettings):
     provider_fallback: bool = Field(
         default=True, description="use the CPU when none of `providers` loads, instead of failing"
     )
+    precision: Literal["auto", "fp32", "fp16"] = Field(
+        default="auto",
+        description="which of a bundle's graphs are run; auto: fp16 on a GPU where the bundle has them, else fp32",
+    )
     threads: int = Field(default=0, ge=0, description="CPU threads of one graph run (0: all cores)")
     gpu_memory_bytes: int = Field(default=0, ge=0, description="most GPU memory that the model takes (0: no bound)")
 

@@ -13,6 +13,7 @@ from service.errors import BundleError, ModelNotFound
 MANIFEST = "manifest.json"
 AUDIO_ENCODER, CONTENT_ENCODER, DECODER = "audio_encoder.onnx", "content_encoder.onnx", "decoder.onnx"
 GRAPHS = (AUDIO_ENCODER, CONTENT_ENCODER, DECODER)
+FP16_GRAPHS = {name: name.replace(".onnx", ".fp16.onnx") for name in GRAPHS}
 
 FilesState = tuple[tuple[int, int, int] | None, ...]
 
@@ -46,6 +47,7 @@ class Manifest(BaseModel):
     size_multiple: int = Field(ge=1, le=256)
     native_size: int = Field(ge=16, le=8192)  # side in pixels of the images that the model was trained on
     sha256: dict[str, Sha256]
+    fp16: dict[str, Sha256] = Field(default_factory=dict)  # the same graphs in fp16, for GPUs; if there are any
     opset: int = Field(ge=1)
     training: dict[str, Any] = Field(default_factory=dict)
     license: str = Field(min_length=1)
@@ -60,6 +62,8 @@ class Manifest(BaseModel):
     def _complete(self) -> "Manifest":
         if set(self.sha256) != set(GRAPHS):
             raise ValueError(f"sha256 must name exactly {', '.join(GRAPHS)}")
+        if self.fp16 and set(self.fp16) != set(FP16_GRAPHS.values()):
+            raise ValueError(f"fp16 must name exactly {', '.join(FP16_GRAPHS.values())}, or nothing")
         for sound in self.sounds:
             if len(sound.embedding) != self.embedding_dim:
                 raise ValueError(f"the embedding of {sound.name!r} has {len(sound.embedding)} numbers")
@@ -89,19 +93,23 @@ def load_bundle(directory: Path) -> Bundle:
     except ValidationError as exc:
         reasons = "; ".join(f"{'.'.join(map(str, e['loc'])) or 'manifest'}: {e['msg']}" for e in exc.errors())
         raise BundleError(f"{manifest_path} is not a manifest of format 1: {reasons}") from exc
-    for name, expected in manifest.sha256.items():
+    for name, expected in (manifest.sha256 | manifest.fp16).items():
         _check_sha256(directory / name, _file_sha256(directory / name), expected)
     return Bundle(directory=directory, manifest=manifest, sha256=hashlib.sha256(text).hexdigest())
 
 
-def read_graphs(bundle: Bundle) -> dict[str, bytes]:
+def read_graphs(bundle: Bundle, fp16: bool = False) -> dict[str, bytes]:
     """The three graphs' bytes by file name, and the proof that these bytes are the manifest's; raises BundleError.
 
     The files may have been replaced since the bundle was loaded: whoever runs graphs runs what this returned.
+    fp16: the graphs of that precision, by the names of those that they stand for.
     """
-    graphs = {}
-    for name, expected in bundle.manifest.sha256.items():
-        path = bundle.directory / name
+    manifest, graphs = bundle.manifest, {}
+    if fp16 and not manifest.fp16:
+        raise BundleError(f"{bundle.directory} has no fp16 graphs: export it with --precision both")
+    for name in manifest.sha256:
+        file = FP16_GRAPHS[name] if fp16 else name
+        path, expected = bundle.directory / file, (manifest.fp16 if fp16 else manifest.sha256)[file]
         try:
             graphs[name] = path.read_bytes()
         except OSError as exc:
@@ -120,7 +128,7 @@ def files_state(directory: Path) -> FilesState:
             return None
         return found.st_ino, found.st_size, found.st_mtime_ns
 
-    return tuple(state(directory / name) for name in (MANIFEST, *GRAPHS))
+    return tuple(state(directory / name) for name in (MANIFEST, *GRAPHS, *FP16_GRAPHS.values()))
 
 
 def find_bundle(models_dir: Path, name: str) -> Bundle:

@@ -1,46 +1,60 @@
 """Run a bundle's three graphs on the first execution provider that loads.
 
 It is given arrays and gives arrays, and knows neither jobs nor HTTP. The three runs are the paper's
-y = Gdec(concat(Genc(x), f(a))): `embed` is f, `encode` is Genc, `decode` is Gdec.
+y = Gdec(concat(Genc(x), f(a))): `embed` is f, `encode` is Genc, `decode` is Gdec. What `encode` makes stays on the
+provider's device until `decode` takes it.
 """
 
 import logging
 import os
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from functools import cached_property
-from typing import Any, Final
+from pathlib import Path
+from typing import Final, Literal
 
 import numpy as np
 import onnxruntime as ort
 from numpy.typing import NDArray
 
-from service.errors import BundleError, ProviderError
-from service.model.bundle import AUDIO_ENCODER, CONTENT_ENCODER, DECODER, Bundle, read_graphs
+from service.errors import BundleError
+from service.model.bound_graph import BoundGraph, DeviceTensor
+from service.model.bundle import AUDIO_ENCODER, CONTENT_ENCODER, DECODER, GRAPHS, Bundle, read_graphs
+from service.model.providers import (
+    ON_GPU,
+    CpuRefused,
+    Graphs,
+    RuntimeOptions,
+    open_session,
+    open_sessions,
+    operators_by_provider,
+)
 from service.observe.stages import stage
 
 logger = logging.getLogger(__name__)
 
 FloatArray = NDArray[np.float32]
+Pixels = NDArray[np.uint8]
+Precision = Literal["auto", "fp32", "fp16"]
 
-PROVIDERS: Final = {
-    "tensorrt": "TensorrtExecutionProvider",
-    "cuda": "CUDAExecutionProvider",
-    "openvino": "OpenVINOExecutionProvider",
-    "cpu": "CPUExecutionProvider",
-}
 _SIGNATURES: Final[dict[str, tuple[tuple[str, ...], tuple[str, ...]]]] = {
     AUDIO_ENCODER: (("waveform",), ("embedding",)),
     CONTENT_ENCODER: (("image",), ("content",)),
     DECODER: (("content", "embedding"), ("stylized",)),
 }
-_CONTENT_CELL: Final = 4 * 4  # pixels of the image for each cell of `content`
+_ADAPTERS: Final = Path(__file__).with_name("adapters")  # made by `export.adapters`
+_CONTENT_CELL: Final = 4  # pixels of the image on a side of each cell of `content`
 _LARGE_IMAGE_PIXELS: Final = 640 * 640
+_BATCH_PIXELS_CPU: Final = 400 * 400  # at once; more brings nothing
+_BATCH_PIXELS_GPU: Final = 1024 * 1024
+_BATCH_BYTES_PER_PIXEL: Final = 2048  # of activations, about
+_MOST_IMAGES_CPU, _MOST_IMAGES_GPU = 8, 32
 
 
 class Engine:
     """The three graphs of one bundle, loaded; safe to call from several threads.
 
-    provider: name (as in `PROVIDERS`) of the execution provider that was loaded. runtime: name and version.
+    provider: name (as in `PROVIDERS`) of the execution provider that was loaded. runtime: name, version and precision.
     lanes: how many runs of `by_core` beside each other keep the machine busy.
     """
 
@@ -52,55 +66,110 @@ class Engine:
         threads: int = 0,
         gpu_memory_bytes: int = 0,
         graphs: Mapping[str, bytes] | None = None,
+        *,
+        precision: Precision = "auto",
+        tf32: bool = True,
+        engine_cache: Path | None = None,
     ) -> None:
         """Load on the first of `providers` that works, else (if `allow_fallback`) on the CPU.
 
         threads: of one run on the CPU, 0 for all cores. gpu_memory_bytes: CUDA's arena, 0 for no bound.
         graphs: as `read_graphs` returned them for this bundle, which is then not read again.
+        precision: `auto` takes the bundle's fp16 graphs, if it has some, where the provider is a GPU's.
+        tf32, engine_cache: as in `RuntimeOptions`; a folder within `engine_cache` is the bundle's.
         Raises ProviderError with every provider's reason, BundleError if the graphs are not of the contract's form.
         """
         self.bundle = bundle
         self.manifest = bundle.manifest
-        self.runtime = f"onnxruntime {ort.__version__}"
-        self._graphs = read_graphs(bundle) if graphs is None else graphs  # the files may be replaced at any time
-        self.provider, sessions = _load(bundle, self._graphs, providers, allow_fallback, threads, gpu_memory_bytes)
+        cache = None if engine_cache is None else engine_cache / bundle.sha256
+        options = RuntimeOptions(threads, gpu_memory_bytes, tf32, engine_cache=cache)
+
+        def read(provider: str) -> Graphs:
+            if graphs is not None:
+                return Graphs(graphs, "fp16" if precision == "fp16" else "fp32")
+            half = precision == "fp16" or (precision == "auto" and provider in ON_GPU and bool(bundle.manifest.fp16))
+            return Graphs(read_graphs(bundle, half), "fp16" if half else "fp32")
+
+        try:
+            self.provider, self._graphs, sessions = open_sessions(read, providers, allow_fallback, options)
+        except CpuRefused as exc:
+            raise BundleError(f"{bundle.directory}: ONNX Runtime cannot load the graphs: {exc}") from exc
+        self.precision = self._graphs.precision
+        self.runtime = f"onnxruntime {ort.__version__}{' fp16' if self.precision == 'fp16' else ''}"
         self.lanes = (threads or len(os.sched_getaffinity(0))) if self.provider == "cpu" else 1
         for name, session in sessions.items():
             _check_signature(bundle, name, session)
-        self._audio_encoder = sessions[AUDIO_ENCODER]
-        self._content_encoder = sessions[CONTENT_ENCODER]
-        self._decoder = sessions[DECODER]
+        self._gpu_memory_bytes = gpu_memory_bytes
+        device = "cuda" if self.provider in ON_GPU else "cpu"
+        self._audio_encoder = BoundGraph(sessions[AUDIO_ENCODER], device)
+        self._content_encoder = BoundGraph(sessions[CONTENT_ENCODER], device)
+        self._decoder = BoundGraph(sessions[DECODER], device)
+        beside = replace(options, threads=1)  # a copy at most
+        self._from_pixels, self._repeat = (
+            BoundGraph(open_session((_ADAPTERS / name).read_bytes(), device, beside), device)
+            for name in ("pixels.onnx", "repeat.onnx")
+        )
         self._keep_memory, self._free_memory = ort.RunOptions(), ort.RunOptions()
-        device = "gpu:0" if self.provider in ("cuda", "tensorrt") else "cpu:0"
-        for options in (self._keep_memory, self._free_memory):
-            options.only_execute_path_to_fetches = True  # what is not asked for is not computed
-        self._free_memory.add_run_config_entry("memory.enable_memory_arena_shrinkage", device)
+        for run_options in (self._keep_memory, self._free_memory):
+            run_options.only_execute_path_to_fetches = True  # what is not asked for is not computed
+        arena = "gpu:0" if device == "cuda" else "cpu:0"
+        self._free_memory.add_run_config_entry("memory.enable_memory_arena_shrinkage", arena)
         logger.info("%s %s runs on %s (%s)", self.manifest.name, self.manifest.version, self.provider, self.runtime)
+        if device == "cuda" and (left := self._left_to_the_cpu()):
+            logger.info("%s: operators that %s leaves to the CPU: %s", self.manifest.name, self.provider, left)
 
     def embed(self, waveforms: FloatArray) -> FloatArray:
         """waveforms: [B, N], N = clip_seconds * sample_rate_hz, full scale = 1 -> [B, E]."""
         if waveforms.ndim != 2 or waveforms.shape[1] != self.manifest.clip_samples:
             raise ValueError(f"waveforms are {waveforms.shape}, not [B, {self.manifest.clip_samples}]")
+        embeddings = np.empty((len(waveforms), self.manifest.embedding_dim), np.float32)
         with stage("audio", batch=len(waveforms)):
-            return self._run(self._audio_encoder, {"waveform": waveforms}, pixels=0, outputs=["embedding"])[0]
+            feeds = {"waveform": np.asarray(waveforms, np.float32)}
+            self._audio_encoder.run(feeds, "embedding", self._keep_memory, into=embeddings)
+        return embeddings
 
-    def encode(self, images: FloatArray) -> FloatArray:
-        """images: [B, 3, H, W] in 0..1, H and W multiples of `size_multiple` -> content [B, C, H/4, W/4]."""
-        multiple = self.manifest.size_multiple
-        if images.ndim != 4 or images.shape[1] != 3 or images.shape[2] % multiple or images.shape[3] % multiple:
-            raise ValueError(f"images are {images.shape}, not [B, 3, H, W] with H and W multiples of {multiple}")
-        pixels = images[:, 0].size
+    def encode(self, images: FloatArray | Pixels) -> DeviceTensor:
+        """Content features [B, C, H/4, W/4] of images, left on the device; H and W multiples of `size_multiple`.
+
+        images: floats [B, 3, H, W] in 0..1, or bytes [B, H, W, 3].
+        """
+        multiple, bytewise = self.manifest.size_multiple, images.dtype == np.uint8
+        sides, channels = (images.shape[1:3], images.shape[3:]) if bytewise else (images.shape[2:], images.shape[1:2])
+        if images.ndim != 4 or channels != (3,) or any(side % multiple for side in sides):
+            form = "[B, H, W, 3]" if bytewise else "[B, 3, H, W]"
+            raise ValueError(f"images are {images.shape}, not {form} with H and W multiples of {multiple}")
+        options = self._options(images.size // 3)
         with stage("content", batch=len(images)):
-            return self._run(self._content_encoder, {"image": images}, pixels, outputs=["content"])[0]
+            if bytewise:
+                image = self._from_pixels.run({"pixels": images}, "image", options)
+                return self._content_encoder.run({"image": image}, "content", options)
+            return self._content_encoder.run({"image": np.asarray(images, np.float32)}, "content", options)
 
-    def decode(self, content: FloatArray, embedding: FloatArray) -> FloatArray:
-        """content: [B, C, H/4, W/4] from `encode`; embedding: [B, E] -> stylized [B, 3, H, W] in 0..1."""
-        if embedding.shape != (content.shape[0], self.manifest.embedding_dim):
-            raise ValueError(f"embedding is {embedding.shape}, not [{content.shape[0]}, {self.manifest.embedding_dim}]")
-        pixels = content[:, 0].size * _CONTENT_CELL
-        with stage("decoder", batch=len(content)):
-            feeds = {"content": content, "embedding": embedding}
-            return self._run(self._decoder, feeds, pixels, outputs=["stylized"])[0]
+    def decode(self, content: DeviceTensor | FloatArray, embedding: FloatArray) -> FloatArray:
+        """content: [B, C, H/4, W/4] from `encode`, or one for all; embedding: [B, E] -> [B, 3, H, W] in 0..1."""
+        count, (contents, channels, rows, columns) = len(embedding), content.shape
+        if embedding.shape != (count, self.manifest.embedding_dim) or contents not in (1, count):
+            raise ValueError(f"embedding is {embedding.shape}, not [{contents}, {self.manifest.embedding_dim}]")
+        stylized = np.empty((count, 3, _CONTENT_CELL * rows, _CONTENT_CELL * columns), np.float32)
+        options = self._options(stylized[:, 0].size)
+        if not isinstance(content, DeviceTensor):
+            content = np.asarray(content, np.float32)
+        with stage("decoder", batch=count):
+            if contents != count:
+                shape = np.array([count, channels, rows, columns], np.int64)
+                content = self._repeat.run({"one": content, "shape": shape}, "many", options)
+            feeds = {"content": content, "embedding": np.asarray(embedding, np.float32)}
+            self._decoder.run(feeds, "stylized", options, into=stylized)
+        return stylized
+
+    def images_at_once(self, height: int, width: int) -> int:
+        """How many images of that size a batch should have for speed, and may have for memory; at least one."""
+        pixels, most = _BATCH_PIXELS_CPU, _MOST_IMAGES_CPU
+        if self.provider in ON_GPU:
+            pixels, most = _BATCH_PIXELS_GPU, _MOST_IMAGES_GPU
+            if self._gpu_memory_bytes:
+                pixels = min(pixels, self._gpu_memory_bytes // _BATCH_BYTES_PER_PIXEL)
+        return max(1, min(most, pixels // (height * width)))
 
     @cached_property
     def by_core(self) -> "Engine":
@@ -108,7 +177,16 @@ class Engine:
 
         Threads that share a run wait for the slowest of them, so that every other work on one core holds up all.
         """
-        return self if self.lanes == 1 else Engine(self.bundle, ("cpu",), threads=1, graphs=self._graphs)
+        return (
+            self
+            if self.lanes == 1
+            else Engine(self.bundle, ("cpu",), threads=1, graphs=self._graphs.files, precision=self.precision)
+        )
+
+    def operators_by_provider(self) -> dict[str, dict[str, dict[str, int]]]:
+        """Of each graph: how many nodes of each kind of operator a provider has taken."""
+        graphs = zip(GRAPHS, (self._audio_encoder, self._content_encoder, self._decoder), strict=True)
+        return {name: operators_by_provider(graph.session) for name, graph in graphs}
 
     def warm_up(self) -> None:
         """Run everything once at the native size, so that the first job does not pay for it."""
@@ -116,86 +194,13 @@ class Engine:
         embedding = self.embed(np.zeros((1, self.manifest.clip_samples), np.float32))
         self.decode(self.encode(np.zeros((1, 3, side, side), np.float32)), embedding)
 
-    def _run(
-        self, session: ort.InferenceSession, inputs: dict[str, FloatArray], pixels: int, outputs: list[str]
-    ) -> list[FloatArray]:
-        feeds = {name: np.ascontiguousarray(array, dtype=np.float32) for name, array in inputs.items()}
-        # a large image's activations go back to the system at once; a small one's are kept, which is faster
-        options = self._free_memory if pixels > _LARGE_IMAGE_PIXELS else self._keep_memory
-        results: list[FloatArray] = session.run(outputs, feeds, options)
-        return results
+    def _left_to_the_cpu(self) -> dict[str, dict[str, int]]:
+        found = {name: taken.get("cpu", {}) for name, taken in self.operators_by_provider().items()}
+        return {name: operators for name, operators in found.items() if operators}
 
-
-def _load(
-    bundle: Bundle,
-    graphs: Mapping[str, bytes],
-    providers: Sequence[str],
-    allow_fallback: bool,
-    threads: int,
-    gpu_memory_bytes: int,
-) -> tuple[str, dict[str, ort.InferenceSession]]:
-    """The first provider that loads all three graphs, and their sessions."""
-    wanted = list(dict.fromkeys(providers))
-    if unknown := set(wanted) - set(PROVIDERS):
-        raise ProviderError(f"{', '.join(sorted(unknown))}: no such provider; there are {', '.join(PROVIDERS)}")
-    if allow_fallback and "cpu" not in wanted:
-        wanted.append("cpu")
-    reasons: list[str] = []
-    for name in wanted:
-        if PROVIDERS[name] not in ort.get_available_providers():
-            reasons.append(f"{name} is not in this build of ONNX Runtime")
-        else:
-            if name in ("cuda", "tensorrt"):
-                ort.preload_dlls()  # CUDA and cuDNN lie in wheels of their own, where no linker looks
-            try:
-                sessions = {
-                    graph: _open_session(content, name, threads, gpu_memory_bytes) for graph, content in graphs.items()
-                }
-            except Exception as exc:  # ONNX Runtime's exceptions share no base class
-                if name == "cpu":  # the CPU runs every valid graph: the fault is the bundle's
-                    raise BundleError(f"{bundle.directory}: ONNX Runtime cannot load the graphs: {exc}") from exc
-                reasons.append(f"{name} does not load ({exc})")
-            else:
-                if reasons:
-                    logger.warning("falling back to %s: %s", name, "; ".join(reasons))
-                return name, sessions
-    raise ProviderError(
-        f"no execution provider loads: {'; '.join(reasons)}. Install the right build of ONNX Runtime, "
-        "change ADIS_PROVIDERS, or allow the CPU with ADIS_PROVIDER_FALLBACK=true"
-    )
-
-
-def _open_session(graph: bytes, provider: str, threads: int, gpu_memory_bytes: int) -> ort.InferenceSession:
-    """One graph on `provider`; raises RuntimeError if ONNX Runtime quietly took another."""
-    options = ort.SessionOptions()
-    options.intra_op_num_threads = threads
-    options.inter_op_num_threads = 1
-    options.log_severity_level = 3
-    options.enable_mem_pattern = False  # images come in every size
-    # Threads that spin for work after a run would take the cores from the next graph and from the encoder; and work is
-    # dealt out in small blocks, so that nobody waits for a thread whose core is busy otherwise (docs/log.md).
-    options.add_session_config_entry("session.force_spinning_stop", "1")
-    options.add_session_config_entry("session.dynamic_block_base", "4")
-    # weights beside the graph would be read from files that nobody has verified: there is no such folder
-    options.add_session_config_entry("session.model_external_initializers_file_folder_path", os.devnull)
-    chosen: list[Any] = [(PROVIDERS[provider], _provider_options(provider, gpu_memory_bytes))]
-    if provider != "cpu":
-        chosen.append(PROVIDERS["cpu"])  # for the few operators that a provider leaves out
-    session = ort.InferenceSession(graph, options, providers=chosen)
-    if session.get_providers()[0] != PROVIDERS[provider]:
-        raise RuntimeError(f"ONNX Runtime took {session.get_providers()[0]} instead")
-    return session
-
-
-def _provider_options(provider: str, gpu_memory_bytes: int) -> dict[str, str]:
-    match provider:
-        case "cuda":
-            options = {"cudnn_conv_algo_search": "HEURISTIC", "arena_extend_strategy": "kSameAsRequested"}
-            return options | ({"gpu_mem_limit": str(gpu_memory_bytes)} if gpu_memory_bytes else {})
-        case "cpu":
-            return {"arena_extend_strategy": "kSameAsRequested"}
-        case _:
-            return {}
+    def _options(self, pixels: int) -> ort.RunOptions:
+        """A large image's activations go back to the system at once; a small one's are kept, which is faster."""
+        return self._free_memory if pixels > _LARGE_IMAGE_PIXELS else self._keep_memory
 
 
 def _check_signature(bundle: Bundle, name: str, session: ort.InferenceSession) -> None:

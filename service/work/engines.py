@@ -83,7 +83,13 @@ class Engines:
         if not beside:
             self._make_room()
         engine = Engine(
-            bundle, settings.providers, settings.provider_fallback, settings.threads, settings.gpu_memory_bytes
+            bundle,
+            settings.providers,
+            settings.provider_fallback,
+            settings.threads,
+            settings.gpu_memory_bytes,
+            precision=settings.precision,
+            engine_cache=settings.data_dir / "engines",
         )
         warm_up(engine)
         if beside:

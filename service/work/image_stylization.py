@@ -23,6 +23,7 @@ from service.heard import Heard
 from service.jobs.requests import ImageRequest
 from service.media.image_reduce import Pixels, visible_colors
 from service.model.audio import Waveform, Window, apply_gain_db, heard, mix, mix_embeddings
+from service.model.bound_graph import DeviceTensor
 from service.model.engine import Engine
 from service.model.speech import speech_share
 from service.work.detail_transfer import DetailTransfer
@@ -66,14 +67,14 @@ class EncodedImage:
     """A photograph as the model has taken it in.
 
     small: the image as it is reduced for the model, [h, w, 3] in 0..1, in its own colors. shown: the same as the model
-    saw it, in sRGB. content: [1, C, h/4, w/4], padded. All are None where no run is needed.
+    saw it, in sRGB. content: [1, C, h/4, w/4], padded, on the model's device. All are None where no run is needed.
     """
 
     source: Source
     method: Method
     small: FloatArray | None = None
     shown: FloatArray | None = None
-    content: FloatArray | None = None
+    content: DeviceTensor | None = None
 
 
 @dataclass(frozen=True)
@@ -109,9 +110,11 @@ def encode_content(
     is_large = max(source.size) > max_inference_side
     small = source.small(max_inference_side) if is_large else visible_colors(np.concatenate(list(source.strips())))
     reduced = _unit_range(small)
-    shown = reduced if source.colors is None else _unit_range(source.colors.to_srgb(_eight_bits(reduced)))
-    padded = np.pad(shown, padded_for(engine, *shown.shape[:2]), mode="reflect")
-    content = engine.encode(padded.transpose(2, 0, 1)[None])
+    shown, pixels = reduced, small
+    if source.colors is not None:
+        pixels = source.colors.to_srgb(_eight_bits(reduced))
+        shown = _unit_range(pixels)
+    content = engine.encode(model_input(engine, pixels)[None])
     return EncodedImage(source, "detail" if is_large or source.colors is not None else "whole", reduced, shown, content)
 
 
@@ -156,12 +159,12 @@ def _restyle(
     engine: Engine, seen: EncodedImage, embeddings: FloatArray, strength: float
 ) -> Iterator[Callable[[], Iterator[Pixels]]]:
     """What makes the results for [G, E], lazily."""
-    for embedding in embeddings:
-        if seen.small is None or seen.shown is None or seen.content is None:
+    if seen.small is None or seen.shown is None or seen.content is None:
+        for _ in embeddings:
             yield seen.source.strips
-            continue
-        height, width = seen.small.shape[:2]
-        padded = engine.decode(seen.content, embedding[None])[0]  # [3, h, w]
+        return
+    height, width = seen.small.shape[:2]
+    for padded in decode_each(engine, seen.content, embeddings):
         stylized = padded[:, :height, :width].transpose(1, 2, 0)
         if seen.method == "whole":
             change = partial(_blend, stylized, strength)
@@ -196,6 +199,22 @@ def _hear(
     engine: Engine, windows: Sequence[Window], gained: Waveform, embedding: FloatArray, speech: Future[float | None]
 ) -> Heard:
     return heard(windows, gained, embedding, engine.manifest.sounds, speech.result())
+
+
+def model_input(engine: Engine, pixels: Pixels) -> NDArray[Any]:
+    """[h, w, 3] of 8 bits, padded as the model needs it; of 16 bits: floats [3, h, w] in 0..1, likewise."""
+    padding = padded_for(engine, *pixels.shape[:2])
+    if pixels.dtype == np.uint8:
+        return np.pad(pixels, padding, mode="reflect")
+    return np.pad(_unit_range(pixels), padding, mode="reflect").transpose(2, 0, 1)
+
+
+def decode_each(engine: Engine, content: DeviceTensor, embeddings: FloatArray) -> Iterator[FloatArray]:
+    """[3, H, W] of one image's content for each of [G, E]: as many at once as the provider is good at."""
+    rows, columns = content.shape[2:]
+    most = engine.images_at_once(4 * rows, 4 * columns)
+    for first in range(0, len(embeddings), most):
+        yield from engine.decode(content, embeddings[first : first + most])
 
 
 def padded_for(engine: Engine, height: int, width: int) -> tuple[tuple[int, int], tuple[int, int], tuple[int, int]]:

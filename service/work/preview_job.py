@@ -26,7 +26,7 @@ from service.model.speech import speech_share
 from service.observe.stages import stage
 from service.work.audio_input import endless_audio, stretch
 from service.work.detail_transfer import transfer_detail
-from service.work.image_stylization import padded_for
+from service.work.image_stylization import decode_each, model_input
 from service.work.receipt import video_receipt
 from service.work.video import result_size
 from service.work.worker_context import JobOutput, Stopwatch, WorkerContext
@@ -146,13 +146,13 @@ def _stylize(
     """The upright frame [H, W, 3] for each of [G, E]; encoded once."""
     scale = min(1.0, side / max(frame.shape[:2]))
     size = (max(1, round(frame.shape[1] * scale)), max(1, round(frame.shape[0] * scale)))
-    small = cv2.resize(frame, size, interpolation=cv2.INTER_AREA).astype(np.float32) / np.float32(255)
+    reduced = np.asarray(cv2.resize(frame, size, interpolation=cv2.INTER_AREA), np.uint8)
+    small = reduced.astype(np.float32) / np.float32(255)
     height, width = small.shape[:2]
-    padded = np.pad(small, padded_for(engine, height, width), mode="reflect")
-    content = engine.encode(padded.transpose(2, 0, 1)[None])
+    content = engine.encode(model_input(engine, reduced)[None])
     made = []
-    for embedding in embeddings:
-        stylized = engine.decode(content, embedding[None])[0][:, :height, :width].transpose(1, 2, 0)
+    for padded in decode_each(engine, content, embeddings):
+        stylized = padded[:, :height, :width].transpose(1, 2, 0)
         made.append(transfer_detail(frame, small, np.ascontiguousarray(stylized), strength))
     return made
 

@@ -27,7 +27,7 @@ from service.model.engine import Engine
 from service.observe.stages import each, stage
 from service.work.audio_track import AudioTrack
 from service.work.detail_transfer import transfer_detail
-from service.work.image_stylization import padded_for
+from service.work.image_stylization import model_input
 from service.work.prefetch import ahead, in_lanes
 from service.work.segment_report import SegmentReport
 from service.work.temporal_smoothing import FlickerMeter, TemporalSmoother
@@ -35,8 +35,6 @@ from service.work.temporal_smoothing import FlickerMeter, TemporalSmoother
 FloatArray = NDArray[np.float32]
 Pixels = NDArray[np.uint8]
 
-_BATCH_PIXELS: Final = 400 * 400  # that the model sees at once; more brings nothing on a CPU
-_MOST_FRAMES: Final = 8
 _BATCHES_AHEAD: Final = 2
 _LEAD_SECONDS: Final = 0.6  # more than twice the memory of `steadiness`
 _LEAST_SIDE: Final = 16  # the optical flow wants no less
@@ -65,10 +63,11 @@ class VideoPlan:
 
 @dataclass(frozen=True)
 class _Batch:
-    """Frames as stored, as the model saw them (upright, in 0..1), and how the model changed these."""
+    """Frames as stored, as the model sees them (upright: bytes, and in 0..1), and how the model changed these."""
 
     numbers: list[int]
     frames: list[Pixels]
+    pixels: list[Pixels]
     small: list[FloatArray]
     change: list[FloatArray]
 
@@ -95,7 +94,7 @@ def render(engine: Engine, plan: VideoPlan, segment: Segment, progress: Callable
     while first > 0 and plan.timeline.seconds(segment.first) - plan.timeline.seconds(first) < _LEAD_SECONDS:
         first -= 1
     steadier, meter, report = TemporalSmoother(), FlickerMeter(), SegmentReport()
-    batches = _read(plan, first, segment.stop)
+    batches = _read(engine, plan, first, segment.stop)
     partial = segment.path.with_name(f".{os.getpid()}.{segment.path.name}")
     writer = SegmentWriter(
         partial, plan.manifest.container, plan.manifest.format.of_result(), plan.timeline, segment.first, plan.size
@@ -137,22 +136,23 @@ def result_size(video_format: VideoFormat, max_side: int | None) -> tuple[int, i
     return width, height
 
 
-def _read(plan: VideoPlan, first: int, stop: int) -> Iterator[_Batch]:
+def _read(engine: Engine, plan: VideoPlan, first: int, stop: int) -> Iterator[_Batch]:
     """Frames in batches, with what the model is to see of them."""
     scale = min(1.0, plan.max_inference_side / max(plan.size))
     small_size = (max(_LEAST_SIDE, round(plan.size[0] * scale)), max(_LEAST_SIDE, round(plan.size[1] * scale)))
-    most = max(1, min(_MOST_FRAMES, _BATCH_PIXELS // (small_size[0] * small_size[1])))
-    batch = _Batch([], [], [], [])
+    most = engine.images_at_once(small_size[1], small_size[0])
+    batch = _Batch([], [], [], [], [])
     frames = plan.decoder_pool.read_frames(plan.source, plan.manifest, first, stop, plan.size)
     for number, frame in each(frames, "decode"):
         reduced = frame if scale == 1 else cv2.resize(frame, small_size, interpolation=cv2.INTER_AREA)
-        upright = np.rot90(reduced, plan.manifest.format.quarter_turns)
+        upright = np.ascontiguousarray(np.rot90(reduced, plan.manifest.format.quarter_turns), np.uint8)
         batch.numbers.append(number)
         batch.frames.append(frame)
-        batch.small.append(np.ascontiguousarray(upright, np.float32) / np.float32(255))
+        batch.pixels.append(upright)
+        batch.small.append(upright.astype(np.float32) / np.float32(255))
         if len(batch.numbers) == most:
             yield batch
-            batch = _Batch([], [], [], [])
+            batch = _Batch([], [], [], [], [])
     if batch.numbers:
         yield batch
 
@@ -165,8 +165,7 @@ def _restyle(engine: Engine, plan: VideoPlan, batches: Iterator[_Batch]) -> Gene
         seconds = np.array([plan.timeline.seconds(number) for number in batch.numbers])
         embeddings = plan.track.embedding_at(seconds, plan.smoothing_seconds)  # [B, E]
         height, width = batch.small[0].shape[:2]
-        padding = padded_for(one, height, width)
-        images = np.stack([np.pad(small, padding, mode="reflect").transpose(2, 0, 1) for small in batch.small])
+        images = np.stack([model_input(one, pixels) for pixels in batch.pixels])  # [B, h, w, 3], padded
         stylized = one.decode(one.encode(images), embeddings)  # [B, 3, h, w], padded
         for index, small in enumerate(batch.small):
             batch.change.append(_upright(stylized[index], height, width) - small)

@@ -77,8 +77,8 @@ def measure_speed(engine: Engine, source: Path, work: Path, side: int, rounds: i
     segment = Segment(work / "segment.mp4", 0, stop)
     scale = min(1.0, side / max(plan.size))
     width, height = (-(-round(length * scale) // 8) * 8 for length in plan.size)
-    count = max(1, min(8, 400 * 400 // (width * height)))
-    images = np.random.default_rng(0).random((count, 3, height, width), np.float32)
+    count = engine.images_at_once(height, width)
+    images = np.random.default_rng(0).integers(0, 256, (count, height, width, 3), np.uint8)
     embedding = np.repeat(plan.track.embeddings[:1], count, axis=0)
     batches = max(1, stop // count)
     whole, graphs, in_turn = [], [], []
@@ -100,7 +100,7 @@ def measure_speed(engine: Engine, source: Path, work: Path, side: int, rounds: i
     }
 
 
-def _run_graphs(engine: Engine, images: NDArray[np.float32], embedding: NDArray[np.float32], _: int) -> None:
+def _run_graphs(engine: Engine, images: NDArray[np.uint8], embedding: NDArray[np.float32], _: int) -> None:
     engine.decode(engine.encode(images), embedding)
 
 

@@ -12,7 +12,7 @@ from onnx import TensorProto
 from export.__main__ import main
 from export.graphs import read_graphs
 from export.verify import compare
-from service.model.bundle import GRAPHS, load_bundle
+from service.model.bundle import FP16_GRAPHS, GRAPHS, load_bundle
 from service.model.engine import Engine
 
 
@@ -74,3 +74,42 @@ def test_graphs_that_differ_too_much_are_not_exported(
     assert main([str(run_checkpoint), str(tmp_path / "half"), "--precision", "fp16"]) == 1
     assert "differ from the networks by" in capsys.readouterr().err
     assert not (tmp_path / "half").exists()
+
+
+class TestBoth:
+    @pytest.fixture(scope="class")
+    @staticmethod
+    def both(
+        run_checkpoint: Path, models: dict[str, onnx.ModelProto], tmp_path_factory: pytest.TempPathFactory
+    ) -> Path:
+        directory = tmp_path_factory.mktemp("models") / "both"
+        with pytest.MonkeyPatch.context() as patched:
+            patched.setattr("export.onnx.to_onnx", lambda _graphs: dict(models))
+            patched.setattr("export.verify.SIZES", ((1, 64, 64),))
+            assert main([str(run_checkpoint), str(directory), "--precision", "both"]) == 0
+        return directory
+
+    def test_a_bundle_holds_both_and_says_so(self, both: Path, half: Path) -> None:
+        manifest = load_bundle(both).manifest
+        assert set(manifest.fp16) == set(FP16_GRAPHS.values())
+        assert manifest.training["precision"] == "both"
+        for name, file in FP16_GRAPHS.items():
+            assert (both / file).read_bytes() == (half / name).read_bytes()
+
+    def test_the_engine_runs_either(self, both: Path) -> None:
+        rng = np.random.default_rng(0)
+        image, waveform = rng.random((1, 3, 64, 64), np.float32), rng.normal(0, 0.2, (1, 48_000)).astype(np.float32)
+        full, halved = (
+            engine.decode(engine.encode(image), engine.embed(waveform))
+            for engine in (Engine(load_bundle(both), precision=precision) for precision in ("fp32", "fp16"))
+        )
+        assert 1e-6 < np.abs(full - halved).max() < 5e-2
+
+    def test_an_export_without_fp16_takes_the_old_fp16_graphs_away(
+        self, both: Path, run_checkpoint: Path, models: dict[str, onnx.ModelProto], monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr("export.onnx.to_onnx", lambda _graphs: dict(models))
+        monkeypatch.setattr("export.verify.SIZES", ((1, 64, 64),))
+        assert main([str(run_checkpoint), str(both)]) == 0
+        assert not [path.name for path in both.glob("*.fp16.onnx")]
+        assert not load_bundle(both).manifest.fp16

@@ -16,7 +16,7 @@ import onnx
 from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
 
-from service.model.bundle import AUDIO_ENCODER, CONTENT_ENCODER, DECODER
+from service.model.bundle import AUDIO_ENCODER, CONTENT_ENCODER, DECODER, FP16_GRAPHS
 
 OPSET = 18
 FOLD = 4
@@ -69,6 +69,18 @@ def write_tiny_bundle(
     }
     (directory / "manifest.json").write_text(json.dumps(manifest, indent=2))
     return directory
+
+
+def add_fp16_graphs(directory: Path, decoder: onnx.ModelProto) -> None:
+    """Add graphs that pass for the bundle's in fp16, with another decoder to tell them by."""
+    path = directory / "manifest.json"
+    manifest = json.loads(path.read_text())
+    manifest["fp16"] = {}
+    for name, file in FP16_GRAPHS.items():
+        content = decoder.SerializeToString() if name == DECODER else (directory / name).read_bytes()
+        (directory / file).write_bytes(content)
+        manifest["fp16"][file] = hashlib.sha256(content).hexdigest()
+    path.write_text(json.dumps(manifest, indent=2))
 
 
 def replace_tiny_bundle(directory: Path, version: str, decoder: onnx.ModelProto | None = None) -> str:

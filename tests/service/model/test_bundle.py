@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 
 from service.errors import BundleError, ModelNotFound
-from service.model.bundle import GRAPHS, Manifest, bundle_directories, find_bundle, load_bundle
-from tests.support.tiny_bundle import EMBEDDING_DIM, write_tiny_bundle
+from service.model.bundle import GRAPHS, Manifest, bundle_directories, find_bundle, load_bundle, read_graphs
+from tests.support.tiny_bundle import EMBEDDING_DIM, add_fp16_graphs, make_decoder, write_tiny_bundle
 
 
 @pytest.fixture(scope="module")
@@ -123,5 +123,27 @@ def test_folders_without_a_manifest_or_with_a_name_that_nobody_can_ask_for_hold_
 def test_the_schema_names_exactly_the_contracts_fields() -> None:
     assert set(Manifest.model_fields) == {
         *("format_version", "name", "version", "clip_seconds", "sample_rate_hz", "embedding_dim", "size_multiple"),
-        *("native_size", "sha256", "opset", "training", "license", "sounds"),
+        *("native_size", "sha256", "fp16", "opset", "training", "license", "sounds"),
     }
+
+
+def test_fp16_graphs_are_verified_too(tmp_path: Path) -> None:
+    directory = write_tiny_bundle(tmp_path / "both")
+    add_fp16_graphs(directory, make_decoder())
+    bundle = load_bundle(directory)
+    assert set(read_graphs(bundle, fp16=True)) == set(read_graphs(bundle))
+    (directory / "decoder.fp16.onnx").write_bytes(b"spoilt")
+    with pytest.raises(BundleError, match=r"decoder\.fp16\.onnx has SHA-256"):
+        read_graphs(bundle, fp16=True)
+    with pytest.raises(BundleError, match=r"decoder\.fp16\.onnx has SHA-256"):
+        load_bundle(directory)
+
+
+def test_a_manifest_names_all_fp16_graphs_or_none(tmp_path: Path) -> None:
+    directory = write_tiny_bundle(tmp_path / "both")
+    add_fp16_graphs(directory, make_decoder())
+    manifest = json.loads((directory / "manifest.json").read_text())
+    del manifest["fp16"]["decoder.fp16.onnx"]
+    (directory / "manifest.json").write_text(json.dumps(manifest))
+    with pytest.raises(BundleError, match=r"fp16 must name exactly audio_encoder\.fp16\.onnx, .*, or nothing"):
+        load_bundle(directory)

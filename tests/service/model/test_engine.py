@@ -4,6 +4,7 @@ import hashlib
 import json
 import logging
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,11 +16,15 @@ from onnx import helper
 
 from service.errors import BundleError, ProviderError
 from service.model.bundle import AUDIO_ENCODER, CONTENT_ENCODER, DECODER, Bundle, load_bundle
+from service.model.cuda_versions import CudaVersions
 from service.model.engine import Engine
 from tests.support.media import make_noise, make_tone
 from tests.support.tiny_bundle import (
     CONTENT_CHANNELS,
+    DECODER_INPUTS,
+    DECODER_OUTPUTS,
     EMBEDDING_DIM,
+    add_fp16_graphs,
     make_decoder,
     make_model,
     replace_tiny_bundle,
@@ -27,6 +32,7 @@ from tests.support.tiny_bundle import (
 )
 
 CLIP_SAMPLES = 48_000
+FITTING = CudaVersions(("onnxruntime-gpu 1.31.1",), (13, 0), (13, 0), None, (9, 0), (13, 0), (9, 24))
 
 
 @pytest.fixture(scope="module")
@@ -73,7 +79,7 @@ def test_content_is_a_quarter_of_the_image(engine: Engine) -> None:
 
 def test_arrays_of_any_layout_and_precision_are_taken(engine: Engine) -> None:
     image = np.random.default_rng(0).random((16, 24, 3)).transpose(2, 0, 1)[None]  # float64, not contiguous
-    assert engine.encode(image).dtype == np.float32  # type: ignore[arg-type]
+    assert np.asarray(engine.encode(image)).dtype == np.float32
 
 
 @pytest.mark.parametrize("shape", [(CLIP_SAMPLES,), (1, CLIP_SAMPLES - 1), (1, 1, CLIP_SAMPLES)])
@@ -88,10 +94,71 @@ def test_an_image_of_another_form_is_refused(engine: Engine, shape: tuple[int, .
         engine.encode(np.zeros(shape, np.float32))
 
 
+@pytest.mark.parametrize("shape", [(1, 16, 20, 3), (1, 12, 16, 3), (1, 16, 16, 4), (16, 16, 3), (1, 3, 16, 16)])
+def test_bytes_of_another_form_are_refused(engine: Engine, shape: tuple[int, ...]) -> None:
+    with pytest.raises(ValueError, match=r"not \[B, H, W, 3\] with H and W multiples of 8"):
+        engine.encode(np.zeros(shape, np.uint8))
+
+
+def test_bytes_give_what_their_floats_give(engine: Engine) -> None:
+    pixels = np.random.default_rng(0).integers(0, 256, (2, 16, 24, 3), np.uint8)
+    floats = pixels.transpose(0, 3, 1, 2).astype(np.float32) / np.float32(255)
+    np.testing.assert_array_equal(engine.encode(pixels), engine.encode(floats))
+
+
+def test_content_stays_on_the_device_and_can_be_fetched(engine: Engine) -> None:
+    pixels = np.random.default_rng(0).integers(0, 256, (2, 16, 24, 3), np.uint8)
+    content = engine.encode(pixels)
+    assert (len(content), content.ndim, content.device) == (2, 4, "cpu")
+    embedding = engine.embed(np.stack([make_noise(3), make_tone(3)]))
+    np.testing.assert_array_equal(engine.decode(content, embedding), engine.decode(np.asarray(content), embedding))
+
+
+def test_one_content_serves_a_batch_of_embeddings(engine: Engine) -> None:
+    content = engine.encode(np.random.default_rng(0).random((1, 3, 16, 24), np.float32))
+    embeddings = engine.embed(np.stack([make_noise(3), make_tone(3), make_tone(3, amplitude=0.01)]))
+    together = engine.decode(content, embeddings)
+    alone = [engine.decode(content, embedding[None])[0] for embedding in embeddings]
+    np.testing.assert_allclose(together, np.stack(alone), atol=1e-6)
+    assert np.abs(together[0] - together[1]).max() > 0.1
+
+
+def test_a_result_does_not_change_with_the_next_run(engine: Engine) -> None:
+    """It lies in memory of its own, not in the session's."""
+    waveforms = np.stack([make_noise(3), make_tone(3)])
+    first, content = engine.embed(waveforms[:1]), engine.encode(np.full((1, 3, 16, 16), 0.25, np.float32))
+    kept_embedding, kept_content = first.copy(), np.asarray(content).copy()
+    engine.embed(waveforms[1:])
+    engine.encode(np.full((1, 3, 16, 16), 0.75, np.float32))
+    np.testing.assert_array_equal(first, kept_embedding)
+    np.testing.assert_array_equal(content, kept_content)
+
+
+def test_a_batch_has_as_many_images_as_memory_allows(engine: Engine) -> None:
+    assert [engine.images_at_once(side, side) for side in (64, 200, 256, 400, 4096)] == [8, 4, 2, 1, 1]
+
+
+def test_what_does_not_fit_in_memory_is_a_memory_error(tmp_path: Path) -> None:
+    nodes = [
+        helper.make_node("DepthToSpace", ["content"], ["image"], blocksize=4),
+        helper.make_node("Expand", ["image", "shape"], ["vast"]),
+        helper.make_node("ReduceMax", ["vast", "first"], ["most"], keepdims=1),
+        helper.make_node("ReduceMax", ["embedding"], ["loudest"]),
+        helper.make_node("Mul", ["most", "loudest"], ["stylized"]),
+    ]
+    constants = {"shape": np.array([2**33, 1, 1, 1]), "first": np.array([0])}
+    decoder = make_model(nodes, DECODER_INPUTS, DECODER_OUTPUTS, constants)
+    engine = Engine(load_bundle(write_tiny_bundle(tmp_path / "vast", decoder=decoder)))
+    content, embedding = engine.encode(np.zeros((1, 3, 8, 8), np.float32)), engine.embed(make_tone(3)[None])
+    with pytest.raises(MemoryError, match="stylized does not fit in the memory of cpu"):
+        engine.decode(content, embedding)
+
+
 def test_an_embedding_for_another_batch_is_refused(engine: Engine) -> None:
-    content = engine.encode(np.zeros((1, 3, 16, 16), np.float32))
-    with pytest.raises(ValueError, match="embedding"):
-        engine.decode(content, np.zeros((2, EMBEDDING_DIM), np.float32))
+    content = engine.encode(np.zeros((2, 3, 16, 16), np.float32))
+    for shape in ((3, EMBEDDING_DIM), (1, EMBEDDING_DIM), (2, EMBEDDING_DIM + 1), (EMBEDDING_DIM,)):
+        with pytest.raises(ValueError, match="embedding"):
+            engine.decode(content, np.zeros(shape, np.float32))
 
 
 def test_an_output_beyond_the_contracts_is_ignored(bundle: Bundle, engine: Engine, tmp_path: Path) -> None:
@@ -155,6 +222,13 @@ def test_a_warm_up_runs_every_graph(engine: Engine) -> None:
     engine.warm_up()
 
 
+def test_it_tells_which_provider_takes_which_operators(engine: Engine) -> None:
+    taken = engine.operators_by_provider()
+    assert set(taken) == {AUDIO_ENCODER, CONTENT_ENCODER, DECODER}
+    assert taken[CONTENT_ENCODER] == {"cpu": {"SpaceToDepth": 1}}
+    assert taken[DECODER]["cpu"]["DepthToSpace"] == 1
+
+
 def test_the_runtime_and_the_provider_are_told(engine: Engine) -> None:
     assert engine.runtime == f"onnxruntime {ort.__version__}"
     assert engine.provider == "cpu"
@@ -193,11 +267,77 @@ def test_a_provider_that_is_built_in_but_does_not_start_is_passed_over(
         return real(graph, options, providers=["CPUExecutionProvider"])
 
     monkeypatch.setattr(ort, "InferenceSession", without_driver)
+    monkeypatch.setattr("service.model.providers.read_cuda_versions", lambda: FITTING)
     with caplog.at_level(logging.WARNING):
         assert Engine(bundle, ["cuda"], allow_fallback=True).provider == "cpu"
     assert "cuda does not load (ONNX Runtime took CPUExecutionProvider instead)" in caplog.text
     with pytest.raises(ProviderError, match="took CPUExecutionProvider instead"):
         Engine(bundle, ["cuda"], allow_fallback=False)
+
+
+def test_versions_that_do_not_fit_are_named_before_anything_is_loaded(
+    bundle: Bundle, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(ort, "get_available_providers", lambda: ["CUDAExecutionProvider", "CPUExecutionProvider"])
+    monkeypatch.setattr("service.model.providers.read_cuda_versions", lambda: replace(FITTING, driver=(12, 4)))
+    with pytest.raises(ProviderError, match=r"cuda cannot load: the NVIDIA driver supports CUDA 12\.4 at most"):
+        Engine(bundle, ["cuda"], allow_fallback=False)
+
+
+class TestHalfPrecision:
+    @pytest.fixture(scope="class")
+    @staticmethod
+    def both(tmp_path_factory: pytest.TempPathFactory) -> Bundle:
+        """The tiny bundle, its fp16 graphs changing nothing, so that one can see which were run."""
+        directory = write_tiny_bundle(tmp_path_factory.mktemp("models") / "both")
+        add_fp16_graphs(directory, decoder=make_decoder(0.0))
+        return load_bundle(directory)
+
+    def change(self, engine: Engine) -> float:
+        image = np.full((1, 3, 16, 16), 0.5, np.float32)
+        return float(np.abs(engine.decode(engine.encode(image), engine.embed(make_tone(3)[None])) - image).max())
+
+    def test_the_cpu_runs_fp32_unless_it_is_told(self, both: Bundle) -> None:
+        engine = Engine(both)
+        assert (engine.precision, engine.runtime) == ("fp32", f"onnxruntime {ort.__version__}")
+        assert self.change(engine) > 0.1
+        told = Engine(both, precision="fp16")
+        assert (told.precision, told.runtime) == ("fp16", f"onnxruntime {ort.__version__} fp16")
+        assert self.change(told) == 0
+        assert told.by_core.precision == "fp16"
+
+    @pytest.mark.parametrize(("precision", "expected"), [("auto", "fp16"), ("fp32", "fp32"), ("fp16", "fp16")])
+    def test_a_gpu_runs_fp16_unless_it_is_told(
+        self, both: Bundle, monkeypatch: pytest.MonkeyPatch, precision: str, expected: str
+    ) -> None:
+        chosen = open_sessions_as_if_on_cuda(monkeypatch)
+        with pytest.raises(ProviderError, match="seen enough"):
+            Engine(both, ["cuda"], allow_fallback=False, precision=precision)
+        assert chosen == [expected]
+
+    def test_a_gpu_runs_fp32_where_the_bundle_has_no_other(
+        self, bundle: Bundle, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        chosen = open_sessions_as_if_on_cuda(monkeypatch)
+        with pytest.raises(ProviderError, match="seen enough"):
+            Engine(bundle, ["cuda"], allow_fallback=False)
+        assert chosen == ["fp32"]
+
+    def test_fp16_that_a_bundle_does_not_have_is_refused(self, bundle: Bundle) -> None:
+        with pytest.raises(BundleError, match="has no fp16 graphs: export it with --precision both"):
+            Engine(bundle, precision="fp16")
+
+
+def open_sessions_as_if_on_cuda(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """Whoever loads an engine is refused; what comes back lists which graphs were asked for."""
+    chosen: list[str] = []
+
+    def ask(read: Any, providers: list[str], *_: Any) -> None:
+        chosen.append(read(providers[0]).precision)
+        raise ProviderError("seen enough")
+
+    monkeypatch.setattr("service.model.engine.open_sessions", ask)
+    return chosen
 
 
 def test_an_unknown_provider_is_refused(bundle: Bundle) -> None:

@@ -119,13 +119,25 @@ def test_a_gain_gives_the_same_alone_and_in_a_list(engine: Engine) -> None:
     np.testing.assert_array_equal(alone.pixels, listed.pixels)
 
 
-def test_the_picture_is_encoded_once_for_all_gains(engine: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_image_is_encoded_once_and_its_gains_are_decoded_together(
+    engine: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
     runs: list[str] = []
     for name in ("embed", "encode", "decode"):
         real = getattr(engine, name)
         monkeypatch.setattr(engine, name, lambda *given, name=name, real=real: (runs.append(name), real(*given))[1])
     stylize(engine, make_photo(64, 48), [make_tone(3)], ImageRequest(gains_db=(-20, -10, 0)))
-    assert runs == ["encode", "embed", "decode", "decode", "decode"]
+    assert runs == ["encode", "embed", "decode"]
+
+
+def test_gains_of_a_large_image_are_decoded_one_at_a_time(engine: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A batch of them would hold the activations of all."""
+    batches: list[int] = []
+    real = engine.decode
+    monkeypatch.setattr(engine, "decode", lambda content, given: (batches.append(len(given)), real(content, given))[1])
+    results = stylize(engine, make_photo(400, 400), [make_tone(3)], ImageRequest(gains_db=(-20, -10, 0)))
+    assert batches == [1, 1, 1]
+    assert len({result.pixels.tobytes() for result in results}) == 3
 
 
 def test_weights_move_the_mix_from_one_sound_to_the_other(engine: Engine) -> None:

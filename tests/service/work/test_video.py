@@ -19,6 +19,7 @@ from service.media.mux import Segment, mux
 from service.media.soundtrack import GainCurve
 from service.media.timeline import Timeline
 from service.media.video_manifest import read_manifest
+from service.model.bound_graph import DeviceTensor
 from service.model.bundle import load_bundle
 from service.model.engine import Engine
 from service.work.soundtrack import edit_soundtrack
@@ -124,7 +125,7 @@ def test_the_model_sees_turned_frames_upright(engine: Engine, plan_of: PlanOf, t
     seen = []
 
     class Looking(Engine):
-        def encode(self, images: NDArray[np.float32]) -> NDArray[np.float32]:
+        def encode(self, images: NDArray[np.float32] | NDArray[np.uint8]) -> DeviceTensor:
             seen.append(images)
             return super().encode(images)
 
@@ -133,7 +134,7 @@ def test_the_model_sees_turned_frames_upright(engine: Engine, plan_of: PlanOf, t
     source = write_video(tmp_path / "a.mp4", Clip(frames=3, rotation=rotation), noise_track(1.0), image=image)
     plan = plan_of(source)
     render(Looking(engine.bundle, threads=1), plan, Segment(tmp_path / "segment.mp4", 0, 3), lambda _: None)
-    image = seen[0][0].mean(axis=0)
+    image = seen[0][0].mean(axis=2) / 255
     sides = {
         0: image[: len(image) // 3], 180: image[-(len(image) // 3) :],
         90: image[:, : image.shape[1] // 3], -90: image[:, -(image.shape[1] // 3) :],
