@@ -65,6 +65,21 @@ def test_an_accepted_jobs_uploads_are_in_the_bucket_and_nowhere_else(
     assert stored_files(data_dir) == {"lock"}
 
 
+def test_a_job_gets_its_own_copy_of_an_upload_in_the_bucket(
+    http: TestClient, store: ObjectStore, data_dir: Path, elsewhere: Storage
+) -> None:
+    upload = http.post("/uploads", files={"file": ("photo.png", PHOTO)}).json()["id"]
+    (kept,) = store.stored()
+    sent = {"files": [GOOD[1]], "data": {"image_id": upload}}
+    job = http.post("/stylize", **sent).json()["id"]
+    assert stored_files(data_dir) == {"lock"}
+    assert http.delete(f"/uploads/{upload}").status_code == 204
+    assert kept not in store.stored()
+    assert elsewhere.fetch_input(job, upload).read_bytes() == PHOTO
+    assert http.post("/stylize", **sent).status_code == 404
+    assert {key.split("/")[1] for key in store.stored()} == {job}
+
+
 def test_a_refused_upload_leaves_nothing(http: TestClient, store: ObjectStore, data_dir: Path) -> None:
     bad = [("image", ("photo.png", PHOTO)), ("audio", ("rain.wav", b"no sound"))]
     assert http.post("/stylize", files=bad).status_code == 415

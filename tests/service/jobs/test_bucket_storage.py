@@ -55,6 +55,24 @@ def test_an_upload_reaches_another_host_and_stays_on_none(
     assert there.fetch_input(JOB, "abc").read_bytes() == b"upload"
 
 
+def test_an_input_is_copied_in_the_store_and_outlives_its_source(
+    here: BucketStorage, there: BucketStorage, tmp_path: Path
+) -> None:
+    upload = "2" * 32
+    (here.begin(upload) / "abc").write_bytes(b"upload")
+    for keep in here.persist_tasks(upload, ["abc"]):
+        keep()
+    here.release_scratch(upload)
+    assert there.has_input(upload, "abc")
+    there.link_input(upload, JOB, "abc")
+    assert files_below(tmp_path / "there") == set()
+    here.erase(upload)
+    assert not there.has_input(upload, "abc")
+    assert here.fetch_input(JOB, "abc").read_bytes() == b"upload"
+    with pytest.raises(FileNotFoundError):
+        there.link_input(upload, JOB, "abc")
+
+
 def test_results_are_read_from_any_host(here: BucketStorage, there: BucketStorage) -> None:
     sha256 = there.write_result(JOB, b"0123456789")
     assert b"".join(here.read_result(JOB, sha256, 2, 3)) == b"234"

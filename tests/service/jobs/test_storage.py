@@ -81,3 +81,26 @@ def test_a_folder_that_cannot_be_written_is_noticed(storage: Storage, tmp_path: 
     (tmp_path / "trash").rename(tmp_path / "gone")
     with pytest.raises(OSError, match="No such file"):
         storage.check_writable()
+
+
+def test_a_linked_input_outlives_the_folder_that_it_comes_from(
+    storage: Storage, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def no_links(*_: object) -> None:
+        raise PermissionError("this file system has no links")
+
+    upload, others = "2" * 32, ["3" * 32, "4" * 32]
+    (storage.begin(upload) / "abc").write_bytes(b"upload")
+    assert storage.has_input(upload, "abc")
+    for job_id in others:
+        storage.begin(job_id)
+        storage.link_input(upload, job_id, "abc")
+        if job_id == others[0]:
+            storage.link_input(upload, job_id, "abc")  # twice does no harm
+        monkeypatch.setattr(Path, "hardlink_to", no_links)
+    storage.erase(upload)
+    assert not storage.has_input(upload, "abc")
+    assert [storage.fetch_input(job_id, "abc").read_bytes() for job_id in others] == [b"upload", b"upload"]
+    monkeypatch.undo()
+    with pytest.raises(FileNotFoundError):
+        storage.link_input(upload, others[0], "def")
