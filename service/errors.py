@@ -16,6 +16,7 @@ StylizationError
 ├── UntrustedHost          421  the Host header is not a name of this service
 ├── JobNotFound            404  no such job, or it has expired
 ├── UploadNotFound         404  no such upload, or it has expired
+├── ExampleNotFound        404  no such example
 ├── ResultNotFound         404  the job has no such result
 ├── Conflict               409  the job's state does not allow it
 ├── QueueFull              503  try again later (Retry-After)
@@ -151,6 +152,12 @@ class UploadNotFound(StylizationError):
     status = 404
     type = "upload-not-found"
     title = "No such upload"
+
+
+class ExampleNotFound(StylizationError):
+    status = 404
+    type = "example-not-found"
+    title = "No such example"
 
 
 class ResultNotFound(StylizationError):

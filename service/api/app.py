@@ -8,7 +8,7 @@ from fastapi_offline import FastAPIOffline
 from prometheus_client import CollectorRegistry, ProcessCollector
 
 from service import __version__
-from service.api import events, jobs, metrics, page, status, uploads
+from service.api import events, examples, jobs, metrics, page, status, uploads
 from service.api.context import open_context
 from service.api.cross_site import CrossSiteMiddleware
 from service.api.head import answer_head
@@ -47,7 +47,7 @@ def create_app(settings: Settings, redis_url: str) -> FastAPI:
     ProcessCollector(registry=app.state.registry)
     app.add_middleware(RequestTelemetryMiddleware, metrics=HttpMetrics(app.state.registry))
     app.add_middleware(ForwardedMiddleware, root_path=settings.root_path, trusted=settings.trusted_proxies)
-    for router in (jobs.router, events.router, uploads.router, status.router, metrics.router, page.router):
-        app.include_router(answer_head(router))
+    for part in (jobs, events, uploads, examples, status, metrics, page):
+        app.include_router(answer_head(part.router))
     answer_head(app.router)  # /docs
     return app

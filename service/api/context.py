@@ -16,6 +16,7 @@ from starlette.concurrency import run_in_threadpool
 
 from service.auth.keys import ApiKeyRepository
 from service.errors import Unavailable
+from service.examples.catalogue import ExampleFiles
 from service.jobs.connection import AsyncClient, connect_async
 from service.jobs.events import JobEventBus
 from service.jobs.open_storage import open_storage
@@ -84,6 +85,7 @@ class Context:
     storage_check: StorageCheck
     celery: Celery
     decoder_pool: DecoderPool
+    examples: ExampleFiles
     probes: anyio.CapacityLimiter
 
     async def ready_workers(self, kind: Kind | None, kept_seconds: float = 0.0) -> list[WorkerReport]:
@@ -151,6 +153,7 @@ async def open_context(settings: Settings, redis_url: str) -> AsyncIterator[Cont
         storage_check=StorageCheck(storage),
         celery=make_queue(redis_url, settings.longest_job_seconds),
         decoder_pool=DecoderPool(MediaLimits.of(settings), kept=_PROBES_AT_ONCE),
+        examples=ExampleFiles(settings.data_dir / "examples"),
         probes=anyio.CapacityLimiter(_PROBES_AT_ONCE),
     )
     tasks = [asyncio.create_task(context.event_bus.run()), asyncio.create_task(_sweep_for_ever(context))]

@@ -39,14 +39,18 @@ PROBLEMS: Final[dict[int | str, dict[str, Any]]] = {
 
 def _upload_id(field: str) -> dict[str, Any]:
     """The field that names an upload in place of the file `field`."""
-    return {"type": "string", "pattern": "^[0-9a-f]{64}$", "description": f"id of an upload, instead of `{field}`"}
+    return {
+        "type": "string",
+        "pattern": "^([0-9a-f]{64}|example:[a-z-]{1,32})$",
+        "description": f"id of an upload or an example, instead of `{field}`",
+    }
 
 
 _AUDIO_IDS: Final = {
     "type": "array",
     "items": _upload_id("audio"),
     "minItems": 1,
-    "description": "ids of uploads, instead of `audio`",
+    "description": "ids of uploads or examples, instead of `audio`",
 }
 
 
@@ -143,6 +147,13 @@ UPLOAD: Final[dict[str, Any]] = {
         200: {"description": "The same file is kept already, and now for longer"},
         201: {"description": "The file is kept; Location says where it is described"},
     },
+}
+
+EXAMPLE_FILE: Final[dict[str, Any]] = {
+    "responses": {
+        200: {"description": "The file", "content": {"image/jpeg": _BYTES, "audio/mp4": _BYTES}},
+        206: {"description": "The range that was asked for"},
+    }
 }
 
 EVENTS: Final[dict[str, Any]] = {

@@ -1,7 +1,9 @@
 """The files of a job: probed and kept as they arrive, or taken from uploads that were kept before."""
 
 import asyncio
+import hashlib
 import re
+import shutil
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,7 +16,8 @@ from service.api.auth import Caller
 from service.api.context import Context
 from service.api.forms import id_field
 from service.api.mismatch import explain_mismatch
-from service.errors import InvalidValue, MediaError, UnsupportedMedia
+from service.errors import ExampleNotFound, InvalidValue, MediaError, UnsupportedMedia
+from service.examples.catalogue import EXAMPLES, PREFIX
 from service.jobs.record import StoredInput
 from service.jobs.upload_repository import ProbeResult, Upload, UploadField, upload_not_found
 
@@ -24,11 +27,11 @@ _KINDS: Final[dict[UploadField, str]] = {"image": "an image", "audio": "an audio
 
 @dataclass(frozen=True)
 class JobInput:
-    """A file of a job, and what probing found in it. upload: where it comes from; None if it came with the request."""
+    """A file of a job that did not come with it, and what probing found. source: an upload, or an example's file."""
 
     stored: StoredInput
     probed: ProbeResult
-    upload: Upload | None = None
+    source: Upload | Path
 
 
 def check_id(text: str, field: str | None = None) -> str:
@@ -41,13 +44,17 @@ def check_id(text: str, field: str | None = None) -> str:
 
 
 async def find_uploads(context: Context, caller: Caller, ids: Mapping[UploadField, Sequence[str]]) -> list[JobInput]:
-    """The caller's uploads of these ids, in their order; each lives anew.
+    """The examples and the caller's uploads of these ids, in their order; each upload lives anew.
 
-    Raises InvalidValue, UploadNotFound, and UnsupportedMedia where an upload is of a kind that the field does not take.
+    Raises InvalidValue, UploadNotFound, ExampleNotFound, and UnsupportedMedia where one is of a kind that the field
+    does not take.
     """
     inputs: list[JobInput] = []
     for field, names in ids.items():
         for sha256 in names:
+            if sha256.startswith(PREFIX):
+                inputs.append(await _find_example(context, field, sha256))
+                continue
             upload = await context.uploads.find(caller.key_id, check_id(sha256, id_field(field)), renew=True)
             if upload is None:
                 raise upload_not_found(sha256, id_field(field))
@@ -63,18 +70,45 @@ async def find_uploads(context: Context, caller: Caller, ids: Mapping[UploadFiel
     return inputs
 
 
-async def link_uploads(context: Context, job_id: str, inputs: Sequence[JobInput]) -> None:
-    """Give the job, whose folder is made, the files of its uploads; raises UploadNotFound, StorageUnavailable."""
+async def _find_example(context: Context, field: UploadField, name: str) -> JobInput:
+    example = EXAMPLES.get(name.removeprefix(PREFIX))
+    if example is None:
+        raise ExampleNotFound(f"there is no example {name[:64]!r}; GET /examples lists them", field=id_field(field))
+    if example.field != field:
+        raise UnsupportedMedia(
+            f"{name} is {_KINDS[example.field]}, not {_KINDS[field]}; name it by {id_field(example.field)}",
+            field=id_field(field),
+        )
 
-    def link(stored: StoredInput, upload: Upload) -> None:
+    def read() -> tuple[Path, str, int]:
+        path = context.examples.path(example)
+        content = path.read_bytes()
+        return path, hashlib.sha256(content).hexdigest(), len(content)
+
+    path, sha256, size = await run_in_threadpool(read)
+    probed = await anyio.to_thread.run_sync(probes_of(context)[field], path, limiter=context.probes)
+    return JobInput(StoredInput(field=field, sha256=sha256, bytes=size, name=example.file_name), probed, path)
+
+
+async def link_uploads(context: Context, job_id: str, folder: Path, inputs: Sequence[JobInput]) -> None:
+    """Give the job the files of its uploads and examples; raises UploadNotFound, StorageUnavailable.
+
+    folder: in which its uploads are received.
+    """
+
+    def link(stored: StoredInput, source: Upload | Path) -> None:
+        if isinstance(source, Path):
+            shutil.copyfile(source, folder / stored.sha256)
+            for keep in context.storage.persist_tasks(job_id, {stored.sha256}):
+                keep()
+            return
         try:
-            context.storage.link_input(upload.folder, job_id, stored.sha256)
+            context.storage.link_input(source.folder, job_id, stored.sha256)
         except FileNotFoundError as exc:  # it was deleted meanwhile
             raise upload_not_found(stored.sha256, f"{stored.field}_id") from exc
 
     for one in inputs:
-        if one.upload is not None:
-            await run_in_threadpool(link, one.stored, one.upload)
+        await run_in_threadpool(link, one.stored, one.source)
 
 
 async def probe_and_keep(

@@ -103,7 +103,7 @@ async def _receive(
     check_counts(parameters, sum(stored.field == "audio" for stored in files), context.settings)
     _check_model(parameters.model, workers, context.settings)
     inputs_folder = await run_in_threadpool(folder)
-    await link_uploads(context, job_id, uploads)
+    await link_uploads(context, job_id, inputs_folder, uploads)
     probed = await probe_and_keep(received.files, job_id, inputs_folder, context)
     probed += [one.probed for one in uploads]
     await run_in_threadpool(context.storage.release_scratch, job_id)
