@@ -30,7 +30,7 @@ def noise(rng: np.random.Generator, cell: float, stretch: float = 1.0, octaves: 
         total += np.float32(weight) * np.asarray(grid.resize((WIDTH, HEIGHT), Image.Resampling.BICUBIC), np.float32)
         sum_of_weights += weight
         weight, cell = weight * 0.55, max(1.5, cell / 2)
-    return total / np.float32(sum_of_weights)
+    return np.asarray(total / np.float32(sum_of_weights), np.float32)
 
 
 def ridge(rng: np.random.Generator, level: float, roughness: float, cell: float) -> Plane:
@@ -52,7 +52,7 @@ def mix(first: Plane | Color, second: Plane | Color, share: Plane) -> Plane:
 def below(line: Plane, softness: float = 1.5) -> Plane:
     """[HEIGHT, WIDTH]: 1 below a line [WIDTH], 0 above."""
     rows = np.arange(HEIGHT, dtype=np.float32)[:, None]
-    return np.clip((rows - line[None]) / np.float32(softness) + 0.5, 0, 1)
+    return np.asarray(np.clip((rows - line[None]) / np.float32(softness) + 0.5, 0, 1), np.float32)
 
 
 def sky(rng: np.random.Generator, top: Color, horizon: Color, clouds: float) -> Plane:
@@ -139,7 +139,7 @@ def lake(rng: np.random.Generator) -> Pixels:
     draw = ImageDraw.Draw(canvas)
     for x in np.sort(rng.uniform(-20, WIDTH + 20, 150)):
         conifer(draw, rng, x, shore + rng.uniform(-8, 5), rng.uniform(40, 95))
-    planes = np.asarray(canvas, np.float32) / 255
+    planes = np.asarray(np.asarray(canvas, np.float32) / 255, np.float32)
     depth = np.arange(HEIGHT - shore)
     mirrored = planes[np.clip(shore - 1 - depth, 0, None)]
     ripples = noise(rng, 6, 9.0, 4)[shore:] - 0.5

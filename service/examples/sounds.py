@@ -25,7 +25,7 @@ _SEED: Final = 7
 
 def shaped_noise(rng: np.random.Generator, count: int, gain_at: Callable[[Samples], Samples]) -> Samples:
     """[count]: Gaussian noise of about unit power in each band where `gain_at` [hertz] is 1."""
-    hertz = np.fft.rfftfreq(count, 1 / SAMPLE_RATE_HZ)
+    hertz = np.asarray(np.fft.rfftfreq(count, 1 / SAMPLE_RATE_HZ), np.float64)
     return np.asarray(np.fft.irfft(np.fft.rfft(rng.standard_normal(count)) * gain_at(hertz), count))
 
 
@@ -60,7 +60,7 @@ def rain(rng: np.random.Generator, drops_per_second: float, hiss: float, low_her
     starts = rng.integers(0, _COUNT, round(drops_per_second * SECONDS))
     impulses = np.zeros(_COUNT)
     np.add.at(impulses, starts, rng.standard_normal(len(starts)) * rng.gamma(1.0, 1.0, len(starts)))
-    hertz = np.fft.rfftfreq(_COUNT, 1 / SAMPLE_RATE_HZ)
+    hertz = np.asarray(np.fft.rfftfreq(_COUNT, 1 / SAMPLE_RATE_HZ), np.float64)
     patter = np.fft.irfft(np.fft.rfft(impulses) * band(1_200, 6_500, 1.2)(hertz), _COUNT)
     wave += patter * 6
     for start in starts[:: max(1, len(starts) // 120)]:  # some fall close by, into water: a bubble rings
@@ -185,7 +185,7 @@ def wind(rng: np.random.Generator) -> Samples:
     flutter = np.abs(shaped_noise(rng, _COUNT, band(0.5, 3, 2)))
     brush = shaped_noise(rng, _COUNT, band(800, 5_000, 1.2)) * gust**2 * flutter / flutter.mean()
     ticks = grains(rng, SECONDS, 500, 1_200, 6_000, 0.004) * gust**2
-    return roar + 0.5 * brush + 0.2 * ticks
+    return np.asarray(roar + 0.5 * brush + 0.2 * ticks)
 
 
 def finish(wave: Samples, level_dbfs: float) -> Waveform:

@@ -50,8 +50,8 @@ def desk(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def test_there_are_five_lines_of_curl_for_images_and_one_for_videos() -> None:
-    assert len(CURL_LINES) == 6
+def test_there_are_six_lines_of_curl_for_images_and_one_for_videos() -> None:
+    assert len(CURL_LINES) == 7
 
 
 @pytest.mark.parametrize("line", CURL_LINES, ids=range(1, len(CURL_LINES) + 1))
@@ -72,7 +72,7 @@ def test_a_line_of_curl_does_what_it_says(service: RunningService, desk: Path, l
     else:
         with Image.open(written) as image:
             assert image.format == written.suffix[1:].upper()
-            assert image.size == SIZE
+            assert image.size == ((1200, 800) if "example:" in line else SIZE)
 
 
 def test_the_python_example_writes_a_sweep(service: RunningService, desk: Path) -> None:
