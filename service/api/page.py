@@ -52,7 +52,7 @@ async def video(request: Request) -> Response:
     return await _FILES.get_response("video.html", request.scope)
 
 
-@router.api_route("/static/{name}", methods=["GET", "HEAD"])
+@router.api_route("/static/{name:path}", methods=["GET", "HEAD"])
 async def static_file(name: str, request: Request) -> Response:
-    """A style sheet, script or drawing of the page; 404 for any other name."""
+    """A style sheet, script or drawing of a page; 404 for any other name."""
     return await _FILES.get_response(name, request.scope)

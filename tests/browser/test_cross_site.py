@@ -1,6 +1,5 @@
 """In a real browser a page of another origin can neither hand in a job nor read one, nor can one by DNS rebinding."""
 
-import shutil
 import threading
 import urllib.request
 from collections.abc import Iterator
@@ -8,9 +7,8 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Browser, Page, sync_playwright
+from playwright.sync_api import Browser, Page
 
-from tests.browser.test_page import CHROMIUM_FLAGS, CHROMIUM_NAMES, service  # noqa: F401  # a fixture
 from tests.support.media import make_noise, make_photo, png_bytes, write_wav
 from tests.support.prometheus import samples
 from tests.support.running_service import RunningService
@@ -56,18 +54,6 @@ def elsewhere() -> Iterator[int]:
     server.server_close()
 
 
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    """For it evil.example is this machine."""
-    executable = next((path for name in CHROMIUM_NAMES if (path := shutil.which(name))), None)
-    assert executable, "install Chromium: tests/install_packages.sh"
-    flags = [*CHROMIUM_FLAGS, "--host-resolver-rules=MAP evil.example 127.0.0.1"]
-    with sync_playwright() as playwright:
-        launched = playwright.chromium.launch(executable_path=executable, args=flags)
-        yield launched
-        launched.close()
-
-
 @pytest.fixture
 def page(browser: Browser) -> Iterator[Page]:
     context = browser.new_context()
@@ -84,7 +70,7 @@ def form(tmp_path_factory: pytest.TempPathFactory) -> tuple[str, str]:
     return b64encode(png_bytes(make_photo(64, 48))).decode(), b64encode(Path(sound).read_bytes()).decode()
 
 
-def accepted_jobs(service: RunningService) -> float:  # noqa: F811
+def accepted_jobs(service: RunningService) -> float:
     with urllib.request.urlopen(f"{service.address}/metrics") as answer:
         found = samples(answer.read().decode())
     return sum(value for name, value in found.items() if name.startswith("adis_jobs_accepted"))
@@ -94,7 +80,7 @@ def hand_in(page: Page, address: str, form: tuple[str, str], mode: str) -> objec
     return page.evaluate(_HAND_IN, [address, *form, mode])
 
 
-def finished_job(page: Page, service: RunningService, form: tuple[str, str]) -> str:  # noqa: F811
+def finished_job(page: Page, service: RunningService, form: tuple[str, str]) -> str:
     """The address of a job that the service's own page has handed in and seen to its end."""
     page.goto(f"{service.address}/")
     before = accepted_jobs(service)
@@ -113,7 +99,7 @@ def finished_job(page: Page, service: RunningService, form: tuple[str, str]) -> 
 @pytest.mark.parametrize("host", ["127.0.0.1", "localhost", "evil.example"])
 def test_a_page_of_another_origin_can_neither_hand_in_nor_read_a_job(
     page: Page,
-    service: RunningService,  # noqa: F811
+    service: RunningService,
     elsewhere: int,
     form: tuple[str, str],
     host: str,
@@ -137,7 +123,7 @@ def test_a_page_of_another_origin_can_neither_hand_in_nor_read_a_job(
 
 def test_a_name_that_is_pointed_at_this_machine_opens_nothing(
     page: Page,
-    service: RunningService,  # noqa: F811
+    service: RunningService,
     form: tuple[str, str],
 ) -> None:
     job = finished_job(page, service, form)

@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Browser, BrowserContext, Page, Route, expect
 
-from tests.browser.test_page import PATIENCE_MS, _Visit, browser, choose, photo, sound, stylize  # noqa: F401  # fixtures
 from tests.end_to_end.test_command import run
+from tests.support.browsing import PATIENCE_MS, Visit, choose, result_of
 from tests.support.running_service import RunningService, running_service
 from tests.support.tiny_bundle import write_tiny_bundle
 from tests.support.video import Clip, noise_track, write_video
@@ -26,7 +26,7 @@ def guarded(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[RunningS
 
 
 @pytest.fixture
-def context(browser: Browser) -> Iterator[BrowserContext]:  # noqa: F811
+def context(browser: Browser) -> Iterator[BrowserContext]:
     made = browser.new_context(viewport={"width": 1280, "height": 900}, accept_downloads=True)
     made.set_default_timeout(PATIENCE_MS)
     expect.set_options(timeout=PATIENCE_MS)
@@ -42,13 +42,13 @@ def give(page: Page, key: str) -> None:
 
 def test_the_page_asks_for_the_key_once_and_works_with_it(
     guarded: tuple[RunningService, str],
-    context: BrowserContext,
-    photo: Path,  # noqa: F811
-    sound: Path,  # noqa: F811
+    browser: Browser,
+    photo: Path,
+    sound: Path,
     tmp_path: Path,
 ) -> None:
     service, key = guarded
-    visit = _Visit(context.new_page(), f"{service.address}/")
+    visit = Visit(browser, f"{service.address}/")
     page = visit.page
     give(page, "adis_mistyped")
     expect(page.get_by_role("dialog")).to_contain_text("not valid")
@@ -57,7 +57,7 @@ def test_the_page_asks_for_the_key_once_and_works_with_it(
     expect(page.get_by_role("dialog")).to_have_count(0)
 
     choose(page, photo, sound)
-    assert stylize(page).startswith("blob:")
+    result_of(page)
     assert page.locator("#compare .after").evaluate("image => [image.naturalWidth, image.naturalHeight]") == [320, 200]
     expect(page.locator("#command code")).to_contain_text('-H "Authorization: Bearer $ADIS_API_KEY"')
     assert key not in page.content()
@@ -66,7 +66,7 @@ def test_the_page_asks_for_the_key_once_and_works_with_it(
     assert re.fullmatch(r"valley-\w+\+0dB\.jpg", download.value.suggested_filename)
     assert download.value.path().read_bytes().startswith(b"\xff\xd8")  # a JPEG, as what came in
     page.locator("#go-sweep").click()
-    thumbs = page.locator("#sweep img")
+    thumbs = page.locator("#results img")
     expect(thumbs).to_have_count(6)
     expect(page.locator("#progress")).to_be_hidden()
     assert thumbs.last.evaluate("image => image.decode().then(() => image.naturalWidth)") == 320
@@ -76,22 +76,20 @@ def test_the_page_asks_for_the_key_once_and_works_with_it(
     page.set_input_files("#video-input", clip)
     page.locator("#go-preview").click()
     expect(page.locator("#sweep img")).to_have_count(5)
-    with context.expect_page() as opened:
-        page.locator("#sweep button").first.click()
-    picture = opened.value.locator("img")
+    picture = page.locator("#sweep img").first
     assert picture.evaluate("image => image.decode().then(() => image.naturalWidth)") == 320
     page.locator("#go").click()
     expect(page.locator("#after-figure")).to_be_visible()
     assert page.locator("#after").evaluate("video => [video.videoWidth, Math.round(video.duration)]") == [320, 2]
-    expect(page.locator("#status")).to_contain_text("Done in")
+    expect(page.locator("#status")).to_contain_text("Made in")
     assert page.get_by_role("dialog").count() == 0
     assert [said for said in visit.complaints if not REFUSED.search(said)] == []
 
-    other = context.new_page()  # another tab knows nothing of it
-    other.goto(f"{service.address}/")
+    other = visit.open(f"{service.address}/")  # another tab knows nothing of it
     expect(other.get_by_role("dialog")).to_be_visible()
     other.get_by_role("button", name="Cancel").click()
     expect(other.locator("#problem")).to_contain_text("An API key is needed")
+    visit.close()
 
 
 def test_progress_is_followed_with_the_key_though_the_connection_broke(

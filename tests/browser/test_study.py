@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Browser, Page, expect
 
-from tests.browser.test_page import PATIENCE_MS, browser  # noqa: F401  # fixture
+from tests.support.browsing import PATIENCE_MS
 from tests.support.media import make_noise, make_photo, write_png, write_wav
 from training.data.index import Pair, write_index
 from training.study.page import write_study
@@ -34,7 +34,7 @@ def rank(page: Page, *codes: str) -> None:
         page.locator(f"[data-code={code}]").click()
 
 
-def test_a_rater_ranks_and_the_report_counts_it(study: Path, browser: Browser, tmp_path: Path) -> None:  # noqa: F811
+def test_a_rater_ranks_and_the_report_counts_it(study: Path, browser: Browser, tmp_path: Path) -> None:
     key = json.loads(study.with_name("key.json").read_text())
     best, second, third, worst = (
         next(c for c, m in key["methods"].items() if m == name) for name in ("ours", "keyword", "adain", "labels")
@@ -73,7 +73,7 @@ def test_a_rater_ranks_and_the_report_counts_it(study: Path, browser: Browser, t
     assert complaints == []
 
 
-def test_every_rater_sees_an_order_of_their_own(study: Path, browser: Browser) -> None:  # noqa: F811
+def test_every_rater_sees_an_order_of_their_own(study: Path, browser: Browser) -> None:
     orders = set()
     for number in range(12):
         page = browser.new_context().new_page()

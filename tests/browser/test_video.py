@@ -7,7 +7,8 @@ import httpx2 as httpx
 import pytest
 from playwright.sync_api import Browser, Route, expect
 
-from tests.browser.test_page import PATIENCE_MS, _Visit, browser, service  # noqa: F401  # fixtures
+from tests.support.browsing import PATIENCE_MS, Visit, drop_files
+from tests.support.media import make_noise, write_wav
 from tests.support.processes import until
 from tests.support.running_service import RunningService
 from tests.support.video import Clip, noise_track, write_video
@@ -30,7 +31,7 @@ _PLAY = """async (url) => {
 }"""
 
 
-def test_the_result_plays_to_its_end(service: RunningService, browser: Browser, tmp_path: Path) -> None:  # noqa: F811
+def test_the_result_plays_to_its_end(service: RunningService, browser: Browser, tmp_path: Path) -> None:
     clip = Clip(width=320, height=180, fps=25, frames=50, rotation=-90)
     source = write_video(tmp_path / "a.mp4", clip, noise_track(2.0))
     headers = {"Prefer": "wait=60"}
@@ -57,14 +58,14 @@ def clip(tmp_path: Path) -> Path:
 
 
 def test_a_file_that_is_chosen_before_the_script_has_come_is_taken(
-    service: RunningService,  # noqa: F811
-    browser: Browser,  # noqa: F811
+    service: RunningService,
+    browser: Browser,
     clip: Path,
 ) -> None:
     page = browser.new_context().new_page()
     page.set_default_timeout(PATIENCE_MS)
     held: list[Route] = []
-    page.route("**/static/video.js", lambda route: held.append(route))  # noqa: PLW0108  # Playwright marks the handler
+    page.route("**/static/video/page.js", lambda route: held.append(route))  # noqa: PLW0108  # Playwright marks the handler
     page.goto(f"{service.address}/video", wait_until="commit")
     page.set_input_files("#video-input", clip)
     while not held:
@@ -75,19 +76,17 @@ def test_a_file_that_is_chosen_before_the_script_has_come_is_taken(
 
 
 def test_a_curve_is_drawn_and_the_result_plays_beside_the_original(
-    service: RunningService,  # noqa: F811
-    browser: Browser,  # noqa: F811
+    service: RunningService,
+    browser: Browser,
     clip: Path,
 ) -> None:
-    context = browser.new_context(viewport={"width": 1280, "height": 1000})
-    context.set_default_timeout(PATIENCE_MS)
-    visit = _Visit(context.new_page(), f"{service.address}/")
+    visit = Visit(browser, f"{service.address}/", (1280, 1000))
     page = visit.page
     page.get_by_role("link", name="Video").click()
     expect(page.locator("#go")).to_be_disabled()
     page.set_input_files("#video-input", clip)
     expect(page.locator("#status")).to_contain_text("320 × 180, 4.0 s")
-    box = page.locator("#curve").bounding_box()
+    box = page.locator("#curve .plot").bounding_box()
     assert box
     page.mouse.click(box["x"] + 0.25 * box["width"], box["y"] + 0.7 * box["height"])
     page.mouse.click(box["x"] + 0.75 * box["width"], box["y"] + 0.2 * box["height"])
@@ -115,13 +114,11 @@ def test_a_curve_is_drawn_and_the_result_plays_beside_the_original(
     points.last.press("Delete")
     expect(points).to_have_count(1)
     assert visit.complaints == []
-    context.close()
+    visit.close()
 
 
-def test_a_preview_shows_five_volumes_and_an_estimate(service: RunningService, browser: Browser, clip: Path) -> None:  # noqa: F811
-    context = browser.new_context()
-    context.set_default_timeout(PATIENCE_MS)
-    visit = _Visit(context.new_page(), f"{service.address}/video")
+def test_a_preview_shows_five_volumes_and_an_estimate(service: RunningService, browser: Browser, clip: Path) -> None:
+    visit = Visit(browser, f"{service.address}/video")
     page = visit.page
     page.set_input_files("#video-input", clip)
     expect(page.locator("#status")).to_contain_text("4.0 s")
@@ -130,6 +127,9 @@ def test_a_preview_shows_five_volumes_and_an_estimate(service: RunningService, b
     expect(page.locator("#sweep button")).to_have_count(5, timeout=PATIENCE_MS)
     expect(page.locator("#sweep button").nth(2)).to_have_text("+6 dB")
     expect(page.locator("#status")).to_contain_text("80 frames")
+    page.locator("#sweep button").nth(1).click()  # its volume is used from now on
+    expect(page.locator("#gain-value")).to_have_text("0 dB")
+    expect(page.locator("#sweep [aria-pressed=true]")).to_have_text("0 dB")
     for width in (1280, 360):
         page.set_viewport_size({"width": width, "height": 900})
         assert page.evaluate("document.documentElement.scrollWidth") <= width
@@ -137,4 +137,66 @@ def test_a_preview_shows_five_volumes_and_an_estimate(service: RunningService, b
             "document.querySelector('#settings').scrollWidth <= document.querySelector('#settings').clientWidth"
         )
     assert visit.complaints == []
-    context.close()
+    visit.close()
+
+
+def test_points_snap_and_are_made_moved_and_removed_by_keys_alone(
+    service: RunningService, browser: Browser, clip: Path
+) -> None:
+    visit = Visit(browser, f"{service.address}/video")
+    page = visit.page
+    page.set_input_files("#video-input", clip)
+    expect(page.locator("#status")).to_contain_text("4.0 s")
+    expect(page.locator("#curve .zero")).to_have_text("0 dB")
+    expect(page.locator("#curve .times li").nth(1)).to_have_text("0:00.5")
+    points = page.locator("#curve .point")
+    page.locator("#add-point").focus()
+    page.keyboard.press("Enter")
+    expect(points).to_be_focused()
+    for key in ("ArrowRight", "PageDown", "ArrowUp"):
+        page.keyboard.press(key)
+    expect(points).to_have_attribute("aria-label", "Point: −5 dB at 0.1 s")
+    page.keyboard.press("Delete")
+    expect(points).to_have_count(0)
+
+    box = page.locator("#curve .plot").bounding_box()
+    assert box
+    page.mouse.click(box["x"] + 0.503 * box["width"], box["y"] + 0.29 * box["height"])  # 2.012 s, -0.4 dB
+    expect(points).to_have_attribute("aria-label", "Point: 0 dB at 2.0 s")
+    page.locator("#gain").fill("24")
+    page.locator("#gain").fill("-3")
+    expect(points).to_have_attribute("aria-label", "Point: −3 dB at 2.0 s")  # no digits of a float
+    visit.close()
+    assert visit.complaints == []
+
+
+def test_silent_unplayable_and_wrong_files_are_told_when_they_are_chosen(
+    service: RunningService, browser: Browser, clip: Path, tmp_path: Path
+) -> None:
+    visit = Visit(browser, f"{service.address}/video")
+    page = visit.page
+    silent = write_video(tmp_path / "mute.mp4", Clip(width=160, height=90, fps=10, frames=10))
+    page.set_input_files("#video-input", silent)
+    expect(page.locator("#silent")).to_contain_text("No sound was found")
+    page.set_input_files("#sound-input", write_wav(tmp_path / "rain.wav", make_noise(2.0)))
+    expect(page.locator("#silent")).to_be_hidden()
+    expect(page.locator(".lane .file-name")).to_have_text("rain.wav")
+    expect(page.locator("#second-gain")).to_be_visible()
+
+    page.set_input_files("#video-input", clip)
+    expect(page.locator("#status")).to_contain_text("4.0 s")
+    drop_files(page, [("notes.txt", "text/plain", b"words")])
+    expect(page.locator("#problem")).to_contain_text("notes.txt")
+    expect(page.locator("#video-name")).to_have_text("walk.mp4")
+    broken = tmp_path / "words.bin"
+    broken.write_bytes(b"no video")
+    page.set_input_files("#video-input", broken)
+    expect(page.locator("#problem")).to_contain_text("words.bin")
+    expect(page.locator("#video-name")).to_have_text("walk.mp4")
+    unplayable = write_video(tmp_path / "old.avi", Clip(width=160, height=90, fps=10, frames=10))
+    page.set_input_files("#video-input", unplayable)
+    expect(page.locator("#unplayable")).to_contain_text("cannot play old.avi")
+    page.locator(".lane .remove").click()
+    expect(page.locator("#silent")).to_contain_text("No sound was found")  # as the service says
+    visit.close()
+    assert [said for said in visit.complaints if "415" not in said] == []

@@ -8,13 +8,14 @@ import multiprocessing
 import os
 import re
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 import torch
 from playwright.sync_api import Browser, expect
 
-from tests.browser.test_page import browser  # noqa: F401  # fixture
+from tests.support.browsing import launched_browser
 from tests.support.media import make_voice, write_wav
 from tests.support.words import write_words
 from training import checkpoint
@@ -118,9 +119,15 @@ def test_rows_of_other_settings_are_refused(reproduced: Path, index: Path, capsy
 # The report
 
 
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    with launched_browser() as launched:
+        yield launched
+
+
 def test_the_report_has_its_tables_and_pictures_and_asks_nothing_from_outside(
     reproduced: Path,
-    browser: Browser,  # noqa: F811
+    browser: Browser,
 ) -> None:
     page = browser.new_context(offline=True).new_page()
     asked: list[str] = []

@@ -22,7 +22,7 @@ PROTECTED = [
     ("DELETE", f"/jobs/{'0' * 32}"),
     ("GET", "/models"),
 ]
-OPEN = ["/healthz", "/readyz", "/", "/video", "/static/app.js", "/docs", "/openapi.json"]
+OPEN = ["/healthz", "/readyz", "/", "/video", "/static/image/page.js", "/docs", "/openapi.json"]
 
 
 def create_key(url: str, **limits: Any) -> dict[str, str]:

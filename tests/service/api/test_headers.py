@@ -13,7 +13,7 @@ from tests.service.api.test_auth import create_key
 def test_every_answer_forbids_sniffing_framing_and_referrers(http: TestClient, redis_url: str, data_dir: Path) -> None:
     job_id = http.post("/stylize", files=GOOD).json()["id"]
     finish(redis_url, data_dir, job_id)
-    paths = ["/", "/static/app.js", "/docs", "/healthz", "/models", "/nowhere", f"/jobs/{job_id}/results/0"]
+    paths = ["/", "/static/image/page.js", "/docs", "/healthz", "/models", "/nowhere", f"/jobs/{job_id}/results/0"]
     for path in [*paths, f"/jobs/{job_id}/events"]:
         answer = http.get(path)
         assert answer.headers["x-content-type-options"] == "nosniff", path

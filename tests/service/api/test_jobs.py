@@ -226,7 +226,7 @@ def test_a_silent_stream_is_kept_alive(http: TestClient, job_id: str, monkeypatc
 def test_head_is_answered_wherever_get_is(http: TestClient, done: str) -> None:
     described = http.get("/openapi.json").json()["paths"]
     paths = [path.format(job_id=done, index=0) for path, operations in described.items() if "get" in operations]
-    for path in [*paths, "/", "/video", "/static/app.js", "/docs", "/openapi.json"]:
+    for path in [*paths, "/", "/video", "/static/image/page.js", "/docs", "/openapi.json"]:
         head = http.head(path)
         assert (head.status_code, path) == (200, path)
         if not path.endswith("/events"):

@@ -2,6 +2,7 @@
 
 import re
 from html.parser import HTMLParser
+from pathlib import Path
 
 import pytest
 from fastapi import FastAPI
@@ -27,16 +28,21 @@ class _Tags(HTMLParser):
         self.tags.append((tag, dict(attrs)))
 
 
-PAGES = {"/": "app.js", "/video": "video.js"}
+FILES = [path for path in page.STATIC_DIR.rglob("*") if path.is_file()]
+PAGES = {"/": "image/page.js", "/video": "video/page.js"}
 
 
 def scripts_of(page_address: str) -> list[str]:
     """The text of a page's script and of all that it imports."""
-    names, texts = [PAGES[page_address]], []
-    for name in names:
-        texts.append((page.STATIC_DIR / name).read_text())
-        names += [other for other in re.findall(r'from "\./([^"]+)"', texts[-1]) if other not in names]
+    paths, texts = [page.STATIC_DIR / PAGES[page_address]], []
+    for path in paths:
+        texts.append(path.read_text())
+        paths += [other for other in imports_of(path) if other not in paths]
     return texts
+
+
+def imports_of(script: Path) -> list[Path]:
+    return [(script.parent / name).resolve() for name in re.findall(r'from "(\.[^"]+)"', script.read_text())]
 
 
 @pytest.mark.parametrize("address", PAGES)
@@ -58,8 +64,8 @@ def test_every_file_that_the_page_names_is_served(client: TestClient, page_addre
         for tag, attributes in tags
         if (address := attributes.get("src") or (attributes.get("href") if tag == "link" else None))
     }
-    for script in page.STATIC_DIR.glob("*.js"):
-        named |= {f"static/{name}" for name in re.findall(r'from "\./([^"]+)"', script.read_text())}
+    for script in page.STATIC_DIR.rglob("*.js"):
+        named |= {f"static/{path.relative_to(page.STATIC_DIR)}" for path in imports_of(script)}
     assert f"static/{PAGES[page_address]}" in named
     for address in named:
         assert client.get(f"/{address}").status_code == 200, address
@@ -71,7 +77,7 @@ def test_the_page_has_no_inline_script_and_no_outside_address(client: TestClient
         assert tag != "style"
         assert tag != "script" or attributes.get("src")
         assert not [name for name in attributes if name.startswith("on") or name == "style"]
-    for file in page.STATIC_DIR.iterdir():
+    for file in FILES:
         addresses = set(re.findall(r"https?://[^\s\"'`)]+", file.read_text()))
         assert addresses <= {"http://www.w3.org/2000/svg"}, file.name
 
@@ -88,17 +94,17 @@ def test_every_label_and_script_names_an_element_that_exists(client: TestClient,
 
 
 def test_an_unchanged_file_is_not_sent_again(client: TestClient) -> None:
-    etag = client.get("/static/style.css").headers["etag"]
-    again = client.get("/static/style.css", headers={"If-None-Match": etag})
+    etag = client.get("/static/shared/style.css").headers["etag"]
+    again = client.get("/static/shared/style.css", headers={"If-None-Match": etag})
     assert again.status_code == 304
     assert not again.content
 
 
-@pytest.mark.parametrize("name", ["nothing.js", "..%2Fpage.py", "%2e%2e/page.py", "index.html/"])
+@pytest.mark.parametrize("name", ["nothing.js", "..%2Fpage.py", "%2e%2e/page.py", "image/"])
 def test_only_the_files_of_the_page_can_be_asked_for(client: TestClient, name: str) -> None:
     assert client.get(f"/static/{name}", follow_redirects=False).status_code in {404, 307}
 
 
 def test_every_file_of_the_page_is_small() -> None:
-    for file in page.STATIC_DIR.iterdir():
+    for file in FILES:
         assert len(file.read_text().splitlines()) < 300, file.name

@@ -1,14 +1,10 @@
 // One driving sound: its waveform with the used window, playing, its weight in the mix.
 
+import { clock } from "../shared/words.js";
 import { Player } from "./player.js";
 import { decode, draw, loudestStart } from "./waveform.js";
 
 const STEP = { ArrowLeft: -0.1, ArrowDown: -0.1, ArrowRight: 0.1, ArrowUp: 0.1, PageDown: -1, PageUp: 1, Home: -1e6, End: 1e6 };
-
-export function clock(seconds) {
-  const tenths = Math.round(seconds * 10);
-  return `${Math.floor(tenths / 600)}:${String(Math.floor((tenths % 600) / 10)).padStart(2, "0")}.${tenths % 10}`;
-}
 
 export class Lane extends EventTarget {
   /** Events: `remove`, `start` (detail: seconds or null for the loudest), `weight`. */
@@ -18,6 +14,7 @@ export class Lane extends EventTarget {
     this.node = template.content.firstElementChild.cloneNode(true);
     this.find = (selector) => this.node.querySelector(selector);
     this.wave = this.find(".wave");
+    this.whole = this.wave.classList.contains("whole"); // used from its beginning to its end: no window is chosen
     this.hint = this.find(".lane-hint");
     this.clip = 3;
     this.gain = 1;
@@ -25,12 +22,16 @@ export class Lane extends EventTarget {
     this.heardStart = null;
     this.address = URL.createObjectURL(file);
     this.player = new Player(this.address, () => this.#showPlaying());
-    this.find(".file-name").textContent = file.name;
+    this.find(".file-name").textContent = this.find(".file-name").title = file.name;
     this.#listen();
   }
 
   get weight() {
-    return Number(this.find(".weight input").value);
+    return Number(this.find(".weight input")?.value ?? 100);
+  }
+
+  set weight(value) {
+    this.find(".weight input").value = value;
   }
 
   /** Reads the sound; what the browser cannot read is sent all the same. */
@@ -56,6 +57,10 @@ export class Lane extends EventTarget {
     Object.assign(this, changes);
     if (!this.samples) return;
     this.player.setGain(this.gain, this.peak);
+    if (this.whole) {
+      this.hint.textContent = "Mixed into the soundtrack, and repeated to its end.";
+      return draw(this.find("canvas"), this.samples, { gain: this.gain, from: 0, to: 1 });
+    }
     const latest = Math.max(0, this.seconds - this.clip);
     this.automatic ??= loudestStart(this.samples, this.clip);
     const from = Math.min(latest, this.start ?? this.heardStart ?? this.automatic);
@@ -71,7 +76,7 @@ export class Lane extends EventTarget {
   }
 
   showWeight(share) {
-    this.find(".weight").hidden = share === null;
+    if (this.find(".weight")) this.find(".weight").hidden = share === null;
     if (share === null) return;
     this.find(".weight output").textContent = `${Math.round(share * 100)} %`;
     this.find(".weight input").style.setProperty("--fill", `${this.weight}%`);
@@ -100,6 +105,7 @@ export class Lane extends EventTarget {
     this.find(".remove").setAttribute("aria-label", `Remove ${this.file.name}`);
     this.find(".remove").addEventListener("click", () => this.dispatchEvent(new Event("remove")));
     this.find(".play").addEventListener("click", () => this.player.toggle());
+    if (this.whole) return;
     this.find(".weight input").addEventListener("input", () => this.dispatchEvent(new Event("weight")));
     this.wave.addEventListener("pointerdown", (event) => {
       if (event.button !== 0) return;

@@ -1,6 +1,6 @@
 // The video as given and its stylization, played in step by one set of controls.
 
-import { clock } from "./lane.js";
+import { clock } from "../shared/words.js";
 
 const APART_SECONDS = 0.06;
 
@@ -27,15 +27,24 @@ export class Screens {
     return this.figure.hidden ? this.before : this.after;
   }
 
+  /** Shows the video at the address. Throws, and changes nothing, if the browser cannot play it. */
   async open(address) {
-    this.pause();
-    this.figure.hidden = true;
-    this.after.removeAttribute("src");
-    this.before.muted = false;
+    const probe = document.createElement("video");
+    await load(probe, address);
+    this.close();
     await load(this.before, address);
     this.seek.max = this.before.duration;
     this.#goTo(0);
     return { width: this.before.videoWidth, height: this.before.videoHeight, seconds: this.before.duration };
+  }
+
+  /** Nothing is shown any more. */
+  close() {
+    this.pause();
+    this.figure.hidden = true;
+    this.after.removeAttribute("src");
+    this.before.removeAttribute("src");
+    this.before.muted = false;
   }
 
   async showAfter(address) {
@@ -96,6 +105,7 @@ function load(video, address) {
   return new Promise((resolve, reject) => {
     video.onloadeddata = resolve;
     video.onerror = () => reject(new Error("the browser cannot play it"));
+    video.preload = "auto";
     video.src = address;
     video.load();
   });

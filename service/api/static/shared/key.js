@@ -1,6 +1,6 @@
 // The visitor's API key: asked for when the service wants one, kept until the tab is closed, sent with every request.
 
-import { element } from "./report.js";
+import { element } from "./dom.js";
 
 const NAME = "adis-api-key";
 let asking = null;

@@ -1,33 +1,64 @@
 // The curve of volume over time: points that are added, dragged, moved by keys and removed.
 
-import { decibels } from "./report.js";
-import { draw } from "./waveform.js";
+import { element } from "../shared/dom.js";
+import { clock, decibels } from "../shared/words.js";
+import { draw } from "../sound/waveform.js";
 
 export const LOWEST = -60;
 export const HIGHEST = 24;
+const LEVELS = [24, 12, 0, -12, -24, -36, -48, -60];
+const TICKS = [0.1, 0.2, 0.5, 1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 1800, 3600]; // seconds between two
+const MOST_TICKS = 8;
+const NEAR_ZERO_DB = 1.5;
+const NEAR_PX = 7;
 const KEYS = { ArrowUp: [0, 1], ArrowDown: [0, -1], ArrowLeft: [-0.1, 0], ArrowRight: [0.1, 0], PageUp: [0, 6], PageDown: [0, -6] };
 const clamp = (value, low, high) => Math.min(high, Math.max(low, value));
+const within = (db) => clamp(db, LOWEST, HIGHEST);
+
+/** An element at a share of the width or height. */
+function placed(name, className, property, share, words) {
+  const node = element(name, { className }, words);
+  node.style.setProperty(property, `${100 * share}%`);
+  return node;
+}
 
 export class Curve extends EventTarget {
   /** Events: `change`. */
   constructor(node) {
     super();
     this.node = node;
+    this.plot = node.querySelector(".plot");
     this.canvas = node.querySelector("canvas");
     this.line = node.querySelector("polyline");
     this.holder = node.querySelector(".points");
     this.seconds = 0;
     this.samples = null;
     this.points = [];
-    node.addEventListener("pointerdown", (event) => this.#press(event));
-    new ResizeObserver(() => this.show()).observe(node);
+    this.at = 0;
+    node.querySelector(".levels").replaceChildren(...LEVELS.map((db) => placed("li", db === 0 ? "zero" : "", "--y", (HIGHEST - db) / (HIGHEST - LOWEST), decibels(db))));
+    this.plot.addEventListener("pointerdown", (event) => this.#press(event));
+    new ResizeObserver(() => this.show()).observe(this.plot);
   }
 
   /** A new video of that length: a flat curve at 0 dB. */
   begin(seconds) {
     Object.assign(this, { seconds, samples: null, points: [], gain: 0 });
     this.canvas.width = 0;
+    const step = TICKS.find((tick) => seconds / tick <= MOST_TICKS) ?? TICKS.at(-1);
+    const times = Array.from({ length: Math.floor(seconds / step) + 1 }, (_, index) => index * step);
+    const words = (at) => (step < 1 ? clock(at) : clock(at).slice(0, -2));
+    this.node.querySelector(".times").replaceChildren(...times.map((at) => placed("li", "", "--x", at / seconds, words(at))));
     this.show();
+  }
+
+  /** Adds a point at the position of the video, where the curve is; it has the focus. */
+  addPoint() {
+    if (!this.seconds) return;
+    const point = { at: this.at, db: this.#dbAt(this.at) };
+    this.points.push(point);
+    this.show();
+    point.button.focus();
+    this.dispatchEvent(new Event("change"));
   }
 
   /** Draws the soundtrack behind the curve. */
@@ -40,7 +71,7 @@ export class Curve extends EventTarget {
   setGain(gain) {
     const change = gain - this.gain;
     this.gain = gain;
-    for (const point of this.points) point.db = clamp(point.db + change, LOWEST, HIGHEST);
+    for (const point of this.points) point.db += change; // beyond the limits too, so that its way back keeps the shape
     this.show();
   }
 
@@ -53,24 +84,27 @@ export class Curve extends EventTarget {
   /** The request's fields: a curve, or one gain. */
   fields() {
     if (this.points.length === 0) return this.gain === 0 ? [] : [["gain_db", String(this.gain)]];
-    const sorted = this.#sorted().map(({ at, db }) => [Number(at.toFixed(3)), Number(db.toFixed(1))]);
+    const sorted = this.#sorted().map(({ at, db }) => [Number(at.toFixed(3)), Number(within(db).toFixed(1))]);
     return [["automation", JSON.stringify(sorted.filter(([at], index) => index === 0 || at > sorted[index - 1][0]))]];
   }
 
   showAt(seconds) {
+    this.at = seconds;
     this.node.style.setProperty("--at", `${(100 * seconds) / (this.seconds || 1)}%`);
   }
 
   show() {
     if (!this.seconds) return;
     if (this.samples) draw(this.canvas, this.samples, { gain: 1, from: 0, to: 1 });
-    const { clientWidth: width, clientHeight: height } = this.node;
-    const y = (db) => ((HIGHEST - db) / (HIGHEST - LOWEST)) * height;
+    const { clientWidth: width, clientHeight: height } = this.plot;
+    const y = (db) => ((HIGHEST - within(db)) / (HIGHEST - LOWEST)) * height;
     const sorted = this.points.length ? this.#sorted() : [{ at: 0, db: this.gain }];
     const places = [[0, y(sorted[0].db)], ...sorted.map(({ at, db }) => [(at / this.seconds) * width, y(db)]), [width, y(sorted.at(-1).db)]];
     this.line.ownerSVGElement.setAttribute("viewBox", `0 0 ${width} ${height}`);
     this.line.setAttribute("points", places.map((place) => place.join(",")).join(" "));
-    this.holder.replaceChildren(...this.points.map((point) => this.#button(point)));
+    const buttons = this.points.map((point) => this.#button(point));
+    const same = buttons.length === this.holder.children.length && buttons.every((button, index) => button === this.holder.children[index]);
+    if (!same) this.holder.replaceChildren(...buttons); // which takes the focus away
   }
 
   #sorted() {
@@ -81,9 +115,9 @@ export class Curve extends EventTarget {
     point.button ??= this.#newButton(point);
     const { button } = point;
     button.style.setProperty("--x", `${(100 * point.at) / this.seconds}%`);
-    button.style.setProperty("--y", `${(100 * (HIGHEST - point.db)) / (HIGHEST - LOWEST)}%`);
+    button.style.setProperty("--y", `${(100 * (HIGHEST - within(point.db))) / (HIGHEST - LOWEST)}%`);
     button.classList.toggle("low", point.db > 0);
-    const words = `${decibels(Math.round(point.db))} at ${point.at.toFixed(1)} s`;
+    const words = `${decibels(within(point.db))} at ${point.at.toFixed(1)} s`;
     button.setAttribute("aria-label", `Point: ${words}`);
     button.firstElementChild.textContent = words;
     return button;
@@ -129,17 +163,31 @@ export class Curve extends EventTarget {
   }
 
   #drag(point, event) {
-    const { left, top, width, height } = this.node.getBoundingClientRect();
-    const share = (event.clientY - top) / height;
-    this.#moveTo(point, ((event.clientX - left) / width) * this.seconds, HIGHEST - share * (HIGHEST - LOWEST));
+    const { left, top, width, height } = this.plot.getBoundingClientRect();
+    let at = ((event.clientX - left) / width) * this.seconds;
+    let db = HIGHEST - ((event.clientY - top) / height) * (HIGHEST - LOWEST);
+    if (!event.altKey) {
+      db = Math.abs(db) < NEAR_ZERO_DB ? 0 : Math.round(db);
+      at = Math.abs(at - this.at) < (NEAR_PX * this.seconds) / width ? this.at : Math.round(at * 10) / 10;
+    }
+    this.#moveTo(point, at, db);
+  }
+
+  /** The curve's height there. */
+  #dbAt(at) {
+    const sorted = this.#sorted();
+    if (sorted.length === 0) return this.gain;
+    const after = sorted.findIndex((point) => point.at >= at);
+    if (after === -1) return sorted.at(-1).db;
+    if (after === 0) return sorted[0].db;
+    const [one, other] = [sorted[after - 1], sorted[after]];
+    return one.db + ((at - one.at) / (other.at - one.at)) * (other.db - one.db);
   }
 
   #moveTo(point, at, db, tell = false) {
     point.at = clamp(at, 0, this.seconds);
-    point.db = clamp(db, LOWEST, HIGHEST);
+    point.db = within(db);
     this.show();
-    if (!tell) return;
-    point.button.focus();
-    this.dispatchEvent(new Event("change"));
+    if (tell) this.dispatchEvent(new Event("change"));
   }
 }

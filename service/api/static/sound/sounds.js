@@ -1,20 +1,20 @@
 // The list of driving sounds: adding by file, drop or microphone, removing, and their shares in the mix.
 
+import { refusal } from "../shared/uploads.js";
 import { Lane } from "./lane.js";
 import { canRecord, Recorder } from "./recorder.js";
 
-const MOST = 4;
-
 export class Sounds extends EventTarget {
-  /** Events: `change` (files, weights or window), `problem` (detail: {title, detail}). */
-  constructor(root) {
+  /** Events: `change` (detail: what is another: "files", "start" or "shares"), `input` (a share moves), `problem`. */
+  constructor(root, most = 4) {
     super();
+    this.most = most;
     this.list = root.querySelector("#lanes");
     this.template = root.querySelector("#lane-template");
     this.input = root.querySelector("#sound-input");
     this.label = root.querySelector("#sound-label");
-    this.hint = root.querySelector("#sound-hint");
-    this.mixHint = root.querySelector("#mix-hint");
+    this.mixHint = root.querySelector(".mix-hint");
+    this.recordNote = root.querySelector("#record-note");
     this.lanes = [];
     this.start = null;
     this.clip = 3;
@@ -26,23 +26,60 @@ export class Sounds extends EventTarget {
     this.#listenToRecord(root.querySelector("#record"), root.querySelector("#record-text"));
   }
 
-  /** [name, value] pairs for the request. */
+  get files() {
+    return this.lanes.map((lane) => lane.file);
+  }
+
+  /** [name, value] pairs for the request, but for the files. */
   fields() {
-    const fields = this.lanes.map((lane) => ["audio", lane.file]);
-    if (this.lanes.length > 1) fields.push(["weights", this.#shares().map((share) => share.toFixed(3)).join(",")]);
-    if (this.start !== null) fields.push(["start_seconds", String(this.start)]);
-    return fields;
+    const fields = [];
+    if (this.lanes.length > 1) fields.push(["weights", this.shares().map((share) => share.toFixed(3)).join(",")]);
+    return [...fields, ...this.startFields()];
+  }
+
+  startFields() {
+    return this.start === null ? [] : [["start_seconds", String(this.start)]];
+  }
+
+  /** How the sounds are used: what can be undone. */
+  arrangement() {
+    return { weights: this.lanes.map((lane) => lane.weight), start: this.start };
+  }
+
+  /** Uses the sounds as they were, without an event. */
+  arrange({ weights, start }) {
+    this.lanes.forEach((lane, index) => (lane.weight = weights[index] ?? 100));
+    this.start = start;
+    for (const lane of this.lanes) lane.show({ start });
+    this.#showShares();
   }
 
   add(files) {
     for (const file of files) {
-      if (this.lanes.length === MOST) {
-        this.#complain("Four sounds are the most", "Remove one before adding another.");
+      if (this.lanes.length === this.most) {
+        const most = this.most === 1 ? "One sound is" : `${this.most} sounds are`;
+        this.#complain(`${most} the most`, "Remove one before adding another.");
         break;
       }
       this.#addLane(file);
     }
-    this.#changed();
+    this.#changed("files");
+  }
+
+  /** Takes these files instead of those that are there, without an event. */
+  restore(files, arrangement) {
+    for (const lane of this.lanes.splice(0)) lane.close();
+    for (const file of files) this.#addLane(file);
+    this.arrange(arrangement);
+    this.#showCount();
+  }
+
+  remove(file) {
+    const lane = this.lanes.find((one) => one.file === file);
+    if (!lane) return;
+    this.lanes.splice(this.lanes.indexOf(lane), 1);
+    lane.close();
+    this.#changed("files");
   }
 
   setGain(gain) {
@@ -66,47 +103,62 @@ export class Sounds extends EventTarget {
     this.lanes.push(lane);
     this.list.append(lane.node);
     lane.addEventListener("remove", () => {
-      this.lanes.splice(this.lanes.indexOf(lane), 1);
-      lane.close();
-      this.#changed();
+      this.remove(file);
+      this.label.parentElement.hidden = false;
       this.input.focus();
     });
     lane.addEventListener("start", (event) => this.#chooseStart(event.detail));
-    lane.addEventListener("weight", () => this.#showShares());
-    lane.node.querySelector(".weight input").addEventListener("change", () => this.#changed());
+    lane.addEventListener("weight", () => {
+      this.#showShares();
+      this.dispatchEvent(new Event("input"));
+    });
+    lane.node.querySelector(".weight input")?.addEventListener("change", () => this.#changed("shares"));
     lane.show({ clip: this.clip, gain: this.gain });
     lane.load();
+    this.#check(file);
     if (file.recorded) {
       const save = lane.node.querySelector(".save");
       Object.assign(save, { hidden: false, href: lane.address, download: file.name });
     }
   }
 
+  /** Takes the sound away again if the service does not take it. */
+  async #check(file) {
+    const problem = await refusal(file, "audio");
+    if (!problem || !this.files.includes(file)) return;
+    this.remove(file);
+    this.dispatchEvent(new CustomEvent("problem", { detail: problem }));
+  }
+
   /** The service takes one start for all sounds. */
   #chooseStart(start) {
     this.start = start;
     for (const lane of this.lanes) lane.show({ start });
-    this.#changed();
+    this.#changed("start");
   }
 
-  #shares() {
+  /** Each sound's share of the mix; they add up to 1. */
+  shares() {
     const total = this.lanes.reduce((sum, lane) => sum + lane.weight, 0);
     return this.lanes.map((lane) => (total > 0 ? lane.weight / total : 1 / this.lanes.length));
   }
 
   #showShares() {
-    const shares = this.#shares();
+    const shares = this.shares();
     this.lanes.forEach((lane, index) => lane.showWeight(this.lanes.length > 1 ? shares[index] : null));
   }
 
-  #changed() {
-    const count = this.lanes.length;
-    if (count === 0) this.start = null;
+  #changed(what) {
+    if (this.lanes.length === 0) this.start = null;
     this.#showShares();
-    this.mixHint.hidden = count < 2;
-    this.label.textContent = count === 0 ? "Choose a sound" : "Add a sound to mix";
-    this.hint.hidden = count > 0;
-    this.dispatchEvent(new Event("change"));
+    this.#showCount();
+    this.dispatchEvent(new CustomEvent("change", { detail: what }));
+  }
+
+  #showCount() {
+    if (this.mixHint) this.mixHint.hidden = this.lanes.length < 2;
+    this.label.parentElement.hidden = this.lanes.length === this.most;
+    this.label.textContent = this.lanes.length === 0 ? "Choose a sound" : "Add a sound to mix";
   }
 
   #complain(title, detail) {
@@ -116,6 +168,7 @@ export class Sounds extends EventTarget {
   #listenToRecord(button, text) {
     let recorder = null;
     button.hidden = !canRecord();
+    this.recordNote.hidden = canRecord();
     button.addEventListener("click", async () => {
       if (recorder) return recorder.stop();
       try {

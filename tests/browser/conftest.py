@@ -1,0 +1,47 @@
+"""One real Chromium and one real service for all browser tests."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import Browser
+
+from tests.support.browsing import Visit, launched_browser
+from tests.support.media import make_noise, make_photo, write_jpeg, write_wav
+from tests.support.running_service import RunningService, running_service
+from tests.support.tiny_bundle import write_tiny_bundle
+
+
+@pytest.fixture(scope="package")
+def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningService]:
+    folder = tmp_path_factory.mktemp("browser")
+    bundle = write_tiny_bundle(folder / "models" / "tiny")
+    with running_service(folder / "data", bundle.parent, default_model="tiny") as running:
+        yield running
+
+
+@pytest.fixture(scope="package")
+def browser() -> Iterator[Browser]:
+    with launched_browser() as launched:
+        yield launched
+
+
+@pytest.fixture
+def visit(service: RunningService, browser: Browser) -> Iterator[Visit]:
+    visit = Visit(browser, f"{service.address}/")
+    yield visit
+    visit.close()
+    assert visit.complaints == []
+
+
+@pytest.fixture
+def photo(tmp_path: Path) -> Path:
+    return write_jpeg(tmp_path / "valley.jpg", make_photo(320, 200))
+
+
+@pytest.fixture
+def sound(tmp_path: Path) -> Path:
+    """Ten seconds, quiet but for seconds 6 to 9."""
+    waveform = make_noise(10.0, rms=0.005)
+    waveform[6 * 16_000 : 9 * 16_000] += make_noise(3.0, rms=0.2, seed=1)
+    return write_wav(tmp_path / "shower.wav", waveform)
