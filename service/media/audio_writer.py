@@ -5,9 +5,8 @@ from pathlib import Path
 from typing import Any, Final
 
 import av
-import numpy as np
 
-from service.media.soundtrack_reader import Block, TrackForm
+from service.media.soundtrack_reader import Block, TrackForm, make_frame
 from service.media.video_file import Container
 
 _CODECS: Final = {"mp4": "aac", "webm": "libopus"}
@@ -48,9 +47,8 @@ class AudioWriter:
 
     def write(self, block: Block) -> None:
         """Take [channels, n]."""
-        frame = av.AudioFrame.from_ndarray(np.ascontiguousarray(block), format="fltp", layout=self._form.layout)
-        frame.sample_rate, frame.pts = self._form.sample_rate_hz, self._written
-        frame.time_base = Fraction(1, self._form.sample_rate_hz)
+        frame = make_frame(block, self._form)
+        frame.pts = self._written
         self._written += block.shape[1]
         self._encode(self._resampler.resample(frame))
 

@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from service.media.audio_file import Waveform
-from service.media.soundtrack_reader import Block, TrackForm
+from service.media.soundtrack_reader import Block, TrackForm, make_frame, read_frame
 
 CEILING_DBTP: Final = -1.0
 _OVERSAMPLING: Final = 4  # as in ITU-R BS.1770's true peak
@@ -74,13 +74,13 @@ class Limiter:
         rate, ceiling = form.sample_rate_hz, 10 ** ((CEILING_DBTP - _OVERSHOOT_DB) / 20)
         graph = av.filter.Graph()
         source = graph.add_abuffer(
-            format="fltp", sample_rate=rate, layout=form.layout, time_base=Fraction(1, rate), name="in"
+            format="flt", sample_rate=rate, layout=form.layout, time_base=Fraction(1, rate), name="in"
         )
         chain = [
             graph.add("aresample", str(rate * _OVERSAMPLING)),
             graph.add("alimiter", f"limit={ceiling:.5f}:attack=5:release=80:level=0:latency=1"),
             graph.add("aresample", str(rate)),
-            graph.add("aformat", f"sample_fmts=fltp:channel_layouts={form.layout}"),
+            graph.add("aformat", f"sample_fmts=flt:channel_layouts={form.layout}"),
             graph.add("abuffersink"),
         ]
         for one, other in zip([source, *chain], chain, strict=False):
@@ -91,9 +91,8 @@ class Limiter:
     def blocks(self, blocks: Iterator[Block]) -> Iterator[Block]:
         """The same sound, limited."""
         for block in blocks:
-            frame = av.AudioFrame.from_ndarray(np.ascontiguousarray(block), format="fltp", layout=self._form.layout)
-            frame.sample_rate, frame.pts = self._form.sample_rate_hz, self._pushed
-            frame.time_base = Fraction(1, self._form.sample_rate_hz)
+            frame = make_frame(block, self._form)
+            frame.pts = self._pushed
             self._pushed += block.shape[1]
             self._graph.push(frame)
             yield from self._pull()
@@ -108,7 +107,7 @@ class Limiter:
                 frame = self._graph.pull()
             except (av.BlockingIOError, av.EOFError):
                 return
-            block = np.asarray(frame.to_ndarray(), np.float32)[:, : self._pushed - self._pulled]
+            block = read_frame(frame, self._form.channels)[:, : self._pushed - self._pulled]
             if block.shape[1]:
                 self._pulled += block.shape[1]
                 yield block
@@ -119,13 +118,10 @@ class PeakMeter:
 
     def __init__(self, form: TrackForm) -> None:
         self._form = form
-        self._resampler = av.AudioResampler("fltp", form.layout, form.sample_rate_hz * _OVERSAMPLING)
+        self._resampler = av.AudioResampler("flt", form.layout, form.sample_rate_hz * _OVERSAMPLING)
         self.peak = 0.0
 
     def push(self, block: Block) -> None:
         """Take a block."""
-        frame = av.AudioFrame.from_ndarray(np.ascontiguousarray(block), format="fltp", layout=self._form.layout)
-        frame.sample_rate = self._form.sample_rate_hz
-        frame.time_base = Fraction(1, self._form.sample_rate_hz)
-        for resampled in self._resampler.resample(frame):
+        for resampled in self._resampler.resample(make_frame(block, self._form)):
             self.peak = max(self.peak, float(np.abs(resampled.to_ndarray()).max(initial=0.0)))

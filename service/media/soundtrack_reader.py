@@ -9,6 +9,7 @@ from collections import deque
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
+from fractions import Fraction
 from pathlib import Path
 from typing import Any, Final
 
@@ -32,7 +33,8 @@ _GAP_SECONDS: Final = 0.05  # a difference between a timestamp and the samples s
 _STEP_SECONDS: Final = 0.0015  # one that is put right if it stays the same for `_LOOK_AHEAD` frames
 _LOOK_AHEAD: Final = 8
 _JUMP_SECONDS: Final = 1.0  # back in time: recordings that were joined
-_LAYOUTS: Final = {1: "mono", 2: "stereo", 3: "3.0", 4: "4.0", 5: "5.0", 6: "5.1"}
+_LAYOUTS: Final = {1: "mono", 2: "stereo", 3: "3.0", 4: "4.0", 5: "5.0", 6: "5.1", 8: "7.1"}
+_EXACT_CHANNELS: Final = 8  # from here on only in the places that the layout has: an encoder knows no others
 _RATES_HZ: Final = (4_000, 384_000)
 
 
@@ -58,7 +60,20 @@ class TrackForm:
     @property
     def names(self) -> tuple[str, ...]:
         """The channels' places, those of `layout` if the file does not say."""
-        return self.channel_names or tuple(channel.name for channel in av.AudioLayout(self.layout).channels)
+        return self.channel_names or _names_of(self.layout)
+
+
+def make_frame(block: Block, form: TrackForm) -> av.AudioFrame:
+    """The block as libav takes it. Its samples are interleaved: PyAV's planes end at the eighth channel."""
+    interleaved = np.ascontiguousarray(block.T, np.float32).reshape(1, -1)
+    frame = av.AudioFrame.from_ndarray(interleaved, format="flt", layout=form.layout)
+    frame.sample_rate, frame.time_base = form.sample_rate_hz, Fraction(1, form.sample_rate_hz)
+    return frame
+
+
+def read_frame(frame: Any, channels: int) -> Block:
+    """[channels, n] of a frame of interleaved float samples."""
+    return np.ascontiguousarray(frame.to_ndarray().reshape(-1, channels).T, np.float32)
 
 
 class SoundtrackReader:
@@ -113,7 +128,8 @@ class SoundtrackReader:
             raise MediaError("nothing of it can be decoded; send it again", field="video")
         frame = self._first
         channels = frame.layout.nb_channels
-        if channels not in _LAYOUTS:
+        names = tuple(channel.name for channel in frame.layout.channels)
+        if channels not in _LAYOUTS or (channels >= _EXACT_CHANNELS and names != _names_of(_LAYOUTS[channels])):
             raise MediaError(f"it has {channels} channels; mix it down to stereo", field="video")
         if not _RATES_HZ[0] <= frame.sample_rate <= _RATES_HZ[1]:
             raise MediaError(f"it has {frame.sample_rate} samples a second; convert it to 48,000", field="video")
@@ -124,7 +140,7 @@ class SoundtrackReader:
             start_seconds=start,
             codec=context.codec.canonical_name,
             bit_rate=int(stream.bit_rate or context.bit_rate or 0),
-            channel_names=tuple(channel.name for channel in frame.layout.channels),
+            channel_names=names,
         )
         self._to_float = av.AudioResampler("flt", frame.layout, frame.sample_rate)
         # only an MP4's index knows how much of the last packet counts
@@ -197,7 +213,7 @@ class SoundtrackReader:
         if frame.sample_rate != form.sample_rate_hz or frame.layout.nb_channels != form.channels:
             raise MediaError("its rate or channels change on the way; convert it", field="video")
         pts, frame.pts = frame.pts, None  # else the resampler fills gaps by itself
-        converted = [one.to_ndarray().reshape(-1, form.channels).T for one in self._to_float.resample(frame)]
+        converted = [read_frame(one, form.channels) for one in self._to_float.resample(frame)]
         frame.pts = pts
         block = np.zeros((form.channels, 0), np.float32)
         if converted:
@@ -213,6 +229,10 @@ def read_soundtrack(
     with SoundtrackReader(path, limits, track, clock) as reader:
         yield reader.form
         yield from reader.blocks()
+
+
+def _names_of(layout: str) -> tuple[str, ...]:
+    return tuple(channel.name for channel in av.AudioLayout(layout).channels)
 
 
 def silent_blocks(form: TrackForm, seconds: float) -> Iterator[Block]:

@@ -10,6 +10,7 @@ import pytest
 from numpy.typing import NDArray
 
 from service.errors import MediaError
+from service.media.audio_writer import AudioWriter
 from service.media.limits import MediaLimits
 from service.media.soundtrack import (
     CEILING_DBTP,
@@ -18,7 +19,8 @@ from service.media.soundtrack import (
     PeakMeter,
     mixed_in,
 )
-from service.media.soundtrack_reader import SoundtrackReader, TrackForm, silent_blocks
+from service.media.soundtrack_reader import SoundtrackReader, TrackForm, read_frame, silent_blocks
+from service.media.video_file import Container
 from tests.support.video import Clip, noise_track, write_video
 
 RATE = 48_000
@@ -152,7 +154,34 @@ def test_foreign_times_ask_for_no_more_silence_than_a_video_may_last(tmp_path: P
     assert 20 < seconds < 30 + 3.1
 
 
-def test_seven_channels_are_refused_in_words(tmp_path: Path) -> None:
-    path = write_video(tmp_path / "a.mkv", Clip(audio_codec="flac", layout="7.1"), noise_track(2.0, channels=8))
-    with pytest.raises(MediaError, match="8 channels; mix it down"), SoundtrackReader(path, MediaLimits()):
+@pytest.mark.parametrize("layout", ["6.1", "7.1(wide)"])
+def test_places_that_no_encoder_has_are_refused_in_words(layout: str, tmp_path: Path) -> None:
+    count = av.AudioLayout(layout).nb_channels
+    path = write_video(tmp_path / "a.mkv", Clip(audio_codec="flac", layout=layout), noise_track(2.0, channels=count))
+    with pytest.raises(MediaError, match="channels; mix it down"), SoundtrackReader(path, MediaLimits()):
         pass
+
+
+@pytest.mark.parametrize("container", ["mp4", "webm"])
+def test_eight_channels_stay_in_their_places(container: Container, tmp_path: Path) -> None:
+    sound = np.zeros((8, 9 * RATE // 10), np.float32)
+    for channel in range(8):
+        begin = channel * RATE // 10
+        sound[channel, begin : begin + RATE // 10] = tone(0.1, 0.3 + 0.2 * (channel % 2))[0]
+    source = write_video(tmp_path / "a.mkv", Clip(frames=9, audio_codec="flac", layout="7.1"), sound)
+    with SoundtrackReader(source, MediaLimits()) as reader:
+        limited = Limiter(reader.form).blocks(GainCurve(((0.0, 12.0),)).apply(one, 0, RATE) for one in reader.blocks())
+        with AudioWriter(tmp_path / f"a.{container}", container, reader.form) as writer:
+            meter = PeakMeter(reader.form)
+            for block in limited:
+                meter.push(block)
+                writer.write(block)
+    assert 0.7 < meter.peak < 10 ** (CEILING_DBTP / 20)
+    with av.open(str(tmp_path / f"a.{container}")) as made:
+        assert made.streams.audio[0].layout.name == "7.1"
+        resampler = av.AudioResampler("flt", "7.1", RATE)
+        frames = [one for frame in made.decode(audio=0) for one in resampler.resample(frame)]
+        heard = np.concatenate([read_frame(frame, 8) for frame in frames], axis=1)
+    middles = [(channel * 2 + 1) * RATE // 20 for channel in range(8)]
+    loudest = [int(np.abs(heard[:, at - 1200 : at + 1200]).max(axis=1).argmax()) for at in middles]
+    assert loudest == list(range(8))
