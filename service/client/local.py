@@ -13,7 +13,8 @@ from typing import Final
 
 _READY: Final = re.compile(r"is ready: (http://\S+)")
 _STOP_SECONDS: Final = 60.0
-_LAST_LINES: Final = 20  # others stop after the one that failed, and say so
+_LAST_LINES: Final = 20
+_INFORMATION: Final = re.compile(r'^\S+ \S+ (INFO|DEBUG) |"level": ?"(info|debug)"')
 
 
 class LocalFailed(Exception):
@@ -49,8 +50,7 @@ def local_service() -> Iterator[str]:
                 if found := _READY.search(line.decode()):
                     yield found[1]
                     return
-            said = log.read_text(errors="replace").strip().splitlines()[-_LAST_LINES:]
-            raise LocalFailed("\n".join(["the service did not start:", *said]))
+            raise LocalFailed("\n".join(["the service did not start:", *reasons(log.read_text(errors="replace"))]))
         finally:
             process.send_signal(signal.SIGTERM)
             try:
@@ -58,3 +58,10 @@ def local_service() -> Iterator[str]:
             except subprocess.TimeoutExpired:
                 process.kill()
                 process.wait()
+
+
+def reasons(log: str) -> list[str]:
+    """The last lines of a log that may say why a service did not start: others that stop then say so at length."""
+    lines = log.strip().splitlines()
+    telling = [line for line in lines if not _INFORMATION.search(line)]
+    return (telling or lines)[-_LAST_LINES:]

@@ -13,6 +13,7 @@ import httpx2 as httpx
 import pytest
 from PIL import Image
 
+from service.client.local import reasons
 from service.media.limits import MediaLimits
 from service.media.video_file import probe_video
 from tests.end_to_end.conftest import SIZE
@@ -100,6 +101,14 @@ def test_local_needs_no_service(desk: Path, models_dir: Path) -> None:
     assert (desk / "photo-stylized.jpg").exists()
     ran = run(desk, "stylize", "photo.jpg", "rain.ogg", "--local", "-f", **settings | {"ADIS_DEFAULT_MODEL": "nobody"})
     assert (ran.returncode, "nobody" in ran.stderr) == (1, True)
+
+
+def test_the_reason_stays_in_sight_however_much_the_others_say() -> None:
+    reason = "the model 'nobody' is refused: no model is called 'nobody'"
+    chatter = "2026-01-01 10:00:00,000 INFO    service.standalone: stopping"
+    json_chatter = '{"level": "info", "message": "stopping"}'
+    assert reasons("\n".join([chatter, reason, *[chatter] * 30, *[json_chatter] * 30])) == [reason]
+    assert reasons(f"{chatter}\n") == [chatter]
 
 
 def test_ctrl_c_cancels_the_job(service: RunningService, http: httpx.Client, tmp_path: Path) -> None:
