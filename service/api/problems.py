@@ -8,13 +8,14 @@ from typing import Any, Final
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse, Response
-from redis.exceptions import RedisError
+from redis.exceptions import OutOfMemoryError, RedisError
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
 from starlette.routing import compile_path
 
 from service.api.headers import SECURITY_HEADERS
 from service.errors import InvalidValue, StylizationError, Unavailable
+from service.jobs.connection import IS_FULL
 from service.observe.correlation import HEADER
 
 logger = logging.getLogger(__name__)
@@ -99,6 +100,11 @@ async def _of_fastapi(request: Request, error: Exception) -> Response:
 
 
 async def _no_redis(request: Request, error: Exception) -> Response:
+    if isinstance(error, OutOfMemoryError):
+        logger.error("%s", IS_FULL)
+        return problem_response(
+            Unavailable(f"{IS_FULL}, and takes nothing new; try again soon", retry_after=_RETRY_AFTER_SECONDS)
+        )
     logger.error("Redis does not answer: %s", error)
     return problem_response(
         Unavailable("the job queue does not answer; try again soon", retry_after=_RETRY_AFTER_SECONDS)

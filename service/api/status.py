@@ -12,6 +12,7 @@ from service.api.context import Context, Using
 from service.api.descriptions import PROBLEMS
 from service.api.problems import problem_response
 from service.errors import Unavailable
+from service.jobs.connection import describe_redis
 from service.jobs.documents import Model, Models, Status
 from service.jobs.queue import QUEUES
 from service.kind import Kind
@@ -58,7 +59,7 @@ async def is_ready(
     `missing` names the checks that are needed and failed.
     """
     checks: dict[str, Awaitable[object]] = {
-        "redis": context.client.ping(),
+        "redis": describe_redis(context.client),
         "storage": context.storage_check.check(),
     }
     for one in QUEUES:

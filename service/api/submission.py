@@ -8,7 +8,7 @@ from functools import cache, partial
 from typing import Any, Final
 
 from kombu.exceptions import OperationalError
-from redis.exceptions import RedisError
+from redis.exceptions import OutOfMemoryError, RedisError
 from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
 
@@ -50,6 +50,9 @@ async def submit(
         job = await _receive(request, context, caller, job_id, key, workers, form, defaults or {})
         actual_id, is_new = await context.submissions.submit(job, slots(workers))
         correlation.job_id.set(actual_id)
+    except OutOfMemoryError:  # of a full Redis; nothing was written
+        await discard(context, job_id)
+        raise
     except RedisError:
         raise  # the record may have been written all the same; then its files are needed, else they are swept up
     except OSError as exc:

@@ -9,7 +9,7 @@ from typing import Annotated, Final
 import anyio.to_thread
 from fastapi import APIRouter, Path, Request, Response
 from fastapi.responses import JSONResponse
-from redis.exceptions import RedisError
+from redis.exceptions import OutOfMemoryError, RedisError
 from starlette.concurrency import run_in_threadpool
 
 from service.api.auth import Admitted, Caller, Known
@@ -63,6 +63,9 @@ async def upload_file(request: Request, context: Using, caller: Admitted) -> Res
     try:
         received = await _receive(request, context, folder)
         upload, is_new = await _keep(context, caller, received)
+    except OutOfMemoryError:  # of a full Redis; nothing was written
+        await discard(context, folder)
+        raise
     except RedisError:
         raise  # the record may have been written all the same; then the file is needed, else it is swept up
     except OSError as exc:

@@ -27,7 +27,7 @@ _TOKEN: Final = re.compile(rf"adis_([0-9a-f]{{{2 * _ID_BYTES}}})_([0-9a-f]{{{2 *
 _INDEX: Final = "adis:access:keys"
 _VALID: Final = "adis:access:valid"
 # id, time -> 1, or 0 if there is no such key; a second time changes nothing
-_REVOKE: Final = """
+_REVOKE: Final = """#!lua flags=allow-oom
 local key = 'adis:access:key:' .. ARGV[1]
 if redis.call('EXISTS', key) == 0 then return 0 end
 redis.call('HSETNX', key, 'revoked', ARGV[2])

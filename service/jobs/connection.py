@@ -3,6 +3,7 @@
 import itertools
 import logging
 import time
+from collections.abc import Callable
 from typing import Any, Final, TypeAlias
 from urllib.parse import parse_qsl, urlencode, urlsplit
 
@@ -11,7 +12,7 @@ import redis.asyncio
 from redis.asyncio.retry import Retry as AsyncRetry
 from redis.backoff import ExponentialBackoff
 from redis.exceptions import ConnectionError as RedisConnectionError
-from redis.exceptions import RedisError
+from redis.exceptions import OutOfMemoryError, RedisError
 from redis.exceptions import TimeoutError as RedisTimeoutError
 from redis.retry import Retry
 
@@ -26,18 +27,60 @@ _HEALTH_CHECK_SECONDS: Final = 15
 _RETRIES: Final = 3
 _RETRY_SECONDS: Final = 1.0
 _TELL_EVERY: Final = 30  # attempts
+# a script that is not flagged `allow-oom` is refused by a Redis that has reached `maxmemory`, and this one does nothing
+_PROBE: Final = "#!lua\nreturn 1"
+
+IS_FULL: Final = "Redis is full (it has reached its maxmemory)"
 
 
 def connect(url: str) -> Client:
     """A client for workers; connects on first use, retries a broken connection, gives up after some seconds."""
-    retry = Retry(ExponentialBackoff(cap=0.5, base=0.05), _RETRIES)
-    return redis.Redis.from_url(url, retry=retry, **_options(url))
+    return redis.Redis.from_url(url, retry=Retry(_backoff(), _RETRIES), **_options(url))
 
 
 def connect_async(url: str) -> AsyncClient:
     """The same for the API's event loop."""
-    retry = AsyncRetry(ExponentialBackoff(cap=0.5, base=0.05), _RETRIES)
-    return redis.asyncio.Redis.from_url(url, retry=retry, **_options(url))
+    return redis.asyncio.Redis.from_url(url, retry=AsyncRetry(_backoff(), _RETRIES), **_options(url))
+
+
+def connect_patiently(url: str) -> Client:
+    """The same for those who work on jobs: where Redis has no room for what they write, they wait until it has."""
+    return redis.Redis.from_url(url, retry=_PatientRetry(_backoff(), _RETRIES), **_options(url))
+
+
+class _PatientRetry(Retry):
+    """Also repeats, for as long as it takes, what a full Redis refused; says so at once and every half minute."""
+
+    def call_with_retry(self, do: Callable[[], Any], *more: Any, **options: Any) -> Any:
+        for attempt in itertools.count():
+            try:
+                found = super().call_with_retry(do, *more, **options)
+            except OutOfMemoryError:
+                if attempt % _TELL_EVERY == 0:
+                    logger.warning("%s; the job waits until there is room", IS_FULL)
+                time.sleep(_RETRY_SECONDS)
+            else:
+                if attempt:
+                    logger.info("Redis has room again; the job goes on")
+                return found
+
+
+def takes_writes(client: Client) -> bool:
+    """Whether Redis has room for new jobs: False if it has reached `maxmemory`."""
+    try:
+        client.eval(_PROBE, 0)
+    except OutOfMemoryError:
+        return False
+    return True
+
+
+async def describe_redis(client: AsyncClient) -> str:
+    """`ok`, or that Redis is full, in which case it answers questions, ends jobs and deletes them, but takes none."""
+    try:
+        await client.eval(_PROBE, 0)
+    except OutOfMemoryError:
+        return f"{IS_FULL}: no new jobs are taken until there is room"
+    return "ok"
 
 
 def wait_until_reachable(client: Client, url: str) -> None:
@@ -72,6 +115,20 @@ def without_password(url: str) -> str:
     if parts.password is None:
         return url
     return parts._replace(netloc=f"{parts.username or ''}:***@{parts.hostname or ''}:{parts.port or ''}").geturl()
+
+
+def wait_until_it_takes_writes(client: Client, wait: Callable[[], None]) -> None:
+    """Return as soon as Redis has room; says so if it has not. wait: called again and again meanwhile, for a while."""
+    if takes_writes(client):
+        return
+    logger.warning("%s; this worker waits until there is room", IS_FULL)
+    while not takes_writes(client):
+        wait()
+    logger.info("Redis has room again; this worker goes on")
+
+
+def _backoff() -> ExponentialBackoff:
+    return ExponentialBackoff(cap=0.5, base=0.05)
 
 
 def _options(url: str) -> dict[str, Any]:

@@ -80,10 +80,11 @@ class JobEventBus:
             while not self.closed:
                 waiter.woken.clear()
                 stream = f"adis:events:{job_id}"
-                async with self._client.pipeline(transaction=True) as pipe:
-                    pipe.xrange(stream, min=f"({after}")
+                # the state first: the events of one that has ended are all there
+                async with self._client.pipeline(transaction=False) as pipe:
                     pipe.hget(f"adis:job:{job_id}", "state")
-                    entries, state = await pipe.execute()
+                    pipe.xrange(stream, min=f"({after}")
+                    state, entries = await pipe.execute()
                 for event_id, fields in entries:
                     after = event_id
                     yield JobEvent(event_id, fields["event"], fields["data"])

@@ -51,6 +51,7 @@ def make_queue(redis_url: str, max_job_seconds: int) -> Celery:
         broker_transport_options=transport_options,
         broker_connection_retry_on_startup=True,
         broker_connection_max_retries=None,
+        broker_channel_error_retry=True,  # a full Redis refuses an acknowledgement
         result_backend=None,
         result_backend_transport_options=transport_options,
         task_default_queue=QUEUES["image"],

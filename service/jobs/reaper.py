@@ -4,6 +4,9 @@ A job is recorded before its message is sent, and a worker takes the message bef
 between leaves a queued job without a message. Messages are taken in their order, so such a job shows: it has waited
 for a while, and either no message is left in its queue, or a job with a much later place in the line was served.
 One message too many does no harm: a job is claimed once.
+
+Times are by Redis's clock. If that was ahead for a while, what was written then lies in the future when it is back:
+leases that would end and places in the line that would come much later than any can are brought back to now.
 """
 
 import logging
@@ -21,6 +24,7 @@ from service.kind import Kind
 logger = logging.getLogger(__name__)
 
 GRACE_SECONDS: Final = 10.0  # within it a message may be on its way
+LONGEST_LEASE_SECONDS: Final = 600.0  # one that ends later is from a clock that was put back, and from no other worker
 
 _AT_ONCE: Final = 100
 
@@ -42,6 +46,8 @@ def requeue_overdue(client: Client, app: Celery, terms: LeaseTerms) -> int:
 def _lost_jobs(client: Client, terms: LeaseTerms) -> Iterator[tuple[str, Kind]]:
     """Running jobs whose worker is dead or silent; queued again when they are yielded."""
     now = _now(client)
+    longest = max(LONGEST_LEASE_SECONDS, 2 * terms.lease_seconds)
+    _bring_back(client, "adis:running", now + longest, now + terms.lease_seconds)
     for job_id, lease_ends in client.zrange("adis:running", 0, _AT_ONCE, withscores=True):
         owner, attempt, kind = client.hmget(f"adis:job:{job_id}", "owner", "attempt", "kind")
         if owner is None:
@@ -59,7 +65,9 @@ def _jobs_without_message(client: Client) -> Iterator[tuple[str, Kind]]:
     for kind, queue in QUEUES.items():
         line = f"adis:queued:{kind}"
         none_left = client.llen(messages(queue)) == 0
-        newest_served = max(served.get(other, 0.0) for other, shared in QUEUES.items() if shared == queue)
+        _bring_back(client, line, now + GRACE_SECONDS, now)
+        places = [served.get(other, 0.0) for other, shared in QUEUES.items() if shared == queue]
+        newest_served = max((place for place in places if place <= now + GRACE_SECONDS), default=0.0)
         waiting = client.zrangebyscore(line, "-inf", now - GRACE_SECONDS, start=0, num=_AT_ONCE, withscores=True)
         for job_id, place in waiting:
             if not (none_left or place < newest_served - GRACE_SECONDS):
@@ -68,6 +76,13 @@ def _jobs_without_message(client: Client) -> Iterator[tuple[str, Kind]]:
                 client.zrem(line, job_id)
             elif client.zadd(line, {job_id: now}, xx=True, gt=True, ch=True):  # it may have been claimed meanwhile
                 yield job_id, kind
+
+
+def _bring_back(client: Client, key: str, limit: float, to: float) -> None:
+    """Give what has a time beyond `limit` the time `to`."""
+    for job_id in client.zrangebyscore(key, f"({limit!r}", "+inf", start=0, num=_AT_ONCE):
+        logger.warning("job %s has a time from a clock that was put back", job_id)
+        client.zadd(key, {job_id: to}, xx=True, lt=True)
 
 
 def _now(client: Client) -> float:

@@ -18,6 +18,8 @@ Kept in Redis, with the prefix `adis:`
   webhooks        sorted   ids of jobs whose end is still to be told (service.webhooks.schedule)
   metrics         hash     what has been counted so far (service.observe.catalogue)
 
+A Redis that has reached `maxmemory` takes no new jobs and uploads. Whatever takes, keeps, ends or cancels those that
+it has goes on: it needs little room, and what it needs is bounded by the jobs (`allow-oom`).
 Active jobs do not expire; an ended one lives for its time, and its events and key with it.
 Keys are made from ids inside the scripts, so this wants a single Redis, not a cluster.
 """
@@ -29,12 +31,13 @@ from typing import Any, Final
 _FOLDER: Final = Path(__file__).parent / "lua"
 
 
-def _load(name: str) -> str:
-    return (_FOLDER / "common.lua").read_text() + (_FOLDER / f"{name}.lua").read_text()
+def _load(name: str, flags: str = " flags=allow-oom") -> str:
+    return f"#!lua{flags}\n" + (_FOLDER / "common.lua").read_text() + (_FOLDER / f"{name}.lua").read_text()
 
 
-SUBMIT, CLAIM, RENEW, FINISH, RELEASE, CANCEL = map(_load, ("submit", "claim", "renew", "finish", "release", "cancel"))
-KEEP_UPLOAD, USE_UPLOAD = map(_load, ("keep_upload", "use_upload"))
+SUBMIT, KEEP_UPLOAD = _load("submit", flags=""), _load("keep_upload", flags="")
+CLAIM, RENEW, FINISH, RELEASE, CANCEL = map(_load, ("claim", "renew", "finish", "release", "cancel"))
+USE_UPLOAD = _load("use_upload")
 
 
 def arguments(**values: Any) -> list[str]:

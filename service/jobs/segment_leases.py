@@ -22,6 +22,7 @@ from service.jobs.renewal import renewed
 
 _LIFETIME_SECONDS: Final = 86_400
 _MODEL: Final = "model"
+_LONGEST_LEASE_SECONDS: Final = 600.0  # one that lasts longer is from a clock that was put back
 
 
 class SegmentLeases:
@@ -42,6 +43,8 @@ class SegmentLeases:
             with suppress(LockError):  # another has done so
                 lock.do_release(holder.encode())
         if not lock.acquire(token=self._owner):
+            if self._client.pttl(name) > max(_LONGEST_LEASE_SECONDS, 2 * self._lease_seconds) * 1000:
+                self._client.pexpire(name, round(self._lease_seconds * 1000))  # its holder, if it lives, renews it
             return False
         self._locks[first] = lock
         return True

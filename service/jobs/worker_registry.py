@@ -19,6 +19,12 @@ from service.jobs.connection import AsyncClient, Client
 BEAT_SECONDS: Final = 2.0
 _SILENCE_SECONDS: Final = 15  # after it a worker is taken for gone
 _ENTRY_SECONDS: Final = 86_400  # an entry outlives its worker's silence: a machine may sleep and wake up
+# worker, seconds of its heartbeat and of its entry -> 0 if there is no entry. Three small keys fit into a full Redis.
+_BEAT: Final = """#!lua flags=allow-oom
+redis.call('SET', 'adis:heartbeat:' .. ARGV[1], '1', 'EX', ARGV[2])
+redis.call('SADD', 'adis:workers', ARGV[1])
+return redis.call('EXPIRE', 'adis:worker:' .. ARGV[1], ARGV[3])
+"""
 
 
 class ModelSummary(BaseModel):
@@ -74,6 +80,7 @@ class WorkerRegistration:
     def __init__(self, client: Client, worker: str) -> None:
         self._client = client
         self._worker = worker
+        self._beat = client.register_script(_BEAT)
         self._entry, self._heartbeat = f"adis:worker:{worker}", f"adis:heartbeat:{worker}"
         self._refused = f"adis:refused:{worker}"
 
@@ -108,18 +115,12 @@ class WorkerRegistration:
 
     def beat(self) -> bool:
         """Say that the worker lives; False if Redis has forgotten its entry."""
-        with self._client.pipeline(transaction=True) as pipe:
-            pipe.set(self._heartbeat, "1", ex=_SILENCE_SECONDS)
-            pipe.sadd("adis:workers", self._worker)
-            pipe.expire(self._entry, _ENTRY_SECONDS)
-            return bool(pipe.execute()[-1])
+        return bool(self._beat(args=[self._worker, _SILENCE_SECONDS, _ENTRY_SECONDS]))
 
     def deregister(self) -> None:
         """The worker stops."""
-        with self._client.pipeline(transaction=True) as pipe:
-            pipe.delete(self._entry, self._heartbeat, self._refused)
-            pipe.srem("adis:workers", self._worker)
-            pipe.execute()
+        self._client.delete(self._entry, self._heartbeat, self._refused)
+        self._client.srem("adis:workers", self._worker)
 
 
 def _models_json(models: list[ModelSummary]) -> str:
@@ -129,13 +130,15 @@ def _models_json(models: list[ModelSummary]) -> str:
 async def live_workers(client: AsyncClient) -> list[WorkerReport]:
     """Every worker that was heard of lately, ready or not."""
     ids = sorted(await client.smembers("adis:workers"))
-    async with client.pipeline(transaction=True) as pipe:
+    async with client.pipeline(transaction=False) as pipe:
         for worker in ids:
             pipe.pttl(f"adis:heartbeat:{worker}")
             pipe.hgetall(f"adis:worker:{worker}")
         answers = await pipe.execute() if ids else []
     entries = dict(zip(ids, zip(answers[::2], answers[1::2], strict=True), strict=True))
-    live = {worker: entry for worker, entry in entries.items() if entry[0] >= 0 and "models" in entry[1]}
+    # a heartbeat that lasts longer than one can is from a clock that was put back; who lives beats again in two seconds
+    live = {worker: (left_ms, fields) for worker, (left_ms, fields) in entries.items()
+            if 0 <= left_ms <= _SILENCE_SECONDS * 1000 and "models" in fields}  # fmt: skip
     if silent := set(ids) - set(live):
         await client.srem("adis:workers", *silent)
     return [

@@ -99,7 +99,7 @@ async def collect_metrics(client: AsyncClient) -> Collector:
 
 
 async def _kinds_now(client: AsyncClient) -> dict[Kind, KindNow]:
-    async with client.pipeline(transaction=True) as pipe:
+    async with client.pipeline(transaction=False) as pipe:
         pipe.time()
         pipe.zrange("adis:running", 0, -1)
         for kind in QUEUES:

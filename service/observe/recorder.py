@@ -21,7 +21,7 @@ logger = logging.getLogger(__name__)
 _ADD_SECONDS: Final = 5.0
 # how many counts there are, then fields and what is to be added to them: the counts, then the sums. One call: a command
 # for each of the thirty cost the worker more time than the next job's claim.
-_ADD: Final = """
+_ADD: Final = """#!lua flags=allow-oom
 for i = 2, #ARGV, 2 do
   local add = i < 2 * ARGV[1] + 2 and 'HINCRBY' or 'HINCRBYFLOAT'
   redis.call(add, KEYS[1], ARGV[i], ARGV[i + 1])

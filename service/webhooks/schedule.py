@@ -12,7 +12,7 @@ from typing import Final
 
 from service.jobs.connection import AsyncClient
 
-_COMMON: Final = """
+_COMMON: Final = """#!lua flags=allow-oom
 local function now()
   local t = redis.call('TIME')
   return tonumber(t[1]) + tonumber(t[2]) / 1e6

@@ -44,7 +44,7 @@ class Engines:
         name = name or self._settings.default_model
         files = files_state(self._settings.models_dir / name)
         before = self._current.get(name)
-        kept = before and self._opened.get((name, before.sha256))
+        kept = self._opened.get((name, before.sha256)) if before else None
         if before is None or kept is None or before.files != files:
             sha256 = self._open_newest(name, kept)
             self._current[name] = _Current(files, sha256)

@@ -16,7 +16,7 @@ from redis.exceptions import RedisError
 
 from service import __version__
 from service.errors import StylizationError
-from service.jobs.connection import connect
+from service.jobs.connection import connect_patiently
 from service.jobs.open_storage import open_storage
 from service.jobs.queue import HELP_WITH_VIDEO, TASKS, hard_limit, send, send_help
 from service.jobs.worker_registry import Runtime, WorkerRegistration
@@ -55,7 +55,7 @@ class PoolProcess:
         from service.work.job_runner import JobRunner
 
         start_tracing(self._settings.otlp_endpoint, "worker", __version__)
-        client = connect(self._redis_url)
+        client = connect_patiently(self._redis_url)
         registration = WorkerRegistration(client, self._worker)
         engines = Engines(self._settings, registration.refuse)
         limits = MediaLimits.of(self._settings)

@@ -5,20 +5,30 @@ import os
 import signal
 import sys
 import threading
+import time
 import uuid
 import warnings
 from collections.abc import Sequence
 from contextlib import closing
+from functools import partial
 from typing import Any, Final
 
 from celery import Celery, bootsteps, signals
 from celery.platforms import SecurityWarning
 from celery.worker import state
+from celery.worker.consumer import Consumer
 from kombu.exceptions import OperationalError
 from redis.exceptions import RedisError
 
 from service.errors import BundleError, ModelNotFound
-from service.jobs.connection import Client, connect, wait_until_reachable, without_password
+from service.jobs.connection import (
+    Client,
+    connect,
+    takes_writes,
+    wait_until_it_takes_writes,
+    wait_until_reachable,
+    without_password,
+)
 from service.jobs.lease import LeaseTerms, release_all
 from service.jobs.open_storage import open_storage
 from service.jobs.queue import make_queue, messages, send
@@ -49,7 +59,7 @@ class WorkerHeartbeat:
         terms: LeaseTerms,
         queues: Sequence[str],
     ) -> None:
-        self._client = client
+        self.client = client
         self._app = app
         self._presence = registration
         self._catalog = catalog
@@ -62,9 +72,12 @@ class WorkerHeartbeat:
         """One beat; a Redis that does not answer is left to the next."""
         try:
             known = self._presence.beat()
+            if not takes_writes(self.client):
+                self._idle_beats = 0  # no message can arrive
+                return
             self._offer_models()
-            requeue_overdue(self._client, self._app, self._terms)
-            waiting = sum(self._client.llen(messages(queue)) for queue in self._queues)
+            requeue_overdue(self.client, self._app, self._terms)
+            waiting = sum(self.client.llen(messages(queue)) for queue in self._queues)
         except (RedisError, OperationalError) as exc:
             logger.warning("Redis does not answer: %s", exc)
             return
@@ -102,6 +115,7 @@ def run_worker(settings: Settings, redis_url: str) -> int:
     client = connect(redis_url)
     try:
         wait_until_reachable(client, redis_url)
+        wait_until_it_takes_writes(client, partial(time.sleep, BEAT_SECONDS))
     except KeyboardInterrupt:
         return 130  # as shells have it
     with closing(open_storage(settings)) as storage:  # each process opens its own; what is wrong with it is said here
@@ -138,14 +152,30 @@ def run_worker(settings: Settings, redis_url: str) -> int:
             send(app, job_id, kind)
         registration.deregister()
     except (RedisError, OperationalError) as exc:
-        logger.warning("Redis does not answer: %s; a running job is given out again when its lease ends", exc)
+        logger.warning("Redis refuses: %s; a running job is given out again when its lease ends", exc)
     else:
         logger.info("worker %s has stopped; %d running jobs went back to the queue", worker, len(released))
     return int(celery_worker.exitcode or 0)
 
 
 def _beat_with(app: Celery, heartbeat: WorkerHeartbeat) -> None:
-    """Have the message loop beat, anew after every connection."""
+    """Have the message loop beat, anew after every connection, which waits until Redis has room for what it writes."""
+
+    class PatientConsumer(Consumer):  # type: ignore[misc]
+        """Waits, and beats, while Redis is full, which refuses all that a worker sets up before it takes messages."""
+
+        def connect(self) -> Any:
+            try:
+                wait_until_it_takes_writes(heartbeat.client, self._wait)
+            except RedisError as exc:  # which the connection now waits for
+                logger.warning("Redis does not answer: %s", exc)
+            return super().connect()
+
+        @staticmethod
+        def _wait() -> None:
+            state.maybe_shutdown()
+            heartbeat.beat()
+            time.sleep(BEAT_SECONDS)
 
     class HeartbeatStep(bootsteps.StartStopStep):  # type: ignore[misc]
         """Beats as long as messages are taken."""
@@ -159,6 +189,7 @@ def _beat_with(app: Celery, heartbeat: WorkerHeartbeat) -> None:
         def stop(self, parent: Any) -> None:
             self.timer.cancel()
 
+    app.conf.worker_consumer = PatientConsumer
     app.steps["consumer"].add(HeartbeatStep)
 
 

@@ -22,12 +22,12 @@ FAULTS = ("never_accepted", "lost", "wrong_bytes", "changed_between_reads", "del
 
 def storm(folder: Path, plan: Plan, workers: int) -> dict[str, Any]:
     """Run the plan on a fresh cluster below `folder`; the report, with the settings that differ from the defaults."""
-    models = write_tiny_bundle(folder / "models" / "tiny").parent
+    bundle = write_tiny_bundle(folder / "models" / "tiny")
     with (
         running_store(folder / "store") if plan.store else nullcontext() as store,
-        Cluster(folder, models, free_port(), workers, store=store, **SETTINGS) as cluster,
+        Cluster(folder, bundle.parent, free_port(), workers, store=store, **SETTINGS) as cluster,
     ):
-        return Scenario(cluster, plan, folder).run() | {"workers": workers, "settings": SETTINGS}
+        return Scenario(cluster, plan, folder, bundle).run() | {"workers": workers, "settings": SETTINGS}
 
 
 def main() -> int:

@@ -10,8 +10,12 @@ import threading
 import time
 import urllib.error
 import urllib.request
+from contextlib import suppress
 from pathlib import Path
 
+from redis.exceptions import OutOfMemoryError
+
+from service.jobs.connection import connect
 from service.standalone.embedded_valkey import prepare_valkey
 from tests.support.object_store import ENVIRONMENT, ObjectStore
 from tests.support.processes import until
@@ -20,6 +24,9 @@ from tests.support.running_service import ROOT
 START_SECONDS = 60.0
 RESTART_SECONDS = 0.5
 LOOK_AGAIN_SECONDS = 0.1
+
+_ROOM_BYTES = 1_000_000
+_FILLER_BYTES = 100_000
 
 
 class Cluster:
@@ -89,6 +96,24 @@ class Cluster:
                 return True
         except (urllib.error.URLError, OSError):
             return False
+
+    def pid(self, name: str) -> int:
+        """Of the process of that name which runs now."""
+        return self._processes[name].pid
+
+    def fill_redis(self) -> None:
+        """Have Redis reach its `maxmemory` by what is in it."""
+        with connect(self.redis_url) as client:
+            client.config_set("maxmemory", client.info("memory")["used_memory"] + _ROOM_BYTES)
+            with suppress(OutOfMemoryError):
+                while True:
+                    client.append("filler", bytes(_FILLER_BYTES))
+
+    def make_room_in_redis(self) -> None:
+        """Take the limit and the filling away."""
+        with connect(self.redis_url) as client:
+            client.config_set("maxmemory", 0)
+            client.delete("filler")
 
     def harm(self, name: str, number: signal.Signals) -> None:
         """Send the signal to one process; `worker` means a random one. `store` is stopped for a while."""

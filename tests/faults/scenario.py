@@ -16,18 +16,21 @@ import httpx2 as httpx
 from service.jobs.connection import connect
 from tests.faults.cluster import Cluster
 from tests.support.media import make_noise, make_photo, png_bytes, write_ogg
+from tests.support.tiny_bundle import make_decoder, replace_tiny_bundle
 
 GAINS_DB = ("-18", "-12", "-6", "0")
 PATIENCE_SECONDS = 240.0
 RETRY_SECONDS = 0.2
 RESENT = 100
+FULL_SECONDS = 20.0  # that Redis has no room
+MODELS = {"1.0.0": 1.0, "2.0.0": 0.5}  # versions of the model, and how strongly each shifts colors
 
 
 @dataclass(frozen=True)
 class Plan:
     """rate: jobs a second. kill_every: seconds between kills of a random worker, 0 for a single kill in all.
 
-    store: the files lie in a bucket, whose server is stopped once, too.
+    store: the files lie in a bucket, whose server is stopped once, too. full_seconds: that Redis is full, once.
     """
 
     jobs: int
@@ -35,6 +38,7 @@ class Plan:
     kill_every: float
     clients: int
     store: bool = False
+    full_seconds: float = FULL_SECONDS
 
 
 @dataclass
@@ -54,8 +58,11 @@ class Ledger:
 class Scenario:
     """One run against a cluster; `run` returns the report."""
 
-    def __init__(self, cluster: Cluster, plan: Plan, folder: Path) -> None:
+    def __init__(self, cluster: Cluster, plan: Plan, folder: Path, bundle: Path) -> None:
+        """bundle: of the model, which is replaced once."""
         self._cluster = cluster
+        self._bundle = bundle
+        self._room_at = float("inf")
         self._plan = plan
         self._photos = [png_bytes(make_photo(96, 64, seed)) for seed in range(4)]
         self._sound = write_ogg(folder / "noise.ogg", make_noise(3.0)).read_bytes()
@@ -70,8 +77,12 @@ class Scenario:
 
     def _run(self) -> dict[str, Any]:
         variants = len(self._photos) * len(GAINS_DB)
-        references = [self._result_of(self._finished(self._submit(-1 - v, v))) for v in range(variants)]
-        if len(set(references)) != variants:
+        references: dict[str, list[str]] = {}
+        for n, version in enumerate(reversed(MODELS)):
+            self._put_model(version)
+            jobs = [self._finished(self._submit(-1 - n * variants - v, v)) for v in range(variants)]
+            references[version] = [self._result_of(job_id) for job_id in jobs]
+        if len({result for found in references.values() for result in found}) != variants * len(MODELS):
             raise AssertionError("different requests gave the same image: the check could not tell a wrong result")
         began = time.monotonic()
         threads = [threading.Thread(target=self._client, args=(n, began)) for n in range(self._plan.clients)]
@@ -112,16 +123,19 @@ class Scenario:
 
     def _harm(self, clients: list[threading.Thread]) -> None:
         """Great faults when a share of the jobs is accepted, a worker's death in between; says how it stands."""
-        great = [
-            (0.2, "valkey", signal.SIGKILL), (0.45, "api", signal.SIGKILL), (0.7, "valkey", signal.SIGTERM),
+        great: list[tuple[float, str, signal.Signals | None]] = [
+            (0.2, "valkey", signal.SIGKILL), (0.3, "model", None), (0.45, "api", signal.SIGKILL), (0.6, "full", None),
+            (0.75, "valkey", signal.SIGTERM),
         ]  # fmt: skip
         if self._plan.store:
-            great.insert(2, (0.6, "store", signal.SIGTERM))
+            great.insert(-1, (0.7, "store", signal.SIGTERM))
         worker_at = time.monotonic() + (self._plan.kill_every or 2.0)
         while any(thread.is_alive() for thread in clients):
             time.sleep(0.2)
             accepted = len(self._ledger.accepted)
-            if great and accepted >= great[0][0] * self._plan.jobs:
+            if time.monotonic() >= self._room_at:
+                self._make_room()
+            elif great and accepted >= great[0][0] * self._plan.jobs and self._room_at == float("inf"):
                 _, name, number = great.pop(0)
                 self._fault(name, number)
             if time.monotonic() >= worker_at:
@@ -130,10 +144,29 @@ class Scenario:
             line = f"\r{accepted}/{self._plan.jobs} accepted, {len(self._ledger.faults)} faults, retried "
             print(f"{line}{self._ledger.retries}", end="", file=sys.stderr, flush=True)
         print(file=sys.stderr)
+        if self._room_at < float("inf"):  # as many were accepted as were wanted
+            time.sleep(max(0.0, self._room_at - time.monotonic()))
+            self._make_room()
 
-    def _fault(self, name: str, number: signal.Signals) -> None:
-        self._ledger.faults.append((f"{name} {number.name}", time.time()))
-        self._cluster.harm(name, number)
+    def _fault(self, name: str, number: signal.Signals | None) -> None:
+        """full: Redis has no room for a while. model: another takes its place. All others: a signal to a process."""
+        at = time.time()
+        if name == "full":
+            self._cluster.fill_redis()
+            self._room_at = time.monotonic() + self._plan.full_seconds
+        elif name == "model":
+            self._put_model(list(MODELS)[-1])
+        else:
+            assert number is not None
+            self._cluster.harm(name, number)
+        self._ledger.faults.append((f"{name} {number.name}" if number else name, at))
+
+    def _make_room(self) -> None:
+        self._cluster.make_room_in_redis()
+        self._room_at = float("inf")
+
+    def _put_model(self, version: str) -> None:
+        replace_tiny_bundle(self._bundle, version, make_decoder(MODELS[version]))
 
     def _wait_until_all_ended(self) -> None:
         """Or until patience ends: what is active then counts as lost."""
@@ -164,16 +197,20 @@ class Scenario:
         answer = self._get(f"/jobs/{job_id}/results/0")
         return hashlib.sha256(answer.content).hexdigest() if answer.status_code == 200 else answer.text
 
-    def _check(self, references: list[str]) -> dict[str, Any]:
+    def _check(self, references: dict[str, list[str]]) -> dict[str, Any]:
         accepted = self._ledger.accepted
+        variants = len(self._photos) * len(GAINS_DB)
 
         def look(index: int) -> dict[str, Any]:
             job_id = accepted[index]
             events = self._get(f"/jobs/{job_id}/events").text
             twice = [self._result_of(job_id) for _ in range(2)]
+            job = self._get(f"/jobs/{job_id}").json()
+            version = (job.get("receipt") or {}).get("model_version", "none")
             return {
-                "state": self._get(f"/jobs/{job_id}").json().get("state", "no record"),
-                "right": twice[0] == references[index % len(references)],
+                "state": job.get("state", "no record"),
+                "model": version,
+                "right": version in references and twice[0] == references[version][index % variants],
                 "same": twice[0] == twice[1],
                 "successes": events.count('"state":"succeeded"'),
             }
@@ -182,8 +219,8 @@ class Scenario:
             found = list(pool.map(look, sorted(accepted)))
         every = max(1, self._plan.jobs // RESENT)
         resent = sorted(accepted)[::every]
-        again = [self._submit(index, index % len(references)) == accepted[index] for index in resent]
-        states = [one["state"] for one in found]
+        again = [self._submit(index, index % variants) == accepted[index] for index in resent]
+        states, models = [one["state"] for one in found], [one["model"] for one in found]
         with connect(self._cluster.redis_url) as client:
             records = sum(1 for _ in client.scan_iter("adis:job:*", count=1000))
             times = [client.hmget(f"adis:job:{job_id}", "started", "finished", "lost") for job_id in accepted.values()]
@@ -191,12 +228,13 @@ class Scenario:
             "accepted": len(accepted),
             "never_accepted": self._plan.jobs - len(accepted),
             "states": {state: states.count(state) for state in sorted(set(states))},
+            "models": {model: models.count(model) for model in sorted(set(models))},
             "lost": sum(state != "succeeded" for state in states),
             "wrong_bytes": sum(not one["right"] for one in found),
             "changed_between_reads": sum(not one["same"] for one in found),
             "delivered_twice": sum(one["successes"] > 1 for one in found),
             "without_success_event": sum(one["successes"] == 0 for one in found),
-            "records_beyond_keys": records - len(accepted) - len(references),
+            "records_beyond_keys": records - len(accepted) - len(MODELS) * variants,
             "keys_resent": len(again),
             "keys_with_two_jobs": again.count(False),
             "jobs_that_lost_a_worker": sum(int(lost or 0) > 0 for _, _, lost in times),

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from service.jobs.connection import Client
 from service.standalone.embedded_valkey import prepare_valkey
 
 START_SECONDS = 120.0
@@ -22,3 +23,13 @@ def running_valkey(data_dir: Path) -> Iterator[str]:
     finally:
         process.terminate()
         process.wait()
+
+
+@contextmanager
+def full(client: Client) -> Iterator[None]:
+    """The server has reached its `maxmemory` as long as the block runs."""
+    client.config_set("maxmemory", "1")
+    try:
+        yield
+    finally:
+        client.config_set("maxmemory", "0")

@@ -11,9 +11,12 @@ if f[1] == 'running' and f[3] ~= a.owner then
 end
 if f[1] ~= 'running' and f[1] ~= 'queued' then return {'ended'} end
 -- the newest place in the line that was served: a job well before it has lost its message (service.jobs.reaper);
--- a job that was taken before may come by its old message, ahead of its place
+-- a job that was taken before may come by its old message, ahead of its place; a place that is still to come is from a
+-- clock that was put back
 local place = not f[4] and tonumber(redis.call('ZSCORE', P .. 'queued:' .. f[2], a.id) or nil) or 0
-if place > tonumber(redis.call('HGET', P .. 'served', f[2]) or 0) then
+local served = tonumber(redis.call('HGET', P .. 'served', f[2]) or 0)
+place = math.min(place, t)
+if place > served or served > t then
   redis.call('HSET', P .. 'served', f[2], stamp(place))
 end
 redis.call('ZREM', P .. 'queued:' .. f[2], a.id)

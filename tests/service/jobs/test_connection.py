@@ -1,8 +1,13 @@
 """One address serves redis-py and Celery, and no password is printed."""
 
-import pytest
+import logging
+import threading
 
-from service.jobs.connection import broker_url, without_password
+import pytest
+from redis.exceptions import OutOfMemoryError
+
+from service.jobs.connection import Client, broker_url, connect, connect_patiently, without_password
+from tests.support.valkey import full
 
 
 @pytest.mark.parametrize(
@@ -26,3 +31,33 @@ def test_a_password_is_not_shown(url: str) -> None:
 
 def test_an_address_without_a_password_is_shown_as_it_is() -> None:
     assert without_password("unix:///run/valkey.sock?db=0") == "unix:///run/valkey.sock?db=0"
+
+
+def test_who_works_on_a_job_waits_for_a_full_redis_and_says_so(
+    redis_url: str, client: Client, caplog: pytest.LogCaptureFixture
+) -> None:
+    waiting = threading.Event()
+
+    def make_room() -> None:
+        waiting.wait(60)
+        client.config_set("maxmemory", "0")
+
+    class Telling(logging.Handler):
+        def emit(self, record: logging.LogRecord) -> None:
+            waiting.set()
+
+    handler = Telling(logging.WARNING)
+    logging.getLogger("service.jobs.connection").addHandler(handler)
+    with full(client), connect_patiently(redis_url) as patient, connect(redis_url) as other:
+        with pytest.raises(OutOfMemoryError):
+            other.set("key", "value")
+        room = threading.Thread(target=make_room)
+        room.start()
+        with caplog.at_level(logging.INFO), patient.pipeline(transaction=True) as pipe:
+            pipe.set("key", "value")
+            pipe.get("key")
+            assert pipe.execute() == [True, "value"]
+        room.join()
+    logging.getLogger("service.jobs.connection").removeHandler(handler)
+    assert "Redis is full" in caplog.text
+    assert "the job goes on" in caplog.text

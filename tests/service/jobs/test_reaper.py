@@ -1,5 +1,6 @@
 """No job is left lying: its message is sent again if it got lost, or its worker did."""
 
+import time
 from collections.abc import Iterator
 
 import pytest
@@ -148,6 +149,24 @@ def test_a_job_that_was_lost_too_often_fails_instead(redis_url: str, client: Cli
     assert requeue_overdue(client, app, LeaseTerms(30, 1, 100)) == 0
     assert read(redis_url, job_id).state is JobState.FAILED
     assert waiting(client) == 0
+
+
+def test_what_a_clock_an_hour_ahead_wrote_holds_nothing_up(redis_url: str, client: Client, app: Celery) -> None:
+    ahead = time.time() + 3600
+    running, late, fresh = (submitted(redis_url) for _ in range(3))
+    claimed(client, running)
+    client.zadd("adis:running", {running: ahead + 30})  # and then its worker died
+    client.zadd("adis:queued:image", {late: ahead})  # and then its message was lost
+    client.hset("adis:served", "image", ahead)
+    send(app, fresh, "image")
+    assert requeue_overdue(client, app, TERMS) == 0
+    now = time.time()
+    assert client.zscore("adis:running", running) == pytest.approx(now + TERMS.lease_seconds, abs=2)
+    assert client.zscore("adis:queued:image", late) == pytest.approx(now, abs=2)
+    client.zadd("adis:queued:image", {late: now - 60, fresh: now - 60})  # a minute later
+    assert requeue_overdue(client, app, TERMS) == 0  # what waits in its line has not been overtaken
+    claimed(client, fresh)
+    assert float(client.hget("adis:served", "image")) == pytest.approx(now - 60, abs=2)
 
 
 def test_messages_survive_what_kills_a_worker(app: Celery) -> None:

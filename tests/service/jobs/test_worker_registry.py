@@ -57,6 +57,15 @@ def test_a_silent_worker_is_gone_and_comes_back_with_its_next_beat(redis_url: st
     assert workers(redis_url)[0].runtime == CPU
 
 
+def test_a_heartbeat_from_a_clock_that_was_put_back_is_none(redis_url: str, client: Client) -> None:
+    registration = WorkerRegistration(client, "w")
+    registration.register([MODEL], ["images", "videos"])
+    client.expire("adis:heartbeat:w", 3600 + 15)
+    assert workers(redis_url) == []
+    registration.beat()
+    assert len(workers(redis_url)) == 1
+
+
 def test_a_worker_that_leaves_is_gone_at_once(redis_url: str, client: Client) -> None:
     registration = WorkerRegistration(client, "w")
     registration.register([MODEL], ["images", "videos"])

@@ -141,6 +141,16 @@ def test_a_part_is_one_workers_at_a_time_and_a_dead_ones_is_free(client: Client)
     assert not others.take(7)  # what a ghost gives back was no longer its own
 
 
+def test_a_part_that_was_taken_by_a_clock_an_hour_ahead_is_free_when_its_holder_renews_it_no_more(
+    client: Client,
+) -> None:
+    gone, mine = (SegmentLeases(client, "j", Owner("another-machine", 1, "1", name), 30) for name in "ab")
+    assert gone.take(0)
+    client.pexpire("adis:segment:j:0", 3_630_000)
+    assert not mine.take(0)
+    assert 0 < client.pttl("adis:segment:j:0") <= 30_000
+
+
 def test_progress_counts_the_frames_of_all_parts(client: Client) -> None:
     leases = SegmentLeases(client, "j", this_process("a"), 30)
     leases.begin("a" * 64)
