@@ -6,11 +6,11 @@ import argparse
 import sys
 from pathlib import Path
 
+from training.audio_encoder_command import add_audio_encoder, run_audio_encoder
 from training.evaluation.bundle_command import add_evaluate_bundle, run_evaluate_bundle
 from training.evaluation.contact_sheet import add_contact_sheet, run_contact_sheet
 from training.prepare.command import add_prepare, run_prepare
 from training.reproduce.command import add_reproduce, run_reproduce
-from training.stages.scene_audio_command import add_audio_encoder, run_audio_encoder
 from training.train_command import add_train, run_train
 
 _RUNNERS = {

@@ -42,7 +42,7 @@ class ConditionConfig:
     kind: Literal["audio", "keyword", "label", "image"] = "audio"
     word_vectors: str = "minilm"  # of a keyword or a label: MiniLM, or the path of a word2vec file
     word_dim: int = 384  # length of these vectors
-    tagger: str = "yamnet"  # whose label it is: `training.prepare.tagger`
+    tagger: str = "yamnet"  # whose label it is: `training.data.tagger`
 
 
 @dataclass(frozen=True)

@@ -26,8 +26,8 @@ from training.data.conditions import (
 from training.data.dataset import SKIPPED, CoOccurrences
 from training.data.index import read_index
 from training.data.labels import label_sounds
+from training.data.tagger import TaggerError
 from training.data.word_vectors import WordsError, WordVectors
-from training.prepare.tagger import TaggerError
 from training.presets import PRESETS
 
 BIRD = "tests.support.taggers:tone_is_bird"

@@ -168,7 +168,7 @@ def command(sounds: Path, *more: str) -> int:
 def test_the_command_writes_a_checkpoint_and_its_figures(sounds: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     little = functools.partial(SceneAudioTraining, batch=4, hearings=1, synthetic=8)
     monkeypatch.setattr("training.stages.scene_audio_pretraining.SceneAudioTraining", little)
-    monkeypatch.setattr("training.stages.scene_audio_command.MIX_PAIRS", 2)
+    monkeypatch.setattr("training.audio_encoder_command.MIX_PAIRS", 2)
     assert command(sounds, "--directions", str(sounds / "directions.pt"), "--steps", "2") == 0
     assert len(load_encoder(sounds / "encoder.pt").config.kinds) == 17
     figures = json.loads((sounds / "encoder.json").read_text())

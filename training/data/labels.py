@@ -15,7 +15,7 @@ from tqdm import tqdm
 
 from training.data import media
 from training.data.index import Pair
-from training.prepare.tagger import Tagger, TaggerError, load_tagger, resolve_tagger
+from training.data.tagger import Tagger, TaggerError, load_tagger, resolve_tagger
 
 TAGGED_AT_HZ = 16_000
 HOP_SECONDS = 1.0  # a recording is longer than a clip: it has a label for each second that a clip may begin at

@@ -40,10 +40,10 @@ def add_prepare(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -
 
 def run_prepare(options: argparse.Namespace) -> None:
     """Prepare as the options say. Raises ValueError and its kin with what to do."""
+    from training.data.tagger import resolve_tagger
     from training.prepare.build import prepare
     from training.prepare.recipe import read_recipe
     from training.prepare.speech import detector_found
-    from training.prepare.tagger import resolve_tagger
 
     if options.jobs < 1:
         raise ValueError("--jobs must be at least 1")

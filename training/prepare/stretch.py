@@ -24,10 +24,10 @@ from scipy.io import wavfile
 
 from training.data.files import written_whole
 from training.data.media import MediaError, rms_dbfs
+from training.data.tagger import MUSIC, Tagger, load_tagger
 from training.prepare.clips import FRAMES_PER_CLIP, frame_times, frames_at, sound_between
 from training.prepare.recipe import Recipe
 from training.prepare.speech import detector_found, speech_shares
-from training.prepare.tagger import MUSIC, Tagger, load_tagger
 from training.prepare.videos import CLIP_SECONDS, Video
 
 SAMPLE_RATE_HZ = 16_000

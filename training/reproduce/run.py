@@ -23,8 +23,8 @@ from training import checkpoint
 from training.config import TrainingConfig, to_dict
 from training.data.conditions import SOURCES, with_sources
 from training.data.files import written_whole
+from training.data.tagger import TaggerError
 from training.data.word_vectors import WordsError
-from training.prepare.tagger import TaggerError
 from training.presets import PRESETS, with_settings
 from training.reproduce.rows import Row
 from training.reproduce.scale import Scale, scaled
