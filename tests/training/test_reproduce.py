@@ -24,6 +24,8 @@ from training.data.index import read_index
 from training.evaluation.metrics.probe import train_probe
 from training.presets import PRESETS, with_settings
 from training.reproduce.orderings import Verdict
+from training.reproduce.progress import LOSSES, MATCHES
+from training.reproduce.rows import LONGER_NAME
 from training.reproduce.run import Job, train_row
 from training.reproduce.scale import SCALES, scaled
 
@@ -32,6 +34,7 @@ TRAINED = {
     "AdaIN",
     "Keyword",
     "Paper (reimplemented)",
+    LONGER_NAME,
     "CycleGAN",
     "Late fusion",
     "w/o ID loss",
@@ -86,6 +89,23 @@ def test_the_net_that_judges_drives_no_row(reproduced: Path) -> None:
             assert not torch.equal(judging[name], row[name]), folder
 
 
+def test_the_longer_run_is_followed_from_its_first_checkpoint_to_its_last(reproduced: Path) -> None:
+    progress = results(reproduced)["progress"]
+    assert set(progress) == {
+        "losses",
+        "right scene",
+        "swap effect /255",
+        "gradient correlation",
+        MATCHES,
+        "audio's share",
+    }
+    assert progress["right scene"]["right scene"][0][0] == 0
+    assert progress["right scene"]["right scene"][-1][0] == SMOKE.longer_images
+    (before, after) = progress["audio's share"].values()
+    assert before[0][1]["mean"] > after[0][1]["mean"] > 0  # the norm subtracts what is the same everywhere
+    assert set(progress["losses"]) <= set(LOSSES)
+
+
 def test_each_ordering_of_the_paper_has_a_verdict(reproduced: Path) -> None:
     orderings = results(reproduced)["orderings"]
     assert set(orderings) == {"Table 1", "Table 2", "Table 3", "Table 4", "Controls"}
@@ -125,7 +145,7 @@ def browser() -> Iterator[Browser]:
         yield launched
 
 
-def test_the_report_has_its_tables_and_pictures_and_asks_nothing_from_outside(
+def test_the_report_has_its_tables_and_images_and_asks_nothing_from_outside(
     reproduced: Path,
     browser: Browser,
 ) -> None:
@@ -142,10 +162,11 @@ def test_the_report_has_its_tables_and_pictures_and_asks_nothing_from_outside(
     expect(page.locator("#table-1")).to_contain_text("0.842")  # the paper's target
     expect(page.locator("#table-3 tr", has_text="+ SeLaVi")).to_contain_text("published weights")
     for name in ("comparison", "volume", "mixing", "unseen", "soundtrack", "speech", "regions"):
-        pictures = page.locator(f"#panel-{name} img")
-        assert pictures.count() > 1
-        assert pictures.evaluate_all("all => all.every((one) => one.complete && one.naturalWidth === 32)")
-    assert page.locator("svg").count() == 4
+        images = page.locator(f"#panel-{name} img")
+        assert images.count() > 1
+        assert images.evaluate_all("all => all.every((one) => one.complete && one.naturalWidth === 32)")
+    assert page.locator("#progress svg").count() == 5  # losses are logged every 20 steps, of which there are fewer
+    assert page.locator("svg").count() == 4 + 5
     assert [url for url in asked if url != address and not url.startswith("data:")] == []
     assert complaints == []
     assert (reproduced / "report.html").stat().st_size < 1_000_000

@@ -12,8 +12,8 @@ from training.config import flat, to_dict
 from training.presets import PRESETS
 from training.reproduce.measure import Figure
 from training.reproduce.orderings import Verdict, judge, table_orderings
-from training.reproduce.rows import OUR_NAME, PAPER_NAME, ROWS
-from training.reproduce.run import plan
+from training.reproduce.rows import LONGER_NAME, OUR_NAME, PAPER_NAME, ROWS
+from training.reproduce.run import ReproduceError, RowSources, plan
 from training.reproduce.scale import SCALES, scaled
 
 # Verdicts
@@ -97,19 +97,30 @@ def test_the_scale_of_the_paper_is_the_presets_as_they_are() -> None:
 
 
 def test_rows_without_their_weights_are_left_out_with_the_reason(index: Path, tmp_path: Path) -> None:
-    sources = (str(write_words(tmp_path / "words.txt")), "tests.support.taggers:tone_is_bird")
-    jobs, left_out = plan(ROWS, SCALES["paper"], index, tmp_path, 0, {"wav2clip": index, "scene": index}, *sources)
-    assert {job.name for job in jobs} == TRAINED | {"+ Wav2CLIP", "Our model"}
+    words = str(write_words(tmp_path / "words.txt"))
+    sources = RowSources({"wav2clip": index, "scene": index}, words, "tests.support.taggers:tone_is_bird")
+    jobs, left_out = plan(ROWS, SCALES["paper"], index, tmp_path, 0, sources)
+    assert {job.name for job in jobs} == (TRAINED - {LONGER_NAME}) | {"+ Wav2CLIP", "Our model"}
     assert "--audio-weights selavi=FILE" in left_out["+ SeLaVi"]
-    assert "narrow" in plan(ROWS, SMOKE, index, tmp_path, 0, {"wav2clip": index}, *sources)[1]["+ Wav2CLIP"]
+    assert "narrow" in plan(ROWS, SMOKE, index, tmp_path, 0, sources)[1]["+ Wav2CLIP"]
 
 
 def test_rows_without_words_or_a_tagger_are_left_out_with_the_reason(index: Path, tmp_path: Path) -> None:
     words = str(write_words(tmp_path / "words.txt"))
-    jobs, left_out = plan(ROWS, SMOKE, index, tmp_path, 0, {}, words, "none")
+    jobs, left_out = plan(ROWS, SMOKE, index, tmp_path, 0, RowSources({}, words, "none"))
     assert "Keyword" in {job.name for job in jobs}
     assert "needs a tagger" in left_out["Class Pred."]
-    without = plan(ROWS, SMOKE, index, tmp_path, 0, {}, str(tmp_path / "nowhere.txt"), "none")[1]
+    nowhere = RowSources({}, str(tmp_path / "nowhere.txt"), "none")
+    without = plan(ROWS, SMOKE, index, tmp_path, 0, nowhere)[1]
     assert "nowhere.txt" in without["Keyword"]
     assert "nowhere.txt" in without["Class Pred."]
     assert "AdaIN" not in without
+
+
+def test_chosen_rows_are_trained_in_their_order_and_the_others_are_named(index: Path, tmp_path: Path) -> None:
+    jobs, left_out = plan(ROWS, SMOKE, index, tmp_path, 0, RowSources(chosen=["cycle", "paper-longer", "paper"]))
+    assert [job.name for job in jobs] == ["CycleGAN", LONGER_NAME, PAPER_NAME]
+    assert "--rows" in left_out["Keyword"]
+    assert len({job.folder for job in jobs}) == 3
+    with pytest.raises(ReproduceError, match="no row cicle; --rows takes class-pred"):
+        plan(ROWS, SMOKE, index, tmp_path, 0, RowSources(chosen=["cicle"]))

@@ -27,9 +27,16 @@ CONTROLS_NOTE = """<h2>Controls</h2><p>Without these no row above means much: a 
 under its own sound than under another, than the untouched input, and than a transfer of colours (Reinhard et al.
 2001) from a photograph that occurs with the sound.</p>"""
 
-BEHAVIOUR_NOTE = """<p><b>right scene</b>: share of pictures that a probe, trained on real photographs alone, puts in
+PROGRESS_NOTE = """<h2>The longer run of the paper's method</h2><p><i>Paper (reimplemented), longer run</i> is the same
+preset on more images. Its checkpoints are measured on the first photographs of the evaluation. <b>audio's share</b>:
+of the variance of Gdec's first map, for one photograph under the audio of every scene, what lies between the clips
+and not between places; before its instance norm, and after it. <b>real pairs that D prefers</b>: how often the
+discriminator gives a held-out photograph a higher score with audio of its own scene than with that of another;
+chance is 0.5.</p>"""
+
+BEHAVIOUR_NOTE = """<p><b>right scene</b>: share of images that a probe, trained on real photographs alone, puts in
 the sound's scene. <b>gradient correlation</b>: of the edges with the input's; 1 keeps all. <b>swap effect</b>: how
-far another sound moves the picture. <b>gain-monotone</b>, <b>mix-monotone</b>: share of photographs where louder is
+far another sound moves the image. <b>gain-monotone</b>, <b>mix-monotone</b>: share of photographs where louder is
 more, and where a mixture lies between its parts. <b>silence</b>: what a silent sound changes.</p>"""
 
 CAPTIONS = {
@@ -38,8 +45,8 @@ CAPTIONS = {
     "mixing": ("Figure 7. Mixtures", "Convex combinations of two sounds, both brought to one level."),
     "unseen": ("Figures 8 and 14. Photographs and sounds from elsewhere", "None of them is in the index."),
     "soundtrack": (
-        "Figure 10. A picture under its own sound, louder and louder",
-        "The held-out sound that the index pairs with the picture: its soundtrack where the index was made of videos, "
+        "Figure 10. An image under its own sound, louder and louder",
+        "The held-out sound that the index pairs with the image: its soundtrack where the index was made of videos, "
         "another recording of the same scene where it was made of folders.",
     ),
     "speech": ("Figure 9, left. Speech over the scene's sound", "Decibels: the level of speech over the scene's."),
@@ -78,12 +85,12 @@ def _notes(results: Results) -> list[str]:
     length = f"{lengths[0]:,}" if len(lengths) == 1 else f"{lengths[0]:,} to {lengths[-1]:,}"
     minutes = sum(row["seconds"] for row in results.trained.values()) / 60
     notes = [
-        f"""Every row learnt from {length} pictures, once, with the seed {results.seed}: what another seed would give
+        f"""Every row learnt from {length} images, once, with the seed {results.seed}: what another seed would give
 is not known. The intervals are over held-out photographs, not over runs. Training took {minutes:.0f} minutes of
 processes.""",
         f"""Measured on {len(setup.cases)} held-out photographs of {setup.sources} sources at
 {setup.size} px, each with a held-out sound of {", ".join(map(escape, setup.scenes))}. Means and 95 % bootstrap
-intervals are over sources (videos, or groups of near-duplicates), never over pictures or clips; they say nothing of
+intervals are over sources (videos, or groups of near-duplicates), never over images or clips; they say nothing of
 how few recordings there are.""",
         f"""The scene probe names {setup.probe_accuracy:.0%} of real held-out
 photographs rightly (chance {1 / len(setup.scenes):.0%}).""",

@@ -7,13 +7,14 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from training.reproduce.rows import OUR_NAME, PAPER_NAME
+from training.reproduce.rows import LONGER_NAME, OUR_NAME, PAPER_NAME
 from training.reproduce.scale import SCALES
 from training.train_command import add_sources
 
 if TYPE_CHECKING:
     from training.evaluation.metrics.judges import JudgeWeights
     from training.reproduce.results import Results
+    from training.reproduce.run import RowSources
 
 REPORT, RESULTS = "report.html", "results.json"
 SHOWN = (PAPER_NAME, OUR_NAME)  # in the figures with one method a row
@@ -30,6 +31,9 @@ def add_reproduce(commands: argparse._SubParsersAction[argparse.ArgumentParser])
     parser.add_argument("--processes", type=int, default=2, help="rows that train at a time (default: 2)")
     parser.add_argument("--threads", type=int, default=1, help="threads of each of them (default: 1)")
     parser.add_argument("--seed", type=int, default=0, help="seed (default: 0)")
+    parser.add_argument(
+        "--rows", default="", metavar="ROW,ROW", help="train these alone, in this order; the report names the others"
+    )
     parser.add_argument(
         "--unseen", type=Path, metavar="FOLDER", help="photographs and sounds from elsewhere, for Fig. 8"
     )
@@ -53,7 +57,7 @@ def run_reproduce(options: argparse.Namespace) -> Path:
     import torch
 
     from training.evaluation.metrics.judges import JudgeWeights
-    from training.reproduce.run import ReproduceError
+    from training.reproduce.run import ReproduceError, RowSources
 
     if options.processes < 1 or options.threads < 1:
         raise ReproduceError("--processes and --threads must be 1 or more")
@@ -71,9 +75,12 @@ def run_reproduce(options: argparse.Namespace) -> Path:
         seed=options.seed,
         unseen=options.unseen,
         speech=options.speech,
-        audio_weights=_named_files(options.audio_weights),
-        word_vectors=options.word_vectors,
-        tagger=options.tagger,
+        sources=RowSources(
+            _named_files(options.audio_weights),
+            options.word_vectors,
+            options.tagger,
+            [name for name in options.rows.split(",") if name],
+        ),
         weights=weights,
     )
 
@@ -88,15 +95,14 @@ def reproduce(
     seed: int,
     unseen: Path | None,
     speech: Path | None,
-    audio_weights: dict[str, Path],
-    word_vectors: str | None,
-    tagger: str | None,
+    sources: RowSources,
     weights: JudgeWeights,
 ) -> Path:
     """Everything that is not there yet, and the report; returns its path."""
     from training.evaluation.inference import CheckpointModel
     from training.reproduce import panels
     from training.reproduce.measure import measure_all, set_up
+    from training.reproduce.progress import follow
     from training.reproduce.report import write_report
     from training.reproduce.results import Results
     from training.reproduce.rows import ROWS
@@ -104,14 +110,16 @@ def reproduce(
     from training.reproduce.sweeps import sweep
 
     scale = SCALES[scale_name]
-    jobs, left_out = plan(ROWS, scale, index, output, seed, audio_weights, word_vectors, tagger)
+    jobs, left_out = plan(ROWS, scale, index, output, seed, sources)
     judge = judge_job(scale, index, output, seed)
     trained = train_all([judge, *jobs], processes, threads)
     del trained[JUDGE]
     setup = set_up(index, scale, judge.checkpoint, seed, weights)
     figures = measure_all(setup, jobs, output)
     shown = {job.name: job.checkpoint for job in jobs if job.name in SHOWN}
-    sweeps = sweep(setup, shown, scale.behaviour_pictures, speech)
+    sweeps = sweep(setup, shown, scale.swept_images, speech)
+    longer = next((job for job in jobs if job.name == LONGER_NAME), None)
+    progress = follow(setup, longer, scale.swept_images) if longer else {}
     models = {job.name: CheckpointModel(job.checkpoint) for job in jobs}
     ours = models.get(OUR_NAME) or models[PAPER_NAME]  # our row needs its trained audio encoder
     drawn = [
@@ -130,7 +138,16 @@ def reproduce(
         "speech": "no recording of speech was given (--speech FILE)",
     }
     results = Results(
-        scale, setup, seed, trained, left_out, figures, sweeps, {p.name: p for p in drawn if p is not None}, missing
+        scale,
+        setup,
+        seed,
+        trained,
+        left_out,
+        figures,
+        sweeps,
+        progress,
+        {p.name: p for p in drawn if p is not None},
+        missing,
     )
     size = write_report(results, output / REPORT)
     _write_results(results, output / RESULTS)
@@ -148,7 +165,12 @@ def _write_results(results: Results, path: Path) -> None:
         for name, found in orderings_of(results).items()
     }
     figures = {name: {key: vars(figure) for key, figure in found.items()} for name, found in results.figures.items()}
-    write_json(path, {"scale": results.scale.name, "seed": results.seed, "figures": figures, "orderings": orderings})
+    progress = {
+        chart: {c.name: [[p, vars(f)] for p, f in zip(c.places, c.figures, strict=True)] for c in curves}
+        for chart, curves in results.progress.items()
+    }
+    values = {"scale": results.scale.name, "seed": results.seed, "trained": dict(results.trained)}
+    write_json(path, {**values, "figures": figures, "orderings": orderings, "progress": progress})
 
 
 def _named_files(given: Sequence[str]) -> dict[str, Path]:

@@ -1,4 +1,4 @@
-"""Pieces of the report as HTML: tables of figures, orderings, grids of pictures."""
+"""Pieces of the report as HTML: tables of figures, orderings, grids of images."""
 
 from __future__ import annotations
 
@@ -62,7 +62,7 @@ def figures_table(number: int, listed: Sequence[Row], figures: Mapping[str, Figu
 
 
 def behaviour_table(figures: Mapping[str, Figures]) -> str:
-    """What no table of the paper has: how the pictures answer to the sound, and what they keep of the photograph."""
+    """What no table of the paper has: how the images answer to the sound, and what they keep of the photograph."""
     head = "<tr><th>method</th>" + "".join(f"<th>{escape(key)}</th>" for key in BEHAVIOUR) + "</tr>"
     body = "".join(
         f"<tr><th>{escape(name)}</th>{''.join(figure_cell(found.get(key)) for key in BEHAVIOUR)}</tr>"
@@ -122,13 +122,13 @@ def controls_table(found: Sequence[Ordering]) -> str:
 def panel_table(panel: Panel, side: int, quality: int) -> str:
     head = "<tr><th></th>" + "".join(f"<th>{escape(name)}</th>" for name in panel.columns) + "</tr>"
     body = []
-    for label, pictures in panel.rows:
+    for label, images in panel.rows:
         cells = [
             f'<td><img src="{data_uri(shrunk(pixels, side), quality)}" alt="{escape(f"{label}: {column}")}"></td>'
-            for column, pixels in zip(panel.columns, pictures, strict=True)
+            for column, pixels in zip(panel.columns, images, strict=True)
         ]
         body.append(f"<tr><th>{escape(label)}</th>{''.join(cells)}</tr>")
-    return f'<div class="wide"><table class="pictures" id="panel-{panel.name}">{head}{"".join(body)}</table></div>'
+    return f'<div class="wide"><table class="images" id="panel-{panel.name}">{head}{"".join(body)}</table></div>'
 
 
 def data_uri(image: Image.Image, quality: int) -> str:

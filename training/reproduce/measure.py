@@ -94,7 +94,7 @@ def set_up(index: Path, scale: Scale, judge: Path, seed: int, weights: JudgeWeig
         "judge": _sha256(judge),
         "weights": files,
         "size": scale.size,
-        "pictures": scale.pictures,
+        "evaluated_images": scale.evaluated_images,
         "seed": seed,
     }
     return EvaluationSetup(
@@ -102,7 +102,7 @@ def set_up(index: Path, scale: Scale, judge: Path, seed: int, weights: JudgeWeig
         train_pairs,
         test_pairs,
         scenes,
-        draw_cases(train_pairs, test_pairs, scenes, clip_seconds, scale.pictures, seed),
+        draw_cases(train_pairs, test_pairs, scenes, clip_seconds, scale.evaluated_images, seed),
         Judges(probe, scenes, train_pairs, scale.size, weights, judge),
         scale.size,
         seed,
@@ -112,7 +112,7 @@ def set_up(index: Path, scale: Scale, judge: Path, seed: int, weights: JudgeWeig
 
 
 def measure_all(setup: EvaluationSetup, jobs: Sequence[Job], output: Path) -> dict[str, Figures]:
-    """The figures of the real pictures, the controls and every trained row, by name; those that are there are read."""
+    """The figures of the real images, the controls and every trained row, by name; those that are there are read."""
     by_scene = [sorted({p.image for p in setup.train_pairs if p.scene == scene}) for scene in setup.scenes]
     transfer = transfer_from(by_scene, setup.size, setup.seed)
     cases, judges, size = setup.cases, setup.judges, setup.size

@@ -28,7 +28,7 @@ SCENE_NAMES: Mapping[str, Sequence[str]] = {
     rows.SNOWY: ("snow", "snowy"),
 }
 STATED = {"Keyword", "Class Pred."}  # the paper's text says that the first outperforms the second
-ANOTHER_SOUND = "another sound"  # what the same pictures are judged against
+ANOTHER_SOUND = "another sound"  # what the same images are judged against
 
 
 class Verdict(Enum):

@@ -1,4 +1,4 @@
-"""The pictures of the report: rows and columns of stylizations (the paper's Figs. 5 to 10 and 14)."""
+"""The images of the report: rows and columns of stylizations (the paper's Figs. 5 to 10 and 14)."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ SOUND_SUFFIXES = {".ogg", ".wav", ".mp3", ".flac", ".m4a", ".opus"}
 
 @dataclass(frozen=True)
 class Panel:
-    """Pictures in a grid: `columns` over them; each row has its label and as many pictures as there are columns."""
+    """Images in a grid: `columns` over them; each row has its label and as many images as there are columns."""
 
     name: str
     columns: Sequence[str]
@@ -46,10 +46,10 @@ def comparison(setup: EvaluationSetup, models: dict[str, CheckpointModel]) -> Pa
     rows = []
     for place, scene in enumerate(setup.scenes):
         case = setup.cases[place]
-        pictures = [_source(case, setup)]
+        images = [_source(case, setup)]
         for model in models.values():
-            pictures += _results(model, case.path, [_sound(model, case, place)], setup.size, [case.examples[place]])
-        rows.append((scene, pictures))
+            images += _results(model, case.path, [_sound(model, case, place)], setup.size, [case.examples[place]])
+        rows.append((scene, images))
     return Panel("comparison", ["input", *models], rows)
 
 
@@ -102,7 +102,7 @@ def unseen(setup: EvaluationSetup, model: CheckpointModel, folder: Path) -> Pane
 
 
 def soundtrack(setup: EvaluationSetup, model: CheckpointModel) -> Panel:
-    """A held-out picture under the sound that it occurs with, louder and louder (Fig. 10)."""
+    """A held-out image under the sound that it occurs with, louder and louder (Fig. 10)."""
     rows = []
     for scene in setup.scenes:
         pairs = [p for p in setup.test_pairs if p.scene == scene and p.sound is not None]

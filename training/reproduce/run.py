@@ -12,7 +12,7 @@ import time
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -63,38 +63,57 @@ class Job:
         return json.loads(json.dumps(values))
 
 
+@dataclass(frozen=True)
+class RowSources:
+    """What rows need from outside, and which are trained.
+
+    audio_weights: published files by preset; word_vectors, tagger: of the rows that are told words (None: the presets'
+    own); chosen: the keys of the rows to be trained, in this order (none: all).
+    """
+
+    audio_weights: Mapping[str, Path] = field(default_factory=dict)
+    word_vectors: str | None = None
+    tagger: str | None = None
+    chosen: Sequence[str] = ()
+
+
 def plan(
     rows: Sequence[Row],
     scale: Scale,
     index: Path,
     output: Path,
     seed: int,
-    weights: Mapping[str, Path],
-    word_vectors: str | None = None,
-    tagger: str | None = None,
+    sources: RowSources,
 ) -> tuple[list[Job], dict[str, str]]:
-    """The rows that can be trained, and why each of the others is left out.
-
-    weights: published files by preset; word_vectors, tagger: of the rows that are told words (None: the presets' own).
-    """
+    """The rows that can be trained, and why each of the others is left out. Raises ReproduceError for unknown rows."""
+    chosen = list(sources.chosen)
+    if unknown := set(chosen) - {row.key for row in rows}:
+        known = ", ".join(row.key for row in rows)
+        raise ReproduceError(f"there is no row {', '.join(sorted(unknown))}; --rows takes {known}")
     jobs, left_out = [], {}
-    for row in rows:
+    for row in sorted(rows, key=lambda row: chosen.index(row.key) if row.key in chosen else len(chosen)):
+        if row.longer and not scale.longer_images:
+            continue
+        if chosen and row.key not in chosen:
+            left_out[row.name] = "not trained in this run (--rows)"
+            continue
         preset = PRESETS[row.preset]
         needs = SOURCES.get(preset.condition.kind, ())
-        words, labels = (word_vectors if "word_vectors" in needs else None), (tagger if "tagger" in needs else None)
+        words = sources.word_vectors if "word_vectors" in needs else None
+        labels = sources.tagger if "tagger" in needs else None
         try:
-            config = scaled(with_sources(preset, words, labels), scale, seed)
+            config = scaled(with_sources(preset, words, labels), scale, seed, row.longer)
         except (WordsError, TaggerError) as exc:
             left_out[row.name] = str(exc)
             continue
         audio_start = getattr(config, "audio_start", "scratch")
-        file = weights.get(audio_start)
+        file = sources.audio_weights.get(audio_start)
         if audio_start != "scratch" and file is None:
             left_out[row.name] = f"its published weights are not here (--audio-weights {audio_start}=FILE)"
         elif audio_start in ("selavi", "wav2clip") and scale.overrides.narrow:
             left_out[row.name] = f"published weights do not fit the narrow networks of the scale {scale.name}"
         else:
-            jobs.append(Job(row.name, config, output / "rows" / row.preset, index, file))
+            jobs.append(Job(row.name, config, output / "rows" / row.key, index, file))
     return jobs, left_out
 
 

@@ -1,4 +1,4 @@
-"""Curves over many photographs: what loudness, mixing and speech do to a picture (the paper's Figs. 6, 7 and 9)."""
+"""Curves over many photographs: what loudness, mixing and speech do to an image (the paper's Figs. 6, 7 and 9)."""
 
 from __future__ import annotations
 
@@ -35,10 +35,10 @@ class Curve:
 
 @dataclass(frozen=True)
 class Sweeps:
-    volume: Sequence[Curve]  # change of the picture in units of 1/255, by gain in dB
-    mixing: Sequence[Curve]  # 0: the first sound's picture, 1: the second's, by the second's weight
-    speech: Sequence[Curve]  # change of the picture in units of 1/255, by the level of speech over the scene in dB
-    speech_scene: Sequence[Curve]  # share of pictures that the probe still takes for the scene
+    volume: Sequence[Curve]  # change of the image in units of 1/255, by gain in dB
+    mixing: Sequence[Curve]  # 0: the first sound's image, 1: the second's, by the second's weight
+    speech: Sequence[Curve]  # change of the image in units of 1/255, by the level of speech over the scene in dB
+    speech_scene: Sequence[Curve]  # share of images that the probe still takes for the scene
     photographs: int
 
 
@@ -106,7 +106,7 @@ def _waveform_of(model: CheckpointModel, path: Path) -> Tensor:
 
 
 def _mixed(model: CheckpointModel, content: Tensor, waves: Tensor, number: int) -> list[float]:
-    """Where each mixture's picture lies on the way from the first sound's picture to the second's."""
+    """Where each mixture's image lies on the way from the first sound's image to the second's."""
     first, second = waves[number % len(waves)], waves[(number + 1) % len(waves)]
     results = model.decode(content, torch.stack([mixture(first, second, weight) for weight in MIX_WEIGHTS]))
     left, right = distance_255(results, results[:1]), distance_255(results, results[-1:])
