@@ -36,6 +36,7 @@ TIERS = {
     "training/test_stylizer": "unit",
     "training/test_media": "unit",
     "training/test_paper": "unit",
+    "training/test_precision": "unit",
     "training/test_presets": "unit",
     "training/": "integration",
     "": "unit",
@@ -47,6 +48,19 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         place = item.path.relative_to(TESTS).as_posix()
         item.add_marker(next(tier for prefix, tier in TIERS.items() if place.startswith(prefix)))
+
+
+def pytest_report_header(config: pytest.Config) -> str | None:
+    """In which precision training tests compute, where such are run: it decides how long they take."""
+    training = TESTS / "training"
+    given = [Path(config.invocation_params.dir, argument.split("::")[0]).resolve() for argument in config.args]
+    if not any(training == path or training in path.parents or path in training.parents for path in given):
+        return None
+    import torch
+
+    from training.stages.precision import choose_precision
+
+    return f"training: precision auto is {choose_precision('auto', torch.device('cpu'))}"
 
 
 @pytest.fixture(scope="session")
