@@ -54,7 +54,7 @@ def export(options: argparse.Namespace) -> None:
     if options.index is not None:
         training["data"] = data_summary(options.index)
     sounds = sounds_in(graphs, options.index)
-    _tell(f"{graphs.config.preset}, {graphs.images_seen} pictures seen: writing the graphs")
+    _tell(f"{graphs.config.preset}, {graphs.images_seen} images seen: writing the graphs")
     models = to_onnx(graphs.folded())
     if options.precision == "fp16":
         models = {name: to_half(model) for name, model in models.items()}

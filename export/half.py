@@ -9,7 +9,7 @@ from onnx import ModelProto, NodeProto, TensorProto
 from onnxruntime.transformers.float16 import DEFAULT_OP_BLOCK_LIST, convert_float_to_float16
 from onnxruntime.transformers.onnx_model import OnnxModel
 
-# Sums over a whole picture or clip, and functions that magnify what rounding leaves of their argument.
+# Sums over a whole image or clip, and functions that magnify what rounding leaves of their argument.
 DELICATE = ("InstanceNormalization", "ReduceL2", "ReduceMean", "Pow", "Sqrt", "Reciprocal", "Log", "Sigmoid", "Resize")
 WEIGHTED = ("Conv", "Gemm", "MatMul")
 
@@ -17,7 +17,7 @@ WEIGHTED = ("Conv", "Gemm", "MatMul")
 def to_half(model: ModelProto) -> ModelProto:
     """The graph in fp16, with fp32 inputs and outputs; `model` is left as it is.
 
-    What feeds a logarithm (the spectrogram, the picture's own tone) stays in fp32, and so does what reaches an output
+    What feeds a logarithm (the spectrogram, the image's own tone) stays in fp32, and so does what reaches an output
     without passing a convolution (the source's pixels, mask and blend): silence still returns the source.
     """
     copy = ModelProto()

@@ -25,7 +25,7 @@ FloatArray = NDArray[np.float32]
 class Difference:
     """Largest absolute difference between PyTorch and the engine for inputs of one shape.
 
-    embedding, content, stylized: of each graph on the same input. picture: from picture and sound to the end.
+    embedding, content, stylized: of each graph on the same input. image: from image and sound to the end.
     """
 
     batch: int
@@ -34,26 +34,26 @@ class Difference:
     embedding: float
     content: float
     stylized: float
-    picture: float
+    image: float
 
     @property
     def largest_of_results(self) -> float:
         """Without the content, whose range is any network's own: what its rounding does shows in the image."""
-        return max(self.embedding, self.stylized, self.picture)
+        return max(self.embedding, self.stylized, self.image)
 
     @property
     def largest(self) -> float:
-        return max(self.embedding, self.content, self.stylized, self.picture)
+        return max(self.embedding, self.content, self.stylized, self.image)
 
     def __str__(self) -> str:
         return (
             f"{self.batch} x {self.width}x{self.height}: embedding {self.embedding:.1e}, content {self.content:.1e}, "
-            f"stylized {self.stylized:.1e}, whole way {self.picture:.1e}"
+            f"stylized {self.stylized:.1e}, whole way {self.image:.1e}"
         )
 
 
 def compare(graphs: Graphs, engine: Engine, sizes: Sequence[tuple[int, int, int]] | None = None) -> list[Difference]:
-    """Run both on pictures with smooth parts and noise, and on sounds from digital silence to full scale.
+    """Run both on images with smooth parts and noise, and on sounds from digital silence to full scale.
 
     sizes: rounded up to what the model takes; SIZES if None.
     """
@@ -62,7 +62,7 @@ def compare(graphs: Graphs, engine: Engine, sizes: Sequence[tuple[int, int, int]
     multiple = graphs.size_multiple
     for batch, *sides in tqdm(SIZES if sizes is None else sizes, desc="comparing", unit="size"):
         height, width = (-(-side // multiple) * multiple for side in sides)
-        images = np.stack([_picture(rng, height, width) for _ in range(batch)])
+        images = np.stack([_image(rng, height, width) for _ in range(batch)])
         sounds = _sounds(rng, batch, graphs.config.audio.clip_samples)
         with torch.no_grad():
             embedding = graphs.audio_encoder(torch.from_numpy(sounds))
@@ -77,7 +77,7 @@ def compare(graphs: Graphs, engine: Engine, sizes: Sequence[tuple[int, int, int]
                 embedding=_largest(served_embedding, embedding.numpy()),
                 content=_largest(np.asarray(served_content), content.numpy()),
                 stylized=_largest(engine.decode(content.numpy(), embedding.numpy()), stylized),
-                picture=_largest(engine.decode(served_content, served_embedding), stylized),
+                image=_largest(engine.decode(served_content, served_embedding), stylized),
             )
         )
     return found
@@ -90,7 +90,7 @@ def _largest(first: FloatArray, second: FloatArray) -> float:
     return float(np.abs(first - second).max())
 
 
-def _picture(rng: np.random.Generator, height: int, width: int) -> FloatArray:
+def _image(rng: np.random.Generator, height: int, width: int) -> FloatArray:
     """[3, H, W] in 0..1: soft blotches under noise, black and white among them."""
     coarse = Image.fromarray(rng.integers(0, 256, (4, 5, 3), dtype=np.uint8)).resize((width, height))
     pixels = np.asarray(coarse, np.float32) / 127.5 - 0.5 + rng.normal(0, 0.05, (height, width, 3))

@@ -1,1 +1,1 @@
-"""Training: paired pictures and sounds in, PyTorch checkpoints out."""
+"""Training: paired images and sounds in, PyTorch checkpoints out."""

@@ -63,10 +63,10 @@ def main(arguments: list[str] | None = None) -> int:
     study.add_argument("output", type=Path, help="folder for study.html, its key.json and samples.jsonl")
     study.add_argument("--index", type=Path, required=True, help="index whose held-out pairs are judged (JSON lines)")
     study.add_argument(
-        "--method", action="append", required=True, metavar="NAME=PATH", help="a checkpoint, or a folder of pictures"
+        "--method", action="append", required=True, metavar="NAME=PATH", help="a checkpoint, or a folder of images"
     )
     study.add_argument("--samples", type=int, default=20, help="sounds that every rater judges (default: 20)")
-    study.add_argument("--size", type=int, default=320, help="side of the pictures in pixels (default: 320)")
+    study.add_argument("--size", type=int, default=320, help="side of the images in pixels (default: 320)")
     study.add_argument("--seed", type=int, default=0, help="seed of the choice (default: 0)")
 
     study_report = commands.add_parser("study-report", help="means, intervals and agreement of the raters' rankings")

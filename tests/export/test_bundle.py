@@ -92,7 +92,7 @@ def test_the_slim_checkpoint_exports_to_nearly_the_same(exported_before: None, b
     assert checkpoint.load(slim)["ema"] == {}
     engine = Engine(load_bundle(bundle), ["cpu"], allow_fallback=False)
     (difference,) = compare(read_graphs(slim), engine, [(1, 64, 64)])
-    assert 0 < difference.picture < 2e-2  # the slim weights are in half precision
+    assert 0 < difference.image < 2e-2  # the slim weights are in half precision
     # and the command takes it, its graphs being near enough to those that it is given here
     assert main([str(slim), str(tmp_path / "again"), "--precision", "fp16", "--with-checkpoint"]) == 0
     weights = [checkpoint.load(path)["networks"] for path in (slim, tmp_path / "again" / "checkpoint.pt")]

@@ -29,7 +29,7 @@ def test_the_engine_runs_it_and_it_is_close(half: Path, run_checkpoint: Path) ->
     engine = Engine(load_bundle(half), ["cpu"], allow_fallback=False)
     for difference in compare(read_graphs(run_checkpoint), engine, [(2, 64, 64), (1, 96, 160)]):
         assert difference.embedding < 5e-3
-        assert difference.picture < 5e-2
+        assert difference.image < 5e-2
 
 
 def test_it_differs_from_fp32_at_all(half: Path, run_checkpoint: Path) -> None:

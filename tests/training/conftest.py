@@ -47,7 +47,7 @@ photos = ["other/*.png"]
 
 
 def photograph(scene: str, seed: int) -> NDArray[np.uint8]:
-    """[64, 80, 3]: a picture in the scene's colour."""
+    """[64, 80, 3]: an image in the scene's colour."""
     tint = np.array(TINTS.get(scene, (200, 120, 60)))
     return np.clip(0.25 * make_photo(80, 64, seed) + 0.75 * tint, 0, 255).astype(np.uint8)
 

@@ -1,4 +1,4 @@
-"""Weights of the released architecture become a checkpoint that computes the same pictures and embeddings.
+"""Weights of the released architecture become a checkpoint that computes the same images and embeddings.
 
 The architecture is stated here anew in plain torch, from its description and key names.
 """
@@ -156,9 +156,9 @@ def test_the_imported_networks_compute_what_the_released_ones_do(
         embedding = average.audio_encoder(waveform)
         assert expected.std() > 1e-3
         torch.testing.assert_close(embedding, expected, atol=1e-4, rtol=1e-4)
-        picture = generator(image, expected[:1])
-        assert picture.std() > 1e-3
-        torch.testing.assert_close(average.generator(image, embedding[:1])[0], picture, atol=1e-4, rtol=1e-4)
+        stylized = generator(image, expected[:1])
+        assert stylized.std() > 1e-3
+        torch.testing.assert_close(average.generator(image, embedding[:1])[0], stylized, atol=1e-4, rtol=1e-4)
 
 
 def test_the_imported_checkpoint_is_one_of_the_paper_preset(imported: Path) -> None:

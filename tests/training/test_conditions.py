@@ -1,4 +1,4 @@
-"""What stands in the sound's place: a keyword, a tagger's label, or a picture that occurs with the sound."""
+"""What stands in the sound's place: a keyword, a tagger's label, or an image that occurs with the sound."""
 
 from __future__ import annotations
 
@@ -88,15 +88,15 @@ def test_a_label_is_what_the_tagger_calls_the_sound(index: Path, words: Path) ->
         assert torch.equal(found, vectors["Bird" if pair.scene == "summer" else "rain"]), pair.sound
 
 
-def test_a_picture_is_one_that_occurs_with_the_sound(index: Path, words: Path) -> None:
+def test_an_image_is_one_that_occurs_with_the_sound(index: Path, words: Path) -> None:
     dataset = drawn(told("image", words), index)
     assert dataset.conditions is not None
     summer = next(pair for pair in dataset.pairs if pair.scene == "summer")
     rng = np.random.default_rng(0)
     for _ in range(8):
-        picture = dataset.conditions.of_draw(summer, summer.start, rng)
-        assert picture.shape == (3, STYLE_SIDE, STYLE_SIDE)
-        red, green, blue = picture.mean(dim=(1, 2)).tolist()
+        image = dataset.conditions.of_draw(summer, summer.start, rng)
+        assert image.shape == (3, STYLE_SIDE, STYLE_SIDE)
+        red, green, blue = image.mean(dim=(1, 2)).tolist()
         assert green > max(red, blue) + 0.2  # the green of summer, not the grey of rain or snow
     assert len({float(dataset.conditions.of_draw(summer, 0.0, rng).mean()) for _ in range(4)}) > 1
 
@@ -156,7 +156,7 @@ def test_what_does_not_hear_needs_a_cue_for_each_sound(kind: str, words: Path) -
             conditions.of_sounds(torch.zeros(2, 16_000), examples)
 
 
-def test_a_style_picture_that_there_is_not_is_said(words: Path) -> None:
+def test_a_missing_style_image_is_named(words: Path) -> None:
     conditions = load_conditions(told("image", words))
     assert conditions is not None
     with pytest.raises(ValueError, match="nothing shows the style"):
@@ -177,7 +177,7 @@ def test_a_cue_shows_what_occurs_with_the_sound_and_never_the_photograph_itself(
             assert example.image.parent.name == pair.scene
 
 
-def test_a_scene_with_one_held_out_picture_is_shown_by_a_training_picture(index: Path) -> None:
+def test_a_scene_with_one_held_out_image_is_shown_by_a_training_image(index: Path) -> None:
     training = read_index(index, "train")
     only = next(pair for pair in read_index(index, "test") if pair.scene == "summer" and pair.sound is not None)
     example = ConditioningExamples([only], training).draw(only.sound, "summer", only.image, np.random.default_rng(0))

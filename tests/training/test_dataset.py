@@ -33,7 +33,7 @@ def test_another_draw_is_another(index: Path) -> None:
     assert not torch.equal(first["source"], second["source"])
 
 
-def test_pictures_fill_the_crop_and_the_range(index: Path) -> None:
+def test_images_fill_the_crop_and_the_range(index: Path) -> None:
     drawn = dataset(index)[(0, 48)]
     assert drawn["source"].shape == drawn["target"].shape == (3, 48, 48)
     assert drawn["waveform"].shape == (16_000,)
@@ -88,7 +88,7 @@ def test_processes_share_each_batch(index: Path, smoke: TrainingConfig) -> None:
         assert torch.equal(together[[0, 2, 1, 3]], whole["source"])
 
 
-def test_a_resumed_run_goes_on_with_the_next_pictures(index: Path) -> None:
+def test_a_resumed_run_goes_on_with_the_next_images(index: Path) -> None:
     data = dataset(index, crops=((0.0, 16), (0.5, 24)))
     whole, rest = list(batches(data, 2, 0, 8)), list(batches(data, 2, 4, 8))
     assert [b["source"].shape[-1] for b in whole] == [16, 16, 24, 24]
@@ -107,7 +107,7 @@ def test_an_index_without_sounds_is_refused(index: Path, tmp_path: Path) -> None
         dataset(tmp_path / "mute.jsonl")
 
 
-def test_a_picture_that_occurs_with_the_same_sound(index: Path) -> None:
+def test_an_image_that_occurs_with_the_same_sound(index: Path) -> None:
     data = dataset(index)
     pair = data.pairs[0]
     drawn = {data.image_like(pair, draw) for draw in range(20)}

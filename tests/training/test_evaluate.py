@@ -60,10 +60,10 @@ def test_the_input_itself_is_a_control(report: Path) -> None:
     assert rows["copy of the input"]["right scene"]["mean"] == pytest.approx(1 / 3)
 
 
-def test_pictures_under_other_sounds_are_a_control(report: Path) -> None:
+def test_images_under_other_sounds_are_a_control(report: Path) -> None:
     rows = json.loads((report / "figures.json").read_text())["rows"]
     model, shuffled, *_ = rows.values()
-    # With three sounds and one picture of each, judged right, by the next sound and by the one after, all add up.
+    # With three sounds and one image of each, judged right, by the next sound and by the one after, all add up.
     total = model["right scene"]["mean"] + 2 * model["right scene, shuffled sound"]["mean"]
     assert total == pytest.approx(1)
     assert shuffled["avc_own"]["mean"] != model["avc_own"]["mean"]
@@ -77,7 +77,7 @@ def test_the_copy_changes_nothing_and_hears_nothing(report: Path) -> None:
     assert copy["avc_own"]["mean"] == pytest.approx(copy["avc_own, shuffled sound"]["mean"], abs=1e-6)
 
 
-def test_colour_transfer_makes_pictures_of_a_scene_by_colour_alone(report: Path) -> None:
+def test_colour_transfer_makes_images_of_a_scene_by_colour_alone(report: Path) -> None:
     rows = json.loads((report / "figures.json").read_text())["rows"]
     transfer, copy = rows["colour transfer"], rows["copy of the input"]
     assert transfer["change /255"]["mean"] > 10

@@ -56,7 +56,7 @@ def test_scenes_weigh_the_same_whatever_their_number_of_photographs(index: Path)
         assert sum(p.weight for p in train if p.scene == scene) == pytest.approx(1.0)
 
 
-def test_a_scene_without_sounds_gives_pictures_to_be_restyled(index: Path) -> None:
+def test_a_scene_without_sounds_gives_images_to_be_restyled(index: Path) -> None:
     train, _ = both_splits(index)
     assert {p.sound for p in train if p.scene == "content"} == {None}
 

@@ -33,7 +33,7 @@ def test_swapped_patches_cost_much() -> None:
     assert patch_nce(patches, patches.roll(1, dims=1), 0.07).item() == pytest.approx(1 / 0.07, abs=1e-3)
 
 
-def test_patches_are_compared_within_their_own_picture() -> None:
+def test_patches_are_compared_within_their_own_image() -> None:
     query, key = unit(2, 16, 8), unit(2, 16, 8).flip(1)
     apart = torch.stack([patch_nce(query[i : i + 1], key[i : i + 1], 0.1) for i in range(2)]).mean()
     assert patch_nce(query, key, 0.1).item() == pytest.approx(apart.item(), abs=1e-5)
@@ -66,7 +66,7 @@ def test_several_score_maps_are_averaged_whatever_their_size() -> None:
     assert lsgan([torch.ones(2, 1, 8, 8), torch.zeros(2, 1, 2, 2)], True).item() == pytest.approx(0.5)
 
 
-def test_pictures_of_weight_zero_do_not_count() -> None:
+def test_images_of_weight_zero_do_not_count() -> None:
     scores = torch.tensor([1.0, 5.0]).view(2, 1, 1, 1)
     assert lsgan(scores, False, torch.tensor([1.0, 0.0])).item() == pytest.approx(1.0)
     assert lsgan(scores, False, torch.zeros(2)).item() == 0.0

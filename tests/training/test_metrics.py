@@ -13,38 +13,40 @@ from training.evaluation.metrics.probe import probe_accuracy, train_probe
 from training.evaluation.metrics.statistics import bootstrap, rises_with
 
 
-def picture(seed: int = 0) -> torch.Tensor:
+def noise_image(seed: int = 0) -> torch.Tensor:
     return torch.rand(2, 3, 24, 32, generator=torch.Generator().manual_seed(seed)) - 0.5
 
 
 def test_distance_counts_in_eight_bit_steps() -> None:
-    brighter = picture() + torch.tensor([2.0, 20.0]).view(2, 1, 1, 1) / 255
-    assert distance_255(brighter, picture()).tolist() == pytest.approx([1.0, 10.0], rel=1e-4)
+    brighter = noise_image() + torch.tensor([2.0, 20.0]).view(2, 1, 1, 1) / 255
+    assert distance_255(brighter, noise_image()).tolist() == pytest.approx([1.0, 10.0], rel=1e-4)
 
 
 def test_gradients_of_the_same_edges_correlate_whatever_the_brightness() -> None:
-    assert gradient_correlation(0.3 * picture() + 0.2, picture()).tolist() == pytest.approx([1.0, 1.0], abs=1e-5)
+    assert gradient_correlation(0.3 * noise_image() + 0.2, noise_image()).tolist() == pytest.approx(
+        [1.0, 1.0], abs=1e-5
+    )
 
 
 def test_gradients_of_a_negative_correlate_inversely() -> None:
-    assert gradient_correlation(-picture(), picture()).tolist() == pytest.approx([-1.0, -1.0], abs=1e-5)
+    assert gradient_correlation(-noise_image(), noise_image()).tolist() == pytest.approx([-1.0, -1.0], abs=1e-5)
 
 
-def test_gradients_of_unrelated_pictures_do_not_correlate() -> None:
-    assert gradient_correlation(picture(1), picture(2)).abs().max().item() < 0.15
+def test_gradients_of_unrelated_images_do_not_correlate() -> None:
+    assert gradient_correlation(noise_image(1), noise_image(2)).abs().max().item() < 0.15
 
 
-def test_a_flat_picture_has_a_finite_correlation() -> None:
-    assert gradient_correlation(torch.zeros(1, 3, 8, 8), picture()[:1, :, :8, :8]).item() == 0
+def test_a_flat_image_has_a_finite_correlation() -> None:
+    assert gradient_correlation(torch.zeros(1, 3, 8, 8), noise_image()[:1, :, :8, :8]).item() == 0
 
 
 def test_brightness_is_no_tint() -> None:
-    assert tint_255(picture() + 0.2, picture()).max().item() == pytest.approx(0, abs=1e-4)
+    assert tint_255(noise_image() + 0.2, noise_image()).max().item() == pytest.approx(0, abs=1e-4)
 
 
 def test_tint_is_the_mean_departure_of_the_channels() -> None:
-    reddish = picture() + torch.tensor([6.0, 0.0, 0.0]).view(3, 1, 1) / 127.5
-    assert tint_255(reddish, picture()).tolist() == pytest.approx([8 / 3, 8 / 3], rel=1e-3)
+    reddish = noise_image() + torch.tensor([6.0, 0.0, 0.0]).view(3, 1, 1) / 127.5
+    assert tint_255(reddish, noise_image()).tolist() == pytest.approx([8 / 3, 8 / 3], rel=1e-3)
 
 
 def test_bootstrap_gives_the_mean_of_the_groups() -> None:

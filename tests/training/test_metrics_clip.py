@@ -1,4 +1,4 @@
-"""The CLIP metric reads checkpoints of either kind and prepares pictures as CLIP does."""
+"""The CLIP metric reads checkpoints of either kind and prepares images as CLIP does."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def tiny(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder / "tiny.pt"
 
 
-def pictures(side: int = 32) -> torch.Tensor:
+def images(side: int = 32) -> torch.Tensor:
     """[2, 3, side, side] of 8-bit values."""
     levels = torch.randint(0, 256, (2, 3, side, side), generator=torch.Generator().manual_seed(0))
     return levels / 127.5 - 1
@@ -46,11 +46,11 @@ def pictures(side: int = 32) -> torch.Tensor:
 def test_similarity_is_the_cosine_that_open_clip_gives(tiny: Path) -> None:
     net, _, prepare = open_clip.create_model_and_transforms(NAME, load_weights=False)
     net.load_state_dict(torch.load(tiny, weights_only=True))
-    seen = torch.stack([prepare(Image.fromarray(to_pixels(picture))) for picture in pictures()])
+    seen = torch.stack([prepare(Image.fromarray(to_pixels(image))) for image in images()])
     with torch.no_grad():
         texts = net.eval().encode_text(open_clip.get_tokenizer(NAME)(["snow", "rain"]))
         expected = torch.cosine_similarity(net.encode_image(seen)[:, None], texts[None], dim=-1)
-    measured = Clip(tiny, NAME).similarity(pictures(), ["snow", "rain"])
+    measured = Clip(tiny, NAME).similarity(images(), ["snow", "rain"])
     assert torch.allclose(measured, expected, atol=1e-4)
     assert (measured[:, 0] - measured[:, 1]).abs().min() > 1e-4  # the words matter
 
@@ -65,11 +65,11 @@ def test_the_torchscript_that_openai_published_is_read(tiny: Path, tmp_path: Pat
         traced = torch.jit.trace(net.eval(), example, check_trace=False)
         torch.jit.save(traced, str(tmp_path / "ViT-B-32.pt"))
     words = ["snow", "rain"]
-    expected = Clip(tiny, NAME).similarity(pictures(), words)
-    assert torch.allclose(Clip(tmp_path / "ViT-B-32.pt", NAME).similarity(pictures(), words), expected, atol=1e-4)
+    expected = Clip(tiny, NAME).similarity(images(), words)
+    assert torch.allclose(Clip(tmp_path / "ViT-B-32.pt", NAME).similarity(images(), words), expected, atol=1e-4)
 
 
-def test_pictures_of_any_size_are_brought_to_the_nets(tiny: Path) -> None:
+def test_images_of_any_size_are_brought_to_the_nets(tiny: Path) -> None:
     clip = Clip(tiny, NAME)
     flat = torch.tensor([0.2, -0.4, 0.6]).view(1, 3, 1, 1)
     small, large = flat.expand(1, 3, 32, 32), flat.expand(1, 3, 90, 90)

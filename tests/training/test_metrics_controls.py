@@ -12,38 +12,38 @@ from training.evaluation.metrics.findings import Findings, table
 from training.evaluation.metrics.frechet import Gaussian
 
 
-def picture(low: float, high: float, seed: int) -> Tensor:
+def noise_image(low: float, high: float, seed: int) -> Tensor:
     """[3, 40, 48]; narrow bounds, so that no pixel is cut off on its way."""
     return torch.empty(3, 40, 48).uniform_(low, high, generator=torch.Generator().manual_seed(seed))
 
 
 def test_the_way_to_lab_and_back_changes_nothing() -> None:
-    image = picture(-0.9, 0.9, 0)
+    image = noise_image(-0.9, 0.9, 0)
     assert torch.allclose(from_lab(to_lab(image)), image, atol=1e-5)
 
 
-def test_a_grey_picture_has_almost_no_colour_in_lab() -> None:
+def test_a_grey_image_has_almost_no_colour_in_lab() -> None:
     lab = to_lab(torch.full((3, 4, 4), 0.2))
     assert lab[1:].abs().max().item() < 0.02
 
 
 def test_the_result_has_the_targets_means_and_deviations() -> None:
-    source, target = picture(-0.3, 0.1, 1), picture(-0.2, 0.3, 2) * torch.tensor([1.0, 0.6, 0.3])[:, None, None]
+    source, target = noise_image(-0.3, 0.1, 1), noise_image(-0.2, 0.3, 2) * torch.tensor([1.0, 0.6, 0.3])[:, None, None]
     given, wanted = to_lab(colour_transfer(source, target)), to_lab(target)
     assert torch.allclose(given.mean(dim=(1, 2)), wanted.mean(dim=(1, 2)), atol=1e-4)
     assert torch.allclose(given.std(dim=(1, 2)), wanted.std(dim=(1, 2)), atol=1e-4)
 
 
-def test_a_picture_given_its_own_colours_stays() -> None:
-    image = picture(-0.8, 0.8, 3)
+def test_an_image_given_its_own_colours_stays() -> None:
+    image = noise_image(-0.8, 0.8, 3)
     assert torch.allclose(colour_transfer(image, image), image, atol=1e-4)
 
 
-def test_a_black_picture_can_be_coloured() -> None:
-    assert torch.isfinite(colour_transfer(torch.full((3, 8, 8), -1.0), picture(-1, 1, 4))).all()
+def test_a_black_image_can_be_coloured() -> None:
+    assert torch.isfinite(colour_transfer(torch.full((3, 8, 8), -1.0), noise_image(-1, 1, 4))).all()
 
 
-def test_means_are_over_sources_not_over_pictures() -> None:
+def test_means_are_over_sources_not_over_images() -> None:
     findings = Findings()
     for value, source in ((0.0, "walk"), (0.0, "walk"), (0.0, "walk"), (1.0, "drive")):
         findings.note("right", value, source)

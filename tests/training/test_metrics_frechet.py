@@ -1,4 +1,4 @@
-"""Fréchet distances have the values that known Gaussians must give, and see pictures as Clean-FID does."""
+"""Fréchet distances have the values that known Gaussians must give, and sees images as Clean-FID does."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ def test_moving_a_set_costs_the_square_of_the_way_however_few_samples(count: int
     assert frechet_distance(Gaussian.of(features), Gaussian.of(features + 0.5)) == pytest.approx(40 * 0.25)
 
 
-def test_one_picture_has_no_covariance() -> None:
+def test_one_image_has_no_covariance() -> None:
     with pytest.raises(ValueError, match="two pictures at least"):
         Gaussian.of(np.ones((1, 4)))
 
@@ -76,7 +76,7 @@ def test_the_interval_is_by_source() -> None:
     assert (one.low, one.high) == pytest.approx((1, 1))
 
 
-def test_few_pictures_are_said_to_be_few() -> None:
+def test_few_images_are_reported() -> None:
     said = sample_warning("FID", 48, 3000, 2048)
     assert said is not None
     assert "48 pictures" in said
@@ -132,7 +132,7 @@ def test_a_file_that_is_no_inception_is_refused(tmp_path: Path) -> None:
         InceptionFeatures(tmp_path / "missing.pt")
 
 
-def test_efficientnet_tells_noise_from_flat_pictures() -> None:
+def test_efficientnet_tells_noise_from_flat_images() -> None:
     features = EfficientNetFeatures(Backbone())
     rng = torch.Generator().manual_seed(0)
     noise = torch.rand(6, 3, 64, 64, generator=rng) * 2 - 1

@@ -107,7 +107,7 @@ def test_a_kernels_rows_are_rows(tap: tuple[int, int], seen: float, tmp_path: Pa
     assert tower(x).max().item() == pytest.approx(seen, abs=1e-5)
 
 
-def test_the_picture_towers_second_norm_alone_follows_its_relu(tmp_path: Path) -> None:
+def test_the_image_towers_second_norm_alone_follows_its_relu(tmp_path: Path) -> None:
     given = []
     for channels, load in ((1, openl3.audio_tower), (3, openl3.image_tower)):
         layers = plain(channels)
@@ -171,14 +171,14 @@ def test_a_sound_shorter_than_a_window_is_filled_up() -> None:
     assert openl3.decibel_spectrogram(torch.rand(9_600) - 0.5).shape == (1, 1, 257, 197)
 
 
-def test_a_large_picture_is_brought_to_256_and_its_middle_taken() -> None:
-    picture = torch.zeros(1, 3, 512, 512)
-    picture[:, :, 32:-32, 32:-32] = 1  # 16 of 256 on each side: just what is cut off
-    assert openl3.middle_square(picture)[..., 1:-1, 1:-1].min().item() == pytest.approx(1)
-    assert openl3.middle_square(picture).shape == (1, 3, 224, 224)
+def test_a_large_image_is_brought_to_256_and_its_middle_taken() -> None:
+    image = torch.zeros(1, 3, 512, 512)
+    image[:, :, 32:-32, 32:-32] = 1  # 16 of 256 on each side: just what is cut off
+    assert openl3.middle_square(image)[..., 1:-1, 1:-1].min().item() == pytest.approx(1)
+    assert openl3.middle_square(image).shape == (1, 3, 224, 224)
 
 
-def test_a_small_picture_is_refused() -> None:
+def test_a_small_image_is_refused() -> None:
     with pytest.raises(ValueError, match="--size 224"):
         openl3.middle_square(torch.zeros(1, 3, 128, 128))
 
@@ -189,10 +189,10 @@ def test_correspondence_is_the_mean_cosine_over_windows(tmp_path: Path) -> None:
     rng = np.random.default_rng(0)
     write_wav(tmp_path / "noise.wav", rng.normal(0, 0.1, 16_000).astype(np.float32))
     window = Window(tmp_path / "noise.wav", 0.0, 1.0, 0.6)
-    pictures = torch.rand(2, 3, 224, 224, generator=torch.Generator().manual_seed(0)) * 2 - 1
-    measured = OpenL3Correspondence(audio, image).similarity(pictures, [window, window])
+    images = torch.rand(2, 3, 224, 224, generator=torch.Generator().manual_seed(0)) * 2 - 1
+    measured = OpenL3Correspondence(audio, image).similarity(images, [window, window])
     heard = openl3.audio_tower(audio)(openl3.decibel_spectrogram(window.waveform(48_000)))  # [windows, 512]
-    seen = openl3.image_tower(image)(pictures)  # [2, 512]
+    seen = openl3.image_tower(image)(images)  # [2, 512]
     expected = torch.cosine_similarity(seen[:, None], heard[None], dim=-1).mean(dim=1)
     assert len(heard) == 2
     assert torch.allclose(measured, expected[:, None].expand(2, 2), atol=1e-5)

@@ -34,14 +34,14 @@ from training.prepare.videos import CLIP_SECONDS
 from training.presets import PRESETS
 
 MOMENTS = (1.1, 3.9, 7.4, 10.0)
-LIT_SECONDS = 0.5  # more than the distance of two pictures of a clip: one at least is lit
+LIT_SECONDS = 0.5  # more than the distance of two images of a clip: one at least is lit
 TAGGER = "tests.support.taggers:tone_is_music"
 KINDS: dict[str, dict[str, Any]] = {
     "plain": {},
     "variable": {"steps_ms": (20, 60, 33)},
     "late-sound": {"audio_from": 0.7},
     "late-sound-variable": {"steps_ms": (20, 60, 33), "audio_from": 0.7},
-    "late-pictures": {"video_from": 0.5},
+    "late-images": {"video_from": 0.5},
 }
 
 
@@ -74,8 +74,8 @@ def walks(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Three short videos that there is something to be seen in."""
     folder = tmp_path_factory.mktemp("walks")
     for number in range(3):
-        picture = make_photo(256, 192, seed=number)
-        write_video(folder / f"{number}.mp4", Clip(frames=32), noise_track(3.2, seed=number), picture)
+        image = make_photo(256, 192, seed=number)
+        write_video(folder / f"{number}.mp4", Clip(frames=32), noise_track(3.2, seed=number), image)
     return folder
 
 
@@ -121,7 +121,7 @@ def test_flashes_and_clicks_fall_together_in_the_clips(prepared: Path, kind: str
         if not len(loud):
             continue
         clicks += 1
-        since = np.array(frame_times(0.0)) - loud[0] / 16_000  # of each picture, since the click
+        since = np.array(frame_times(0.0)) - loud[0] / 16_000  # of each image, since the click
         lit = np.array([media.read_image(image).mean() > 128 for image in sorted(images)])
         assert lit[(since > frame_seconds) & (since < LIT_SECONDS)].all()
         assert not lit[(since < 0) & (since > -1)].any()
@@ -131,8 +131,8 @@ def test_flashes_and_clicks_fall_together_in_the_clips(prepared: Path, kind: str
 
 def test_clips_have_the_size_and_the_length_that_were_asked_for(prepared: Path) -> None:
     pair = pairs_of(prepared)[0]
-    with Image.open(pair.image) as picture:
-        assert (picture.format, picture.size) == ("JPEG", (160, 96))  # never enlarged
+    with Image.open(pair.image) as image:
+        assert (image.format, image.size) == ("JPEG", (160, 96))  # never enlarged
     waveform = media.read_sound(pair.sound, 16_000)
     assert (waveform.dtype, len(waveform)) == (torch.float32, round(CLIP_SECONDS * 16_000))
 
@@ -140,7 +140,7 @@ def test_clips_have_the_size_and_the_length_that_were_asked_for(prepared: Path) 
 def test_clips_without_a_sound_and_with_music_are_dropped(prepared: Path) -> None:
     why = {(clip["video"], clip["dropped"]) for clip in lines(prepared / "clips.jsonl")}
     assert {("odd/music.mkv", "music"), ("odd/silence.mkv", "no sound"), ("odd/voice.mkv", None)} <= why
-    assert ("rain/late-pictures.mkv", "pictures missing") in why
+    assert ("rain/late-images.mkv", "images missing") in why
     kept = {clip["video"] for clip in lines(prepared / "clips.jsonl") if clip["dropped"] is None}
     assert not kept & {"odd/music.mkv", "odd/silence.mkv"}
     assert not any(pair.source.startswith(("music", "silence")) for pair in pairs_of(prepared))

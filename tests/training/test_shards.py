@@ -1,4 +1,4 @@
-"""Pictures and sounds in shards, here and elsewhere."""
+"""Images and sounds in shards, here and elsewhere."""
 
 from __future__ import annotations
 

@@ -32,14 +32,14 @@ SHARDS = {"train": ["a.tar", "b.tar", "c.tar", "d.tar"], "test": ["t.tar"]}
 
 
 def write_shards(folder: Path) -> None:
-    """Five shards as `prepare --shards` writes them, of two clips of two pictures each, and their lists."""
+    """Five shards as `prepare --shards` writes them, of two clips of two images each, and their lists."""
     folder.mkdir(parents=True, exist_ok=True)
     for number, name in enumerate(SHARDS["train"] + SHARDS["test"]):
         with tarfile.open(folder / name, "w", format=tarfile.USTAR_FORMAT) as tar:
             for clip in range(2):
                 key = f"{name[0]}-{clip:06}"
-                for picture in range(2):
-                    write_jpeg(folder / f"{key}.{picture}.jpg", make_photo(80, 64, 10 * number + 2 * clip + picture))
+                for image in range(2):
+                    write_jpeg(folder / f"{key}.{image}.jpg", make_photo(80, 64, 10 * number + 2 * clip + image))
                 write_wav(folder / f"{key}.wav", make_noise(1.5, 0.1, seed=number))
                 (folder / f"{key}.json").write_text(json.dumps({"scene": "rain"}))
                 for file in sorted(folder.glob(f"{key}.*")):
@@ -87,7 +87,7 @@ def test_a_run_learns_from_a_list_of_shards_that_is_served(address: str, tmp_pat
     assert len(kept) == 3  # one shard of each split, and the index
     assert {"t.tar", "index.jsonl"} < set(kept)
     assert {pair.scene for pair in read_index(tmp_path / "run" / "data" / "index.jsonl", "test")} == {"rain"}
-    assert list((tmp_path / "run" / "samples").iterdir())  # of held-out pictures
+    assert list((tmp_path / "run" / "samples").iterdir())  # of held-out images
 
 
 def test_a_run_learns_from_a_bucket(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -148,7 +148,7 @@ def test_processes_and_workers_read_their_own_shards(shards: Path) -> None:
     assert not any(torch.equal(a, b) for i, a in enumerate(seen) for b in seen[:i])
 
 
-def test_source_and_target_are_other_pictures(shards: Path) -> None:
+def test_source_and_target_are_other_images(shards: Path) -> None:
     addresses = [str(shards / name) for name in SHARDS["train"]]
     for batch in stream_of(addresses, total=16):
         assert set(batch) == {"source", "target", "waveform", "skipped"}

@@ -26,8 +26,8 @@ KEY = {
 
 @pytest.fixture
 def folders(index: Path, tmp_path: Path) -> dict[str, Path]:
-    """Two methods' pictures of the first three samples."""
-    methods = {name: tmp_path / name for name in ("Keyword words", "AdaIN pictures")}
+    """Two methods' images of the first three samples."""
+    methods = {name: tmp_path / name for name in ("Keyword words", "AdaIN images")}
     for place, folder in enumerate(methods.values()):
         folder.mkdir()
         for sample in draw_samples(index, 3, seed=0):
@@ -64,7 +64,7 @@ def test_the_page_names_no_method_and_asks_for_nothing_outside(
     assert not re.search(r"(src|href)=[\"']?(https?:)?//", text)
 
 
-def test_the_list_of_samples_lets_another_program_make_the_pictures(
+def test_the_list_of_samples_lets_another_program_make_the_images(
     index: Path, folders: dict[str, Path], tmp_path: Path
 ) -> None:
     write_study(tmp_path / "study", index, folders, count=3, size=48)

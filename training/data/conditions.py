@@ -1,4 +1,4 @@
-"""Where the words and pictures come from that tell the generator a look in the sound's place, drawn or given."""
+"""Where the words and images come from that tell the generator a look in the sound's place, drawn or given."""
 
 from __future__ import annotations
 
@@ -22,12 +22,12 @@ from training.data.views import random_view
 from training.data.word_vectors import WordVectors
 
 SOURCES = {"keyword": ("word_vectors",), "label": ("word_vectors", "tagger")}  # what a condition is made with
-STYLE_SIDE = 128  # pixels of a style picture: what the correspondence net sees, too
+STYLE_SIDE = 128  # pixels of a style image: what the correspondence net sees, too
 
 
 @dataclass(frozen=True)
 class ConditioningExample:
-    """What is known beside a driving sound: its keyword, and a picture that occurs with it."""
+    """What is known beside a driving sound: its keyword, and an image that occurs with it."""
 
     keyword: str
     image: Path | None = None
@@ -79,8 +79,8 @@ class PredictedLabels:
         return torch.stack(vectors).to(waveforms.device)
 
 
-class StylePictures:
-    """A random picture that occurs with the sound (a frame of its clip): [3, STYLE_SIDE, STYLE_SIDE] in [-1, 1]."""
+class StyleImages:
+    """A random image that occurs with the sound (a frame of its clip): [3, STYLE_SIDE, STYLE_SIDE] in [-1, 1]."""
 
     def __init__(self, pairs: Iterable[Pair], zoom: tuple[float, float]) -> None:
         self.zoom = zoom
@@ -94,10 +94,10 @@ class StylePictures:
         return random_view(style.image, STYLE_SIDE, self.zoom, rng, style.max_red)
 
     def of_sounds(self, waveforms: Tensor, cues: Sequence[ConditioningExample] | None) -> Tensor:
-        pictures = [example.image for example in _one_each(cues, waveforms)]
-        if None in pictures:
-            raise ValueError("no picture but the photograph itself occurs with the sound: nothing shows the style")
-        squares = [media.square(picture, STYLE_SIDE) for picture in pictures if picture is not None]
+        images = [example.image for example in _one_each(cues, waveforms)]
+        if None in images:
+            raise ValueError("no image but the photograph itself occurs with the sound: nothing shows the style")
+        squares = [media.square(image, STYLE_SIDE) for image in images if image is not None]
         return torch.stack(squares).to(waveforms.device)
 
 
@@ -111,7 +111,7 @@ def load_conditions(config: TrainingConfig, index: Path | None = None) -> Condit
         return None
     pairs = [] if index is None else [pair for pair in read_index(index, "train") if pair.sound is not None]
     if condition.kind == "image":
-        return StylePictures(pairs, config.data.zoom)
+        return StyleImages(pairs, config.data.zoom)
     words = WordVectors(condition.word_vectors)
     if words.dim != condition.word_dim:
         raise ValueError(f"the word vectors have {words.dim} numbers, where {condition.word_dim} were expected")
@@ -141,7 +141,7 @@ def with_sources(config: TrainingConfig, word_vectors: str | None, tagger: str |
 
 
 class ConditioningExamples:
-    """Draws what occurs with given sounds: of the held-out pictures those of the sound itself, if there are any."""
+    """Draws what occurs with given sounds: of the held-out images those of the sound itself, if there are any."""
 
     def __init__(self, held_out: Iterable[Pair], training: Iterable[Pair] = ()) -> None:
         self._by_sound: dict[Path | None, set[Path]] = defaultdict(set)
@@ -153,9 +153,9 @@ class ConditioningExamples:
             self._by_scene[pair.scene].add(pair.image)
 
     def draw(self, sound: Path | None, scene: str, content: Path, rng: np.random.Generator) -> ConditioningExample:
-        """The scene's name, and a picture that occurs with the sound, else one of the scene; never `content` itself."""
-        pictures = sorted(self._by_sound[sound] - {content}) or sorted(self._by_scene[scene] - {content})
-        return ConditioningExample(scene, pictures[int(rng.integers(len(pictures)))] if pictures else None)
+        """The scene's name, and an image that occurs with the sound, else one of the scene; never `content` itself."""
+        images = sorted(self._by_sound[sound] - {content}) or sorted(self._by_scene[scene] - {content})
+        return ConditioningExample(scene, images[int(rng.integers(len(images)))] if images else None)
 
 
 def _one_each(cues: Sequence[ConditioningExample] | None, waveforms: Tensor) -> Sequence[ConditioningExample]:

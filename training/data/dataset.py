@@ -1,6 +1,6 @@
 """The one dataset: numbered draws from an index, each the same whenever and wherever it is drawn.
 
-Draw number k depends on the seed and k alone, so a resumed run goes on with the pictures that come next and every
+Draw number k depends on the seed and k alone, so a resumed run goes on with the images that come next and every
 process of a distributed run takes its own numbers.
 """
 

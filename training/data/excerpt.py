@@ -1,6 +1,6 @@
 """An excerpt of streamed shards, kept on disk with an index: what must be drawn at random, or looked at, comes from it.
 
-The correspondence net and the warm-up draw pairs at random; sample sheets show held-out pictures. Neither can wait
+The correspondence net and the warm-up draw pairs at random; sample sheets show held-out images. Neither can wait
 for a stream.
 """
 

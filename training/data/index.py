@@ -1,6 +1,6 @@
-"""The index of what occurs together: one JSON line a picture-and-sound pair, and the builder for scene-paired folders.
+"""The index of what occurs together: one JSON line an image-and-sound pair, and the builder for scene-paired folders.
 
-A line: `image`, `sound` (null: a picture to be restyled only), `start` and `seconds` (the stretch of the sound from
+A line: `image`, `sound` (null: an image to be restyled only), `start` and `seconds` (the stretch of the sound from
 which a random window is drawn), `split`, `source` (what must not be in two splits), `weight` (share of the draws),
 `scene` (for reports; in training only the preset `keyword` reads it) and `max_red` (`training.data.media.less_red`).
 Paths are relative to the index file where they can be.
@@ -192,10 +192,10 @@ def _is_selected(pixels: NDArray[np.uint8], select: dict[str, Sequence[float]]) 
     return all(low <= statistics[name] <= high for name, (low, high) in select.items())
 
 
-def _near_duplicates(pictures: Sequence[NDArray[np.uint8]], distance: int = 5) -> list[int]:
-    """For each picture the number of the first one that looks the same (difference hash of 64 bits)."""
+def _near_duplicates(images: Sequence[NDArray[np.uint8]], distance: int = 5) -> list[int]:
+    """For each image the number of the first one that looks the same (difference hash of 64 bits)."""
     hashes = []
-    for pixels in pictures:
+    for pixels in images:
         grey = np.asarray(Image.fromarray(pixels).convert("L").resize((9, 8), Image.Resampling.BOX), np.int16)
         hashes.append((grey[:, 1:] > grey[:, :-1]).ravel())
     table = np.array(hashes)

@@ -1,4 +1,4 @@
-"""Reading pictures and sounds for training; `dataset` and `prepare` go through here."""
+"""Reading images and sounds for training; `dataset` and `prepare` go through here."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from PIL import Image, ImageOps
 
 from training.data.shards import read_member, shard_of
 
-STORED_SIDE = 320  # pictures are kept in memory with this short side at most
+STORED_SIDE = 320  # images are kept in memory with this short side at most
 
 
 class MediaError(Exception):

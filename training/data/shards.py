@@ -1,4 +1,4 @@
-"""Pictures and sounds inside tar shards, named as if a shard were a folder (`shards/walk-000.tar/walk-000001.0.jpg`).
+"""Images and sounds inside tar shards, named as if a shard were a folder (`shards/walk-000.tar/walk-000001.0.jpg`).
 
 An index may lie elsewhere (https or s3): its shards are then fetched, whole, when they are
 first needed, and kept beside the copy of the index. (`training.data.stream` reads shards that are not kept.)

@@ -1,7 +1,7 @@
 """Training from shards that are streamed: read again and again in a shuffled order, and never kept.
 
 The shards (WebDataset's layout, as `prepare --shards` writes it) are shared out among the processes, and a process's
-among its loading workers. Each worker shuffles images in a buffer; a source is any other picture of that buffer.
+among its loading workers. Each worker shuffles images in a buffer; a source is any other image of that buffer.
 """
 
 from __future__ import annotations
@@ -141,7 +141,7 @@ class Stream(IterableDataset[Batch]):
 
 
 def read_moments(address: str) -> Iterator[Moment]:
-    """Every picture of a shard with its clip's sound, as they come. Raises ShardError."""
+    """Every image of a shard with its clip's sound, as they come. Raises ShardError."""
     from webdataset.tariterators import group_by_keys, tar_file_iterator  # it takes its time
 
     found = False

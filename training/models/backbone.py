@@ -42,7 +42,7 @@ class Backbone(nn.Module):
 
 
 def pooled(maps: Sequence[Tensor]) -> Tensor:
-    """Mean and spread of the maps over space, one vector a picture: [B, 2 * sum(FEATURE_CHANNELS)]."""
+    """Mean and spread of the maps over space, one vector an image: [B, 2 * sum(FEATURE_CHANNELS)]."""
     means = [m.mean(dim=(2, 3)) for m in maps]
     spreads = [(m - m.mean(dim=(2, 3), keepdim=True)).square().mean(dim=(2, 3)).add(1e-6).sqrt() for m in maps]
     return F.layer_norm(torch.cat(means + spreads, dim=1), (2 * sum(FEATURE_CHANNELS),))

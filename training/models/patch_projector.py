@@ -23,14 +23,14 @@ class PatchProjector(nn.Module):
         projected = []
         for mlp, features, index in zip(self.mlps, maps, places, strict=True):
             # Places before channels would send a channels-last gradient back, which the CPU's instance norm gets wrong
-            # for a single picture (torch 2.14).
+            # for a single image (torch 2.14).
             patches = features.flatten(2)[:, :, index].permute(0, 2, 1)  # [B, P, C]
             projected.append(F.normalize(mlp(patches), dim=-1))
         return projected
 
 
 def draw_places(maps: Sequence[Tensor], patches: int, generator: torch.Generator) -> list[Tensor]:
-    """Random places [P], the same for all pictures of the batch and for query and key; P <= H * W."""
+    """Random places [P], the same for all images of the batch and for query and key; P <= H * W."""
     places = []
     for features in maps:
         cells = features.shape[2] * features.shape[3]

@@ -1,1 +1,1 @@
-"""From videos to clips: pictures and the sound that occurs with them."""
+"""From videos to clips: images and the sound that occurs with them."""

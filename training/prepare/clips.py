@@ -1,4 +1,4 @@
-"""The pictures and the sound of a stretch of video, on one clock: the presentation times of the file."""
+"""The images and the sound of a stretch of video, on one clock: the presentation times of the file."""
 
 from __future__ import annotations
 
@@ -29,10 +29,10 @@ def frame_times(clip_start: float) -> list[float]:
 
 
 def frames_at(path: Path, times: Sequence[float], short_side: int) -> Generator[NDArray[np.uint8] | None, None, None]:
-    """For each time (ascending) the picture then on display, [H, W, 3], its short side at most `short_side`.
+    """For each time (ascending) the image then on display, [H, W, 3], its short side at most `short_side`.
 
-    Upright and with square pixels. None where there is no picture: before the video begins, and after the time of its
-    last picture. Raises MediaError.
+    Upright and with square pixels. None where there is no image: before the video begins, and after the time of its
+    last image. Raises MediaError.
     """
     try:
         lead, needed = _look_ahead(path, times)
@@ -41,19 +41,19 @@ def frames_at(path: Path, times: Sequence[float], short_side: int) -> Generator[
             # Files are shared among processes: a thread each.
             stream.thread_type, stream.codec_context.thread_count = "NONE", 1
             shown: av.VideoFrame | None = None
-            picture: NDArray[np.uint8] | None = None
+            image: NDArray[np.uint8] | None = None
             answered = 0
             for frame in _decode(container, stream, needed):
                 if frame.pts is None:
                     continue
                 while answered < len(times) and frame.time > times[answered]:
-                    if picture is None and shown is not None:
-                        picture = _scaled(shown, stream.sample_aspect_ratio, short_side)
-                    yield picture
+                    if image is None and shown is not None:
+                        image = _scaled(shown, stream.sample_aspect_ratio, short_side)
+                    yield image
                     answered += 1
                 if answered == len(times):
                     return
-                shown, picture = frame, None
+                shown, image = frame, None
             yield from [None] * (len(times) - answered)
     except (av.FFmpegError, IndexError, OSError) as exc:
         raise MediaError(f"{path} is not a readable video: {exc}") from exc

@@ -13,7 +13,7 @@ def add_prepare(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -
     parser = commands.add_parser(
         "prepare",
         help="cut a tree of videos into clips with their sounds, and index them",
-        description="Cut every video below a folder into clips of 3 s: 8 pictures each, and their sound at 16 kHz. The "
+        description="Cut every video below a folder into clips of 3 s: 8 images each, and their sound at 16 kHz. The "
         "same command goes on where it was stopped, and changes nothing when all is done.",
         epilog="OUT/index.jsonl is for `train --index`; clips.jsonl tells of every clip what was heard and why it was "
         "dropped; skipped.jsonl names the files that could not be used, and why. A recipe has defaults of its own.",
@@ -34,7 +34,7 @@ def add_prepare(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -
     )
     parser.add_argument("--min-loudness", type=float, metavar="DBFS", help="drop clips that are softer (default: -60)")
     parser.add_argument("--test-share", type=float, metavar="SHARE", help="of the videos, held out (default: 0.2)")
-    parser.add_argument("--short-side", type=int, metavar="PIXELS", help="of the pictures, at most (default: 512)")
+    parser.add_argument("--short-side", type=int, metavar="PIXELS", help="of the images, at most (default: 512)")
     parser.add_argument("--jobs", type=int, default=_cores(), help="processes (default: one for each core)")
 
 

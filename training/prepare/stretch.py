@@ -152,17 +152,17 @@ def _hear(plan: Plan, stretch: Stretch) -> tuple[list[Clip], torch.Tensor]:
 
 
 def _see(plan: Plan, stretch: Stretch, clips: list[Clip], waveforms: torch.Tensor) -> Iterator[tuple[Path, bytes]]:
-    """The files of the clips that are worth it. A clip whose pictures are not all there is marked in `clips`."""
+    """The files of the clips that are worth it. A clip whose images are not all there is marked in `clips`."""
     worth = [clip for clip in clips if clip.dropped is None]
     times = [time for clip in worth for time in frame_times(clip.start)]
     if not worth:
         return
-    with closing(frames_at(stretch.video.path, times, plan.recipe.short_side)) as pictures:
+    with closing(frames_at(stretch.video.path, times, plan.recipe.short_side)) as images:
         for clip in worth:
-            jpegs = [_jpeg(picture) for picture in islice(pictures, FRAMES_PER_CLIP) if picture is not None]
+            jpegs = [_jpeg(image) for image in islice(images, FRAMES_PER_CLIP) if image is not None]
             place = clip.number - stretch.first
             if len(jpegs) < FRAMES_PER_CLIP:
-                clips[place] = replace(clip, dropped="pictures missing")
+                clips[place] = replace(clip, dropped="images missing")
                 continue
             for number, jpeg in enumerate(jpegs):
                 yield plan.member(stretch, clip.number, f"{number}.jpg"), jpeg

@@ -62,7 +62,7 @@ def find_videos(folder: Path, recipe: Recipe, output: Path) -> list[Path]:
 
 
 def examine(path: Path, folder: Path, recipe: Recipe) -> Video | Skipped:
-    """Open the file, read no picture."""
+    """Open the file, read no image."""
     name = path.relative_to(folder).as_posix()
     scene = path.parent.name if path.parent != folder else "video"
     if recipe.labels is not None:
@@ -76,7 +76,7 @@ def examine(path: Path, folder: Path, recipe: Recipe) -> Video | Skipped:
         digest = _digest(path)
         with av.open(str(path), options={"protocol_whitelist": "file"}) as container:
             if not container.streams.video:
-                return Skipped(name, "it has no pictures")
+                return Skipped(name, "it has no images")
             if not container.streams.audio:
                 return Skipped(name, "it has no sound")
             begin = (container.start_time or 0) / av.time_base

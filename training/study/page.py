@@ -1,4 +1,4 @@
-"""Write the study as one HTML file: pictures and sounds are inside, the methods' names are not."""
+"""Write the study as one HTML file: images and sounds are inside, the methods' names are not."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def write_study(
 ) -> Path:
     """Write `study.html` for the raters, and `key.json` and `samples.jsonl` for those who evaluate; returns the page.
 
-    methods: a checkpoint, or a folder of pictures, for each name. Raises StudyError, CheckpointError and MediaError.
+    methods: a checkpoint, or a folder of images, for each name. Raises StudyError, CheckpointError and MediaError.
     """
     if not 2 <= len(methods) <= _MOST_METHODS:
         raise StudyError(f"2 to {_MOST_METHODS} methods can be compared, not {len(methods)}")
@@ -58,9 +58,9 @@ def write_study(
         "samples": [
             {
                 "name": sample.name,
-                "source": _picture(Image.fromarray(media.to_pixels(media.square(sample.image, size)))),
+                "source": _image(Image.fromarray(media.to_pixels(media.square(sample.image, size)))),
                 "sound": _sound(sample.waveform),
-                "results": {code: _picture(results[name][number]) for code, name in codes.items()},
+                "results": {code: _image(results[name][number]) for code, name in codes.items()},
             }
             for number, sample in enumerate(samples)
         ],
@@ -73,7 +73,7 @@ def write_study(
     return page
 
 
-def _picture(image: Image.Image) -> str:
+def _image(image: Image.Image) -> str:
     """A data URI."""
     data = io.BytesIO()
     image.save(data, "WEBP", quality=92, method=4)

@@ -79,7 +79,7 @@ def _loudest_of_three(sound: Path, start: float, seconds: float, rng: np.random.
 
 
 def write_sample_list(samples: list[Sample], path: Path) -> None:
-    """JSON lines, so that another program can make a method's pictures, named NAME.png."""
+    """JSON lines, so that another program can make a method's images, named NAME.png."""
     with path.open("w") as file:
         for sample in samples:
             line = {
@@ -107,7 +107,7 @@ def _results_of(name: str, path: Path, samples: list[Sample], size: int) -> list
     if model.config.audio.sample_rate_hz != SAMPLE_RATE_HZ:
         raise StudyError(f"{path} wants sound at {model.config.audio.sample_rate_hz} Hz, not {SAMPLE_RATE_HZ}")
     results = []
-    for sample in tqdm(samples, desc=name, unit="picture"):
+    for sample in tqdm(samples, desc=name, unit="image"):
         waveform = media.window(sample.waveform, 0, model.config.audio.clip_samples)
         content = model.encode(media.square(sample.image, size).unsqueeze(0))
         result = model.decode(content, waveform.unsqueeze(0), [sample.example])
@@ -123,5 +123,5 @@ def _read_result(name: str, folder: Path, sample: Sample, size: int) -> Image.Im
                 with Image.open(path) as opened:
                     return opened.convert("RGB").resize((size, size), Image.Resampling.LANCZOS)
             except (OSError, Image.DecompressionBombError) as exc:
-                raise StudyError(f"{path} is not a readable picture: {exc}") from exc
-    raise StudyError(f"{name}: {folder} has no {sample.name}.png; samples.jsonl says which pictures are needed")
+                raise StudyError(f"{path} is not a readable image: {exc}") from exc
+    raise StudyError(f"{name}: {folder} has no {sample.name}.png; samples.jsonl says which images are needed")
