@@ -30,6 +30,10 @@ Origin = Annotated[str, StringConstraints(pattern=r"^(\*|https?://[^\s/?#@]+)$")
 
 ROOT_PATH: Final = r"(/[A-Za-z0-9._~-]{1,64}){0,8}"  # what a proxy may add to every path
 
+_COMMA_LISTS: Final = (
+    *("providers", "worker_queues", "webhook_private_networks"),
+    *("trusted_hosts", "cors_origins", "trusted_proxies"),
+)
 # old name -> new name: taken with a warning until the next version
 RENAMED: Final = {"comfortable_side": "max_inference_side"}
 
@@ -200,7 +204,13 @@ class Settings(BaseSettings):
         default=30.0, ge=0, description="longest that a stop waits for the running job, which is then queued again"
     )
     max_upload_pause_seconds: float = Field(
-        default=30.0, gt=0, description="longest that an upload may pause before it is given up"
+        default=30.0, gt=0, description="longest that a request's head may take, and that an upload may pause"
+    )
+    min_upload_bytes_per_second: float = Field(
+        default=8192.0, gt=0, description="an upload that is slower on average is given up, once it could have paused"
+    )
+    max_uploads_at_once: int = Field(
+        default=64, ge=2, description="uploads that one API process receives at a time, at most half from one client"
     )
 
     @classmethod
@@ -235,15 +245,7 @@ class Settings(BaseSettings):
                 raise ValueError('make one by: echo "whsec_$(openssl rand -base64 32)"')
         return secret
 
-    @field_validator(
-        "providers",
-        "worker_queues",
-        "webhook_private_networks",
-        "trusted_hosts",
-        "cors_origins",
-        "trusted_proxies",
-        mode="before",
-    )
+    @field_validator(*_COMMA_LISTS, mode="before")
     @classmethod
     def _split_commas(cls, value: Any) -> Any:
         """An environment variable holds `cuda,cpu`."""

@@ -2,9 +2,10 @@
 
 import math
 from dataclasses import dataclass
+from ipaddress import IPv6Address, ip_address
 from typing import Annotated
 
-from fastapi import Depends, Security
+from fastapi import Depends, Request, Security
 from fastapi.security import APIKeyHeader, HTTPAuthorizationCredentials, HTTPBearer
 
 from service.api.context import Using
@@ -27,6 +28,18 @@ class Caller:
     def key_id(self) -> str:
         """The id of the key, by which its jobs are known; empty for those who need none."""
         return "" if self.key is None else self.key.id
+
+
+def name_caller(request: Request, caller: Caller) -> str:
+    """By which the shares of callers are told apart: the API key, else the address; of IPv6 the network of 64 bits."""
+    if caller.key is not None:
+        return f"key {caller.key_id}"
+    host = request.client.host if request.client else ""
+    try:
+        address = ip_address(host)
+    except ValueError:
+        return host
+    return str(IPv6Address(int(address) >> 64 << 64)) if isinstance(address, IPv6Address) else host
 
 
 async def identify(

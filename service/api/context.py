@@ -9,11 +9,11 @@ from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from typing import Annotated, Final
 
-import anyio
 from celery import Celery
 from fastapi import Depends, Request
 from starlette.concurrency import run_in_threadpool
 
+from service.api.upload_limits import ProbeQueue, UploadGate
 from service.auth.keys import ApiKeyRepository
 from service.errors import Unavailable
 from service.examples.catalogue import ExampleFiles
@@ -24,6 +24,7 @@ from service.jobs.queue import QUEUES, make_queue
 from service.jobs.record import JobRecord, JobState
 from service.jobs.storage import Storage
 from service.jobs.submission_repository import SubmissionRepository
+from service.jobs.upload_budget import UploadBudget
 from service.jobs.upload_repository import UploadRepository
 from service.jobs.worker_registry import WorkerRegistry, WorkerReport
 from service.kind import Kind
@@ -35,7 +36,8 @@ from service.webhooks.deliverer import make_deliverer
 logger = logging.getLogger(__name__)
 
 _SWEEP_SECONDS: Final = 600.0
-_PROBES_AT_ONCE: Final = 2
+_QUICK_PROBES: Final = 2
+_SLOW_PROBES: Final = 6
 _RETRY_AFTER_SECONDS: Final = 5
 _STORAGE_CHECK_KEPT_SECONDS: Final = 1.0
 _STORAGE_CHECK_SECONDS: Final = 3.0
@@ -70,8 +72,8 @@ class StorageCheck:
 class Context:
     """What the routes share.
 
-    decoder_pool: probes uploads in processes of their own. probes: bounds how many are probed at a time, so that slow
-    ones do not take every thread.
+    upload_gate, upload_budget: how many uploads arrive at a time, and how many bytes.
+    decoder_pool: probes uploads in processes of their own. probes: how many at a time.
     """
 
     settings: Settings
@@ -86,7 +88,9 @@ class Context:
     celery: Celery
     decoder_pool: DecoderPool
     examples: ExampleFiles
-    probes: anyio.CapacityLimiter
+    probes: ProbeQueue
+    upload_gate: UploadGate
+    upload_budget: UploadBudget
 
     async def ready_workers(self, kind: Kind | None, kept_seconds: float = 0.0) -> list[WorkerReport]:
         """The workers that take jobs of that kind (None: of any) now; raises Unavailable if there are none.
@@ -152,9 +156,11 @@ async def open_context(settings: Settings, redis_url: str) -> AsyncIterator[Cont
         storage=storage,
         storage_check=StorageCheck(storage),
         celery=make_queue(redis_url, settings.longest_job_seconds),
-        decoder_pool=DecoderPool(MediaLimits.of(settings), kept=_PROBES_AT_ONCE),
+        decoder_pool=DecoderPool(MediaLimits.of(settings), kept=_QUICK_PROBES),
         examples=ExampleFiles(settings.data_dir / "examples"),
-        probes=anyio.CapacityLimiter(_PROBES_AT_ONCE),
+        probes=ProbeQueue(_QUICK_PROBES, _SLOW_PROBES),
+        upload_gate=UploadGate(settings.max_uploads_at_once),
+        upload_budget=UploadBudget(client, settings.max_queue_bytes, settings.max_kept_upload_bytes),
     )
     tasks = [asyncio.create_task(context.event_bus.run()), asyncio.create_task(_sweep_for_ever(context))]
     if (deliverer := make_deliverer(client, context.submissions, settings)) is not None:

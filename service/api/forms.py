@@ -42,6 +42,7 @@ class Form:
             files={field: FileRule(sizes[field], self.max_count(field, settings)) for field in self.files},
             texts=frozenset({*self.model.model_fields, *WEBHOOK_FIELDS, *map(id_field, self.files)}),
             max_pause_seconds=settings.max_upload_pause_seconds,
+            min_bytes_per_second=settings.min_upload_bytes_per_second,
             wanted=" and ".join(field for field, needed in self.files.items() if needed),
         )
 

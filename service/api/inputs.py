@@ -6,10 +6,10 @@ import re
 import shutil
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Final
 
-import anyio.to_thread
 from starlette.concurrency import run_in_threadpool
 
 from service.api.auth import Caller
@@ -112,9 +112,11 @@ async def link_uploads(context: Context, job_id: str, folder: Path, inputs: Sequ
 
 
 async def probe_and_keep(
-    files: Sequence[StoredInput], job_id: str, folder: Path, context: Context
+    files: Sequence[StoredInput], job_id: str, folder: Path, context: Context, caller: str
 ) -> list[ProbeResult]:
     """Probe every file while it is stored; raises the first one's error, in the order of the form.
+
+    caller: whose share of the probes they take.
 
     All that keeps them goes on at the same time: the disk takes contents and names together, where one after the
     other waits for it five times (docs/log.md).
@@ -123,7 +125,7 @@ async def probe_and_keep(
 
     async def probe(stored: StoredInput) -> ProbeResult:
         try:
-            return await anyio.to_thread.run_sync(probes[stored.field], folder / stored.sha256, limiter=context.probes)
+            return await context.probes.run(caller, partial(probes[stored.field], folder / stored.sha256))
         except (UnsupportedMedia, MediaError) as error:
             raise await run_in_threadpool(explain_mismatch, error, stored, files, folder) from error
 

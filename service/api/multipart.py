@@ -4,11 +4,10 @@ A part that is too large, unknown or one too many is refused at once, before the
 files may be sent in the way of HTML's forms, too (application/x-www-form-urlencoded).
 """
 
-import asyncio
 import contextlib
 import hashlib
 import os
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO, Final
@@ -19,7 +18,8 @@ from python_multipart.multipart import MultipartParser, parse_options_header
 from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
 
-from service.errors import InvalidValue, MissingField, TooLarge, UnsupportedMedia, UploadStalled
+from service.api.request_body import BodyRules, read_body
+from service.errors import InvalidValue, MissingField, TooLarge, UnsupportedMedia
 from service.jobs.file_name import safe_name
 from service.jobs.record import StoredInput
 
@@ -29,7 +29,6 @@ if TYPE_CHECKING:
 _FLUSH_BYTES: Final = 1024 * 1024
 _MAX_TEXT_BYTES: Final = 64 * 1024  # a gain curve of 1,000 points with all the digits that JSON gives a number
 _MAX_TEXT_PARTS: Final = 64
-_MAX_LENGTH_DIGITS: Final = 18
 _URLENCODED: Final = "application/x-www-form-urlencoded"
 _FRAMING_BYTES: Final = 256 * 1024  # boundaries, headers and text of a whole form
 
@@ -44,17 +43,26 @@ class FileRule:
 
 @dataclass(frozen=True)
 class FormRules:
-    """What a form may consist of. files: by field. texts: the names of the other fields. wanted: what it needs."""
+    """What a form may consist of, and how slowly it may come.
+
+    files: by field. texts: names of the other fields. wanted: what it needs.
+    """
 
     files: Mapping[str, FileRule]
     texts: frozenset[str]
     max_pause_seconds: float
+    min_bytes_per_second: float
     wanted: str = "image and audio"
 
     @property
     def max_bytes(self) -> int:
         """Most bytes that a good form can have."""
         return _FRAMING_BYTES + sum(rule.max_bytes * rule.max_count for rule in self.files.values())
+
+    @property
+    def pace(self) -> BodyRules:
+        """How large the body may be, and how slow."""
+        return BodyRules(self.max_bytes, self.max_pause_seconds, self.min_bytes_per_second)
 
 
 @dataclass(frozen=True)
@@ -76,10 +84,13 @@ class _Begin:
 _Event = _Begin | bytes
 
 
-async def receive_form(request: Request, folder: Callable[[], Path], rules: FormRules) -> ReceivedForm:
+async def receive_form(
+    request: Request, folder: Callable[[], Path], rules: FormRules, cover: Callable[[int], Awaitable[None]]
+) -> ReceivedForm:
     """Store the form's files in `folder`, named by their SHA-256, and collect its texts.
 
     folder: asked for in a thread, when there is something to be written, and more than once.
+    cover: told how many bytes have come before they are written; what it raises ends the upload.
 
     Raises UnsupportedMedia if it is no multipart form, TooLarge, InvalidValue (a field unknown, one too many, or a
     malformed form), MissingField if it is empty, UploadStalled, or Starlette's ClientDisconnect.
@@ -88,8 +99,10 @@ async def receive_form(request: Request, folder: Callable[[], Path], rules: Form
         return await _receive_urlencoded(request, rules)
     parser = _Parser(request, rules)
     parts: list[_TextPart | _FilePart] = []
+    received = 0
     try:
-        async for chunk in _chunks(request, rules):
+        async for chunk in read_body(request, rules.pace):
+            await cover(received := received + len(chunk))
             for event in parser.feed(chunk):
                 if isinstance(event, _Begin):
                     parts.append(_begin_part(event, parts, folder, rules))
@@ -110,7 +123,7 @@ async def receive_form(request: Request, folder: Callable[[], Path], rules: Form
 
 async def _receive_urlencoded(request: Request, rules: FormRules) -> ReceivedForm:
     body = bytearray()
-    async for chunk in _chunks(request, replace(rules, files={})):
+    async for chunk in read_body(request, replace(rules, files={}).pace):
         body += chunk
     try:
         texts = parse_qsl(body.decode(), keep_blank_values=True, errors="strict", max_num_fields=_MAX_TEXT_PARTS)
@@ -126,27 +139,6 @@ async def _receive_urlencoded(request: Request, rules: FormRules) -> ReceivedFor
     return ReceivedForm([], texts)
 
 
-async def _chunks(request: Request, rules: FormRules) -> AsyncIterator[bytes]:
-    """The body as it arrives, counted; raises TooLarge and UploadStalled."""
-    announced = request.headers.get("Content-Length", "0")
-    if announced.isdecimal() and (len(announced) > _MAX_LENGTH_DIGITS or int(announced) > rules.max_bytes):
-        raise _too_large(rules)
-    received, stream = 0, request.stream()
-    while True:
-        try:
-            async with asyncio.timeout(rules.max_pause_seconds):
-                chunk = await anext(stream, None)
-        except TimeoutError as exc:
-            raise UploadStalled(f"nothing has arrived for {rules.max_pause_seconds:g} s; send it again") from exc
-        if chunk is None:
-            return
-        received += len(chunk)
-        if received > rules.max_bytes:
-            raise _too_large(rules)
-        if chunk:
-            yield chunk
-
-
 def _empty(rules: FormRules) -> MissingField:
     return MissingField(f"the form is empty; send at least {rules.wanted}", field=next(iter(rules.files), None))
 
@@ -154,10 +146,6 @@ def _empty(rules: FormRules) -> MissingField:
 def _unknown(name: str, rules: FormRules) -> InvalidValue:
     known = ", ".join([*rules.files, *sorted(rules.texts)])
     return InvalidValue(f"there is no field {name[:64]!r}; there are {known}", field=name[:64])
-
-
-def _too_large(rules: FormRules) -> TooLarge:
-    return TooLarge(f"the request is larger than {rules.max_bytes} bytes, which is all that its parts may have")
 
 
 def _begin_part(

@@ -1,6 +1,7 @@
 """Run the API: one uvicorn server on a socket that is already bound, stopped by SIGTERM or SIGINT."""
 
 import asyncio
+import functools
 import logging
 import signal
 import socket
@@ -12,6 +13,7 @@ from fastapi import FastAPI
 
 from service import __version__
 from service.api.app import create_app
+from service.api.protocol import BoundedHttpProtocol
 from service.observe.tracing import start_tracing, stop_tracing
 from service.settings import Settings
 
@@ -25,6 +27,8 @@ def serve(settings: Settings, redis_url: str, listener: socket.socket) -> None:
     app = create_app(settings, redis_url)
     config = uvicorn.Config(
         app,
+        http=functools.partial(BoundedHttpProtocol, head_seconds=settings.max_upload_pause_seconds),  # type: ignore[arg-type]
+        ws="none",
         log_config=None,
         access_log=False,  # service.observe.http writes it
         server_header=False,

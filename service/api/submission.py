@@ -12,17 +12,19 @@ from redis.exceptions import OutOfMemoryError, RedisError
 from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
 
-from service.api.auth import Caller
+from service.api.auth import Caller, name_caller
 from service.api.context import Context, logger, slots
 from service.api.descriptions import MAX_IDEMPOTENCY_KEY_LENGTH
 from service.api.forms import Form, check_counts, read_ids, read_parameters
 from service.api.inputs import find_uploads, link_uploads, probe_and_keep
 from service.api.multipart import receive_form
+from service.api.request_body import announced_bytes
 from service.errors import InvalidValue, MediaError, ModelNotFound, StorageUnavailable, Unavailable
 from service.jobs.queue import send
 from service.jobs.record import StoredInput
 from service.jobs.requests import PREVIEW_STEPS_DB, ImageRequest, PreviewRequest, VideoRequest
 from service.jobs.submission_repository import NewJob
+from service.jobs.upload_budget import Reservation
 from service.jobs.upload_repository import ProbeResult
 from service.jobs.worker_registry import WorkerReport
 from service.kind import Kind
@@ -47,8 +49,10 @@ async def submit(
     workers = await context.ready_workers(form.kind, _WORKERS_KEPT_SECONDS)
     job_id = uuid.uuid4().hex
     try:
-        job = await _receive(request, context, caller, job_id, key, workers, form, defaults or {})
-        actual_id, is_new = await context.submissions.submit(job, slots(workers))
+        announced = announced_bytes(request, form.rules(context.settings).max_bytes)
+        async with context.upload_budget.open(form.kind, job_id, announced, key=key, slots=slots(workers)) as reserved:
+            job = await _receive(request, context, caller, job_id, key, workers, form, defaults or {}, reserved)
+            actual_id, is_new = await context.submissions.submit(job, slots(workers))
         correlation.job_id.set(actual_id)
     except OutOfMemoryError:  # of a full Redis; nothing was written
         await discard(context, job_id)
@@ -94,10 +98,12 @@ async def _receive(
     workers: Sequence[WorkerReport],
     form: Form,
     defaults: Mapping[str, Any],
+    reserved: Reservation,
 ) -> NewJob:
     """Store and check everything that the request brings; what is on disk after an error is the caller's to remove."""
     folder = cache(partial(context.storage.begin, job_id))
-    received = await receive_form(request, folder, form.rules(context.settings))
+    async with context.upload_gate.enter(name_caller(request, caller)):
+        received = await receive_form(request, folder, form.rules(context.settings), reserved.cover)
     ids = read_ids(received, form, context.settings)
     parameters = read_parameters(received, form, defaults)
     webhook = read_webhook(received.texts, context.settings)
@@ -107,7 +113,7 @@ async def _receive(
     _check_model(parameters.model, workers, context.settings)
     inputs_folder = await run_in_threadpool(folder)
     await link_uploads(context, job_id, inputs_folder, uploads)
-    probed = await probe_and_keep(received.files, job_id, inputs_folder, context)
+    probed = await probe_and_keep(received.files, job_id, inputs_folder, context, name_caller(request, caller))
     probed += [one.probed for one in uploads]
     await run_in_threadpool(context.storage.release_scratch, job_id)
     return NewJob(

@@ -6,23 +6,25 @@ from functools import cache, partial
 from pathlib import Path as FilePath
 from typing import Annotated, Final
 
-import anyio.to_thread
 from fastapi import APIRouter, Path, Request, Response
 from fastapi.responses import JSONResponse
 from redis.exceptions import OutOfMemoryError, RedisError
 from starlette.concurrency import run_in_threadpool
 
-from service.api.auth import Admitted, Caller, Known
+from service.api.auth import Admitted, Caller, Known, name_caller
 from service.api.context import Context, Using, logger
 from service.api.descriptions import PROBLEMS, UPLOAD
 from service.api.forms import file_sizes
 from service.api.inputs import check_id, probes_of
 from service.api.multipart import FileRule, FormRules, receive_form
+from service.api.request_body import announced_bytes
 from service.api.submission import discard
 from service.errors import MediaError, MissingField, StylizationError, TooLarge, Unavailable, UnsupportedMedia
 from service.jobs.documents import UploadDocument, upload_document
+from service.jobs.upload_budget import Reservation
 from service.jobs.upload_repository import Probed, ProbeResult, Upload, UploadField, upload_not_found
 from service.media.file_kind import FileKind, MediaKind, file_kind
+from service.settings import Settings
 
 router = APIRouter(tags=["uploads"], responses=PROBLEMS)
 
@@ -59,10 +61,12 @@ async def upload_file(request: Request, context: Using, caller: Admitted) -> Res
     The id is the SHA-256 of the content; the same file again has the same id, and is kept for longer. Whoever knows
     the hash can ask for it (`GET /uploads/ID`) before sending the file.
     """
-    folder = uuid.uuid4().hex
+    folder, rules, sender = uuid.uuid4().hex, _rules(context.settings), name_caller(request, caller)
     try:
-        received = await _receive(request, context, folder)
-        upload, is_new = await _keep(context, caller, received)
+        async with context.upload_budget.open("upload", folder, announced_bytes(request, rules.max_bytes)) as reserved:
+            async with context.upload_gate.enter(sender):
+                received = await _receive(request, context, folder, rules, reserved)
+            upload, is_new = await _keep(context, caller, received, sender)
     except OutOfMemoryError:  # of a full Redis; nothing was written
         await discard(context, folder)
         raise
@@ -101,17 +105,22 @@ async def delete_upload(upload_id: UploadId, context: Using, caller: Known) -> R
     return Response(status_code=204)
 
 
-async def _receive(request: Request, context: Context, folder: str) -> _Received:
-    """Store the file of the form, in a folder that is made for it. Raises what `receive_form` does."""
-    settings = context.settings
-    rules = FormRules(
+def _rules(settings: Settings) -> FormRules:
+    return FormRules(
         files={_FILE: FileRule(max(file_sizes(settings).values()), 1)},
         texts=frozenset(),
         max_pause_seconds=settings.max_upload_pause_seconds,
+        min_bytes_per_second=settings.min_upload_bytes_per_second,
         wanted=f"a part {_FILE!r}",
     )
+
+
+async def _receive(
+    request: Request, context: Context, folder: str, rules: FormRules, reserved: Reservation
+) -> _Received:
+    """Store the file of the form, in a folder that is made for it. Raises what `receive_form` does."""
     place = cache(partial(context.storage.begin, folder))
-    received = await receive_form(request, place, rules)
+    received = await receive_form(request, place, rules, reserved.cover)
     if not received.files:
         raise MissingField(f"the part {_FILE!r} is missing; send a file with it", field=_FILE)
     (stored,) = received.files
@@ -120,7 +129,7 @@ async def _receive(request: Request, context: Context, folder: str) -> _Received
     return _Received(folder, stored.sha256, stored.bytes, stored.name, place() / stored.sha256)
 
 
-async def _keep(context: Context, caller: Caller, received: _Received) -> tuple[Upload, bool]:
+async def _keep(context: Context, caller: Caller, received: _Received, sender: str) -> tuple[Upload, bool]:
     """The upload of that content, and whether this is the file that is kept."""
     known = await context.uploads.find(caller.key_id, received.sha256)
     if known is not None:
@@ -130,7 +139,7 @@ async def _keep(context: Context, caller: Caller, received: _Received) -> tuple[
                 return kept, False
         else:  # somebody has emptied the storage
             await context.uploads.forget(caller.key_id, received.sha256)
-    probed = await _probe(context, received.path)
+    probed = await _probe(context, received.path, sender)
     for task in context.storage.persist_tasks(received.folder, {received.sha256}):
         await run_in_threadpool(task)
     await run_in_threadpool(context.storage.release_scratch, received.folder)
@@ -140,13 +149,13 @@ async def _keep(context: Context, caller: Caller, received: _Received) -> tuple[
     return upload, upload.folder == received.folder  # a repeated script finds what it has recorded itself
 
 
-async def _probe(context: Context, path: FilePath) -> Probed:
+async def _probe(context: Context, path: FilePath, sender: str) -> Probed:
     """What the file can be used as. Raises UnsupportedMedia, MediaError or TooLarge where that is nothing."""
     kind = await run_in_threadpool(file_kind, path)
     probes, found, problems = probes_of(context), dict[str, ProbeResult](), list[StylizationError]()
     for field in _ANY if kind is None else _CANDIDATES[kind.kind]:
         try:
-            found[field] = await anyio.to_thread.run_sync(probes[field], path, limiter=context.probes)
+            found[field] = await context.probes.run(sender, partial(probes[field], path))
         except (UnsupportedMedia, MediaError, TooLarge) as problem:
             problems.append(problem)
         if kind is None and found:

@@ -8,6 +8,9 @@ Kept in Redis, with the prefix `adis:`
   running         sorted   ids that a worker holds, by the time at which its lease ends
   served          hash     the newest place in the line that a worker took, by kind
   bytes           hash     bytes of the uploads of all jobs that have not ended, by kind
+  arriving:KIND   sorted   ids of jobs (and, as KIND `upload`, folders) whose files arrive, by the time when they count
+                           no more (service.jobs.upload_budget)
+  arriving-bytes:KIND  hash  bytes of each of them
   pace            hash     seconds that a unit of work took of late, by kind (service.jobs.wait_estimator)
   key:HASH        string   id of the job that an idempotency key belongs to
   mine:KEY        sorted   ids of an API key's jobs, by the time at which they came (service.jobs.job_index)
@@ -38,6 +41,7 @@ def _load(name: str, flags: str = " flags=allow-oom") -> str:
 SUBMIT, KEEP_UPLOAD = _load("submit", flags=""), _load("keep_upload", flags="")
 CLAIM, RENEW, FINISH, RELEASE, CANCEL = map(_load, ("claim", "renew", "finish", "release", "cancel"))
 USE_UPLOAD = _load("use_upload")
+RESERVE = _load("reserve", flags="")
 
 
 def arguments(**values: Any) -> list[str]:

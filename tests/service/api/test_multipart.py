@@ -13,7 +13,7 @@ from starlette.requests import Request
 
 from service.api.multipart import FileRule, FormRules, ReceivedForm, receive_form
 
-RULES = FormRules({"image": FileRule(10_000, 1), "audio": FileRule(10_000, 2)}, frozenset({"gain_db"}), 60)
+RULES = FormRules({"image": FileRule(10_000, 1), "audio": FileRule(10_000, 2)}, frozenset({"gain_db"}), 60, 1)
 CONTENT = {"image": b"\r\n--b\r-x--", "audio": bytes(range(256)) + b"\r\n--"}
 BODY = (
     b'--bound\r\nContent-Disposition: form-data; name="image"; filename="a"\r\nContent-Type: image/png\r\n\r\n'
@@ -25,6 +25,10 @@ BODY = (
 )
 
 
+async def _no_bound(_received: int) -> None:
+    """Any number of bytes may come."""
+
+
 def receive(chunks: list[bytes], folder: Path) -> ReceivedForm:
     messages: list[dict[str, Any]] = [{"type": "http.request", "body": chunk, "more_body": True} for chunk in chunks]
     messages.append({"type": "http.request", "body": b"", "more_body": False})
@@ -34,7 +38,7 @@ def receive(chunks: list[bytes], folder: Path) -> ReceivedForm:
 
     headers = [(b"content-type", b"multipart/form-data; boundary=bound")]
     request = Request({"type": "http", "method": "POST", "headers": headers}, take)
-    return asyncio.run(receive_form(request, lambda: folder, RULES))
+    return asyncio.run(receive_form(request, lambda: folder, RULES, _no_bound))
 
 
 @settings(deadline=None, max_examples=40)
