@@ -1,5 +1,6 @@
 """Every setting of the service: read once from ADIS_* environment variables or a .env file."""
 
+import re
 import warnings
 from base64 import b64decode
 from functools import lru_cache
@@ -89,7 +90,10 @@ class Settings(BaseSettings):
         default=None, description="address at which clients reach the store, if it is another"
     )
     s3_redirect: bool = Field(default=True, description="send clients to the store for results, by signed links")
-    redis_url: str | None = Field(default=None, description="Redis or Valkey to use; none: start an embedded Valkey")
+    redis_url: str | None = Field(
+        default=None,
+        description="Redis or Valkey to use, rediss://host:6380/0?ssl_ca_certs=FILE for TLS; none: an embedded Valkey",
+    )
     log_level: Literal["debug", "info", "warning", "error"] = Field(
         default="info", description="least severe message logged"
     )
@@ -231,6 +235,13 @@ class Settings(BaseSettings):
     def _empty_is_none(cls, value: Any) -> Any:
         """A compose file can leave a variable empty, and not out."""
         return None if value == "" else value
+
+    @field_validator("redis_url")
+    @classmethod
+    def _checks_certificates(cls, url: str | None) -> str | None:
+        if url is not None and re.search(r"ssl_cert_reqs=(?!required(&|$))|ssl_check_hostname=(?!true(&|$))", url):
+            raise ValueError("certificates are always checked; name your own authority by ?ssl_ca_certs=FILE")
+        return url
 
     @field_validator("webhook_secret")
     @classmethod

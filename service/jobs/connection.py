@@ -99,11 +99,17 @@ def wait_until_reachable(client: Client, url: str) -> None:
 
 
 def broker_url(url: str) -> str:
-    """`redis://`, `rediss://` as they are; `unix:///path?db=N` becomes Celery's `redis+socket:///path`."""
+    """`redis://` as it is; `unix:///path?db=N` becomes Celery's `redis+socket:///path`.
+
+    `rediss://` is told to check the server's certificate and its name, which Celery does not by itself.
+    """
     parts = urlsplit(url)
+    query = dict(parse_qsl(parts.query))
+    if parts.scheme == "rediss":
+        checked = query | {"ssl_cert_reqs": "required", "ssl_check_hostname": "true"}
+        return parts._replace(query=urlencode(checked)).geturl()
     if parts.scheme != "unix":
         return url
-    query = dict(parse_qsl(parts.query))
     options = {"virtual_host": query.get("db", "0")}
     password = f":{parts.password}@" if parts.password else ""
     return f"redis+socket://{password}{parts.path}?{urlencode(options)}"

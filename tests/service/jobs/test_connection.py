@@ -14,7 +14,6 @@ from tests.support.valkey import full
     ("url", "broker"),
     [
         ("redis://localhost:6379/0", "redis://localhost:6379/0"),
-        ("rediss://:secret@host:6380/2", "rediss://:secret@host:6380/2"),
         ("unix:///run/valkey.sock?db=0", "redis+socket:///run/valkey.sock?virtual_host=0"),
         ("unix:///run/valkey.sock", "redis+socket:///run/valkey.sock?virtual_host=0"),
     ],
