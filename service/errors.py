@@ -11,7 +11,7 @@ StylizationError
 ├── UploadStalled          408  the request's body stopped arriving
 ├── RangeNotSatisfiable    416  the result has no such bytes
 ├── Unauthorized           401  a key is needed, and none that is valid came
-├── TooManyRequests        429  the key asks too often, or has too many jobs at once (Retry-After)
+├── TooManyRequests        429  the key or address asks too often, or has too many jobs at once (Retry-After)
 ├── ForeignOrigin          403  a page of another origin asks, in a visitor's browser
 ├── UntrustedHost          421  the Host header is not a name of this service
 ├── JobNotFound            404  no such job, or it has expired
@@ -127,7 +127,7 @@ class Unauthorized(StylizationError):
 class TooManyRequests(StylizationError):
     status = 429
     type = "too-many-requests"
-    title = "The key's limit is reached"
+    title = "The limit of the key or address is reached"
 
 
 class ForeignOrigin(StylizationError):

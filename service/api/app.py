@@ -9,6 +9,7 @@ from prometheus_client import CollectorRegistry, ProcessCollector
 
 from service import __version__
 from service.api import events, examples, jobs, metrics, page, status, uploads
+from service.api.address_rate import AddressRate
 from service.api.context import open_context
 from service.api.cross_site import CrossSiteMiddleware
 from service.api.head import answer_head
@@ -43,6 +44,7 @@ def create_app(settings: Settings, redis_url: str) -> FastAPI:
     # inside of what follows: a refusal has an id, headers and a line in the log as well
     app.add_middleware(CrossSiteMiddleware, trusted_hosts=settings.own_hosts, origins=settings.cors_origins)
     install_headers(app, settings.cors_origins)
+    app.state.address_rate = AddressRate()
     app.state.registry = CollectorRegistry()
     ProcessCollector(registry=app.state.registry)
     app.add_middleware(RequestTelemetryMiddleware, metrics=HttpMetrics(app.state.registry))

@@ -31,9 +31,12 @@ class Caller:
 
 
 def name_caller(request: Request, caller: Caller) -> str:
-    """By which the shares of callers are told apart: the API key, else the address; of IPv6 the network of 64 bits."""
-    if caller.key is not None:
-        return f"key {caller.key_id}"
+    """By which the shares of callers are told apart: the API key, else the address."""
+    return name_address(request) if caller.key is None else f"key {caller.key_id}"
+
+
+def name_address(request: Request) -> str:
+    """The address that a request comes from; of IPv6 the network of 64 bits, which one client has for itself."""
     host = request.client.host if request.client else ""
     try:
         address = ip_address(host)

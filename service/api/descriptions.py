@@ -28,7 +28,7 @@ _STATUSES: Final = {
     415: "Not an image, sound or video of a kind that is taken",
     421: "The Host header is not a name of this service",
     422: "A value or file cannot be used; `field` names it",
-    429: "The key asks too often or has too many jobs; Retry-After says when to come back",
+    429: "The key or address asks too often, or the key has too many jobs; Retry-After says when to come back",
     503: "The queue is full, or no worker is there; Retry-After says when to come back",
 }
 

@@ -86,7 +86,7 @@ async def _find_example(context: Context, field: UploadField, name: str) -> JobI
         return path, hashlib.sha256(content).hexdigest(), len(content)
 
     path, sha256, size = await run_in_threadpool(read)
-    probed = await anyio.to_thread.run_sync(probes_of(context)[field], path, limiter=context.probes)
+    probed = await context.probes.run("", partial(probes_of(context)[field], path))
     return JobInput(StoredInput(field=field, sha256=sha256, bytes=size, name=example.file_name), probed, path)
 
 

@@ -16,7 +16,7 @@ from service.api.preferences import read_preferences
 from service.api.problems import stored_problem_response
 from service.api.results import send_result
 from service.api.submission import submit
-from service.errors import Conflict
+from service.errors import Conflict, Unauthorized
 from service.jobs.documents import Job, Jobs, job_document
 from service.jobs.job_index import list_jobs
 from service.jobs.record import JobRecord, JobState
@@ -125,7 +125,9 @@ async def list_own_jobs(
     cursor: Annotated[str | None, Query(max_length=64, description="`next_cursor` of the page before")] = None,
     state: Annotated[JobState | None, Query(description="only jobs in that state")] = None,
 ) -> Response:
-    """One's own jobs, newest first. A page may be short though more follow: go on while there is a `next_cursor`."""
+    """The API key's own jobs, newest first. A page may be short though more follow: go on to `next_cursor`."""
+    if caller.key is None:
+        raise Unauthorized("a list of jobs needs an API key; without one a job is known by its id alone")
     page = await list_jobs(context.client, caller.key_id, limit, cursor, state)
     documents = [job_document(record, request.scope.get("root_path", "")) for record in page.records]
     answer = Jobs(jobs=documents, next_cursor=page.cursor).model_dump(mode="json")
@@ -166,7 +168,10 @@ async def delete_job(job_id: JobId, context: Using, caller: Known) -> Response:
 
 
 async def read_own_job(context: Context, caller: Caller, job_id: str) -> JobRecord:
-    """The job's record; raises JobNotFound, for what cannot be an id and for another's job as well."""
+    """The job's record; raises JobNotFound, for what cannot be an id and for another's job as well.
+
+    Without keys whoever knows the id may read and delete the job. It has 122 random bits.
+    """
     if not _JOB_ID.fullmatch(job_id):
         raise job_not_found(job_id)
     record = await context.submissions.read(job_id)

@@ -7,6 +7,7 @@ from typing import Annotated, Final, Literal
 from fastapi import APIRouter, Depends, Query, Response
 from redis.exceptions import RedisError
 
+from service.api.address_rate import Limited
 from service.api.auth import identify
 from service.api.context import Context, Using
 from service.api.descriptions import PROBLEMS
@@ -48,7 +49,9 @@ async def is_alive() -> Status:
     return Status(status="ok")
 
 
-@router.get("/readyz", response_model=Status, responses={422: PROBLEMS[422]})
+@router.get(
+    "/readyz", response_model=Status, responses={422: PROBLEMS[422], 429: PROBLEMS[429]}, dependencies=[Limited]
+)
 async def is_ready(
     context: Using,
     kind: Annotated[list[_AskedKind] | None, Query(description="of jobs; default: image")] = None,

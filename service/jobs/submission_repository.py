@@ -85,8 +85,9 @@ class SubmissionRepository:
                 retry_after=seconds,
             )
         if verdict == "other":
+            which = f"job {detail}, which is of" if job.api_key else "a job of"  # without a key its id is its secret
             raise IdempotencyMismatch(
-                f"this Idempotency-Key belongs to job {detail}, which is of another request; use a new key",
+                f"this Idempotency-Key belongs to {which} another request; use a new key",
                 field="Idempotency-Key",
             )
         return detail, verdict == "new"

@@ -35,11 +35,13 @@ end
 redis.call('ZADD', P .. 'queued:' .. kind, t, a.id)
 redis.call('HINCRBY', P .. 'bytes', kind, bytes)
 redis.call('SADD', active, a.id)
-for _, old in ipairs(redis.call('ZRANGE', mine, 0, 9)) do  -- a list that is only added to would grow for ever
-  if redis.call('EXISTS', P .. 'job:' .. old) == 0 then redis.call('ZREM', mine, old) end
+if a.api_key ~= '' then  -- without a key there is no list
+  for _, old in ipairs(redis.call('ZRANGE', mine, 0, 9)) do  -- a list that is only added to would grow for ever
+    if redis.call('EXISTS', P .. 'job:' .. old) == 0 then redis.call('ZREM', mine, old) end
+  end
+  redis.call('ZADD', mine, t, a.id)
+  redis.call('PERSIST', mine)
 end
-redis.call('ZADD', mine, t, a.id)
-redis.call('PERSIST', mine)
 count('accepted')
 log('state')  -- nobody can wait for it yet
 return {'new', a.id}
