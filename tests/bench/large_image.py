@@ -1,4 +1,6 @@
-"""`python -m tests.bench.large_image`: 100 megapixels through the whole service, and the memory of all its processes.
+"""`python -m tests.bench.large_image`: the largest inputs through the whole service, and the memory of all processes.
+
+An image of 100 megapixels in several formats, then a small one with a recording of three hours.
 
 Memory is the sum of their proportional set sizes, so that what they share counts once, looked at ten times a second.
 """
@@ -12,6 +14,7 @@ import time
 from pathlib import Path
 from typing import Any
 
+import av
 import httpx2 as httpx
 import numpy as np
 from PIL import Image
@@ -20,6 +23,7 @@ from tests.support.media import make_noise, make_photo, write_wav
 from tests.support.running_service import ROOT, running_service
 
 _LOOK_SECONDS = 0.1
+_RECORDING_RATE_HZ = 16_000
 Image.MAX_IMAGE_PIXELS = None
 
 
@@ -74,6 +78,21 @@ def large_image(side: int, kind: str) -> bytes:
     return buffer.getvalue()
 
 
+def long_recording(hours: float) -> bytes:
+    """An MP3 of noise, at 32 kbit/s: the same minute again and again."""
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "minute.mp3"
+        noise = make_noise(60.0, sample_rate_hz=_RECORDING_RATE_HZ)
+        with av.open(str(path), "w", format="mp3", options={"write_xing": "0", "id3v2_version": "0"}) as output:
+            stream: Any = output.add_stream("libmp3lame", rate=_RECORDING_RATE_HZ, layout="mono")
+            stream.bit_rate = 32_000
+            frame = av.AudioFrame.from_ndarray(noise[None], format="fltp", layout="mono")
+            frame.sample_rate = _RECORDING_RATE_HZ
+            output.mux(stream.encode(frame))
+            output.mux(stream.encode(None))
+        return path.read_bytes() * round(60 * hours)
+
+
 def measure(address: str, pid: int, image: bytes, sound: bytes, result: str) -> dict[str, Any]:
     """One job: its seconds, the most memory meanwhile, and what came of it."""
     began = time.monotonic()
@@ -91,6 +110,7 @@ def measure(address: str, pid: int, image: bytes, sound: bytes, result: str) -> 
         "most_bytes": watch.most_bytes,
         "size": (made["width"], made["height"]),
         "bytes": made["bytes"],
+        "windows": made["receipt"]["windows"],
         "warnings": [warning["code"] for warning in made["warnings"]],
     }
 
@@ -103,17 +123,23 @@ def main() -> int:
     parser.add_argument(
         "--kinds", default="JPEG:jpeg,JPEG:png,PNG:png,TIFF:png", help="of the input, and of the result"
     )
+    parser.add_argument("--hours", type=float, default=3.0, help="length of the recording (default: 3)")
     options = parser.parse_args()
     worst = 0
     with tempfile.TemporaryDirectory() as folder:
         sound = write_wav(Path(folder) / "sound", make_noise(3.0)).read_bytes()
         with running_service(Path(folder) / "data", ROOT / "models", max_image_bytes=str(2**30)) as service:
             print(f"at rest: {resident_bytes(service.pid) / 1e9:.2f} GB")
-            for given, wanted in (kind.split(":") for kind in options.kinds.split(",")):
+            for given, wanted in (kind.split(":") for kind in filter(None, options.kinds.split(","))):
                 image = large_image(options.side, given)
                 made = measure(service.address, service.pid, image, sound, wanted)
                 worst = max(worst, made["most_bytes"])
                 print(f"{given} to {wanted}: {made['most_bytes'] / 1e9:.2f} GB, {made}", flush=True)
+            recording = long_recording(options.hours)
+            made = measure(service.address, service.pid, large_image(500, "JPEG"), recording, "jpeg")
+            worst = max(worst, made["most_bytes"])
+            size = f"{options.hours:g} h of MP3 ({len(recording) / 1e6:.0f} MB)"
+            print(f"{size}: {made['most_bytes'] / 1e9:.2f} GB, {made}", flush=True)
     return int(worst > options.bound * 1e9)
 
 
