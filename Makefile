@@ -8,7 +8,7 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet
 PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses 2 --dist worksteal
 
 .DEFAULT_GOAL := help
-.PHONY: help serve test test-unit test-system bench soak demo-model format check docs lock dist check-release push-image clean
+.PHONY: help serve test test-unit test-system bench soak demo-model format check docs pictures lock dist check-release push-image clean
 
 help: ## show what can be made
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-13s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -64,6 +64,9 @@ format: $(VENV)/.everything ## format the code and mend what lint can mend
 lock: $(VENV)/bin/python ## resolve the dependencies of pyproject.toml into requirements/; UPGRADE=1 takes the newest
 	$(PIP) 'uv>=0.9'
 	PATH="$(CURDIR)/$(BIN):$$PATH" sh requirements/lock.sh $(if $(UPGRADE),--upgrade)
+
+pictures: $(VENV)/.everything ## make the pictures of the web page again, from today's build
+	$(BIN)/python -m docs.pictures
 
 docs: $(VENV)/.everything ## build the pages of docs/ and the reference of the packages, strictly, into build/site
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --quiet

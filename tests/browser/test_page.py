@@ -171,3 +171,40 @@ def test_nothing_sticks_out_on_a_telephone_and_the_button_is_at_hand(
         choose(page, photo, sound)
         result_of(page)
     visit.close()
+
+
+def test_one_click_on_what_a_sound_does_gives_a_result(visit: Visit) -> None:
+    page = visit.page
+    pictures = page.locator("#gallery img")
+    expect(pictures).to_have_count(6)
+    assert pictures.last.evaluate("image => image.decode().then(() => image.naturalWidth)") == 240
+    page.locator("#gallery button").last.click()
+    result_of(page)
+    expect(page.locator("#gallery")).to_be_hidden()
+    expect(page.locator(".lane .file-name")).to_have_text("crickets.m4a")
+
+
+def test_the_next_example_takes_the_place_of_the_one_before_unless_they_are_mixed(visit: Visit) -> None:
+    page = visit.page
+    chips = page.locator("#sound-examples")
+    names = page.locator(".lane .file-name")
+    chips.get_by_role("button", name="Light rain").click()
+    expect(names).to_have_text(["rain-light.m4a"])
+    chips.get_by_role("button", name="Thunder").click()
+    expect(names).to_have_text(["thunder.m4a"])
+    chips.get_by_role("button", name="Mix").click()
+    chips.get_by_role("button", name="Birdsong").click()
+    expect(names).to_have_text(["thunder.m4a", "birdsong.m4a"])
+
+
+def test_a_first_visit_needs_two_clicks_to_a_result_and_sends_no_file(visit: Visit) -> None:
+    page = visit.page
+    page.locator("#picture-examples button").first.click()
+    page.locator("#sound-examples button").first.click()
+    result_of(page)
+    expect(page.locator("#picture-examples")).to_be_hidden()
+    expect(page.locator("#command code")).to_contain_text("image_id=example:")
+    assert not [request for request in visit.requests if request.url.endswith("/uploads")]
+    page.reload()
+    result_of(page)
+    expect(page.locator("#problem")).to_be_hidden()

@@ -28,7 +28,7 @@ class _Tags(HTMLParser):
         self.tags.append((tag, dict(attrs)))
 
 
-FILES = [path for path in page.STATIC_DIR.rglob("*") if path.is_file()]
+FILES = [path for path in page.STATIC_DIR.rglob("*") if path.suffix in (".html", ".css", ".js", ".svg")]
 PAGES = {"/": "image/page.js", "/video": "video/page.js"}
 
 

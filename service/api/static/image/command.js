@@ -34,7 +34,7 @@ export function curlCommand(fields, address, keyed = false) {
   const head = several ? "curl -sS -H 'Prefer: wait=60'" : `curl -sS -H 'Accept: ${FORMATS[format]}'`;
   const key = keyed ? ['-H "Authorization: Bearer $ADIS_API_KEY"'] : [];
   const parts = fields.map(([name, value]) =>
-    value instanceof Blob ? `-F ${filePart(name, value.name)}` : `-F ${quote(`${name}=${value}`)}`,
+    value instanceof Blob && !value.example ? `-F ${filePart(name, value.name)}` : `-F ${quote(value.example ? `${name}_id=${value.example}` : `${name}=${value}`)}`,
   );
   const tail = several ? address : `${address} -o ${quote(resultName(fields))}`;
   return [head, ...key, ...parts, tail].join(" \\\n  ");

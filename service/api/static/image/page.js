@@ -3,9 +3,11 @@
 import { fetchModels } from "../shared/api.js";
 import { copy, find, flash } from "../shared/dom.js";
 import { choose, takeFiles } from "../shared/drops.js";
+import { offerPhotos, offerSounds } from "../shared/examples.js";
 import { asProblem, Problem, showProblem } from "../shared/problem.js";
 import { clear, write } from "../shared/store.js";
 import { begin, changed, choosePhoto, dialMoved, followChange, forgetResults, goTo, restore, results, settings, sounds, stylize, undo } from "./editor.js";
+import { showGallery } from "./gallery.js";
 import { listenToKeys } from "./undo.js";
 
 const SWEEP_DB = [10, 0, -10, -20, -30, -40];
@@ -78,5 +80,8 @@ find("#copy").addEventListener("click", async ({ target }) => {
 
 showModels().catch((error) => showProblem(asProblem(error)));
 begin();
+offerPhotos(find("#picture-examples"), choosePhoto, () => !find("#picture-drop").hidden);
+offerSounds(find("#sound-examples"), sounds);
+showGallery(find("#gallery"), choosePhoto, sounds);
 // chosen while this script was still on its way
 for (const input of document.querySelectorAll("input[type=file]")) if (input.files.length) input.dispatchEvent(new Event("change"));

@@ -7,7 +7,7 @@ import { curlCommand } from "./command.js";
 /** Shows the place where a photo is seen, instead of the one where it is chosen. */
 export function showStage(name) {
   find(".stage").classList.add("chosen");
-  for (const id of ["#picture-drop", "#picture-examples"]) find(id).hidden = true;
+  for (const id of ["#picture-drop", "#picture-examples", "#gallery"]) find(id).hidden = true;
   for (const id of ["#compare", "#stage-foot", "#toolbar"]) find(id).hidden = false;
   find("#picture-name").textContent = find("#picture-name").title = name;
 }

@@ -15,5 +15,5 @@ export function showHeard(section, heard) {
   if (heard.speech_share >= 0.01) lines.push(["Speech", percent(heard.speech_share)]);
   const nodes = lines.flatMap(([term, value]) => [element("dt", {}, term), element("dd", {}, value)]);
   const meter = element("meter", { min: 0, max: 1, value: heard.effect, ariaLabel: "Effect on the picture" });
-  section.querySelector(".facts").replaceChildren(...nodes, meter);
+  section.querySelector(".facts").replaceChildren(...nodes, element("dd", { className: "wide" }, meter));
 }

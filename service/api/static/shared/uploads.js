@@ -2,41 +2,47 @@
 
 import { call } from "./api.js";
 import { Problem } from "./problem.js";
-import { fileKey } from "./store.js";
+import { fileKey, read, write } from "./store.js";
 
 const KINDS = { image: "a photo", audio: "a sound", video: "a video" };
+let trusted = true; // whether what was noted before a reload holds
 const sent = new Map(); // by the file's key: what the service said of it, or will say
 
 /**
  * What the service knows of the file, which is sent unless that has been done. Throws a Problem if it is refused.
- * The answer has `id`, `usable_as`, and `image`, `audio` and `video` with what was found.
+ * The answer has `id`, and of all but examples `kind`, and `image`, `audio` and `video` with what was found.
  */
 export async function upload(file) {
-  if (file.example) return { id: file.example };
   const key = await fileKey(file);
   if (!sent.has(key)) {
-    const sending = send(file, key).catch((problem) => {
-      throw problem.status ? new Problem({ ...problem, detail: `${file.name}: ${problem.detail}` }) : problem;
-    });
+    const sending = send(file, key);
     sent.set(key, sending);
     sending.catch(() => sent.delete(key));
   }
   return sent.get(key);
 }
 
-/** Of a file that it may have got in an earlier visit, the service is asked first. */
+/** Sends the file, unless this browser has done so, before a reload perhaps, and the service has it still. */
 async function send(file, key) {
-  if (file.kept && /^[0-9a-f]{64}$/.test(key)) {
-    const known = await call(`uploads/${key}`).catch((problem) => (problem.status === 404 ? null : Promise.reject(problem)));
-    if (known) return known;
+  const known = file.example ? { id: file.example } : trusted && file.kept && (await read("session", `upload ${key}`));
+  if (known && !(Date.parse(known.expires_at) < Date.now())) {
+    await write("session", `upload ${key}`, known);
+    return known;
   }
   const form = new FormData();
   form.append("file", file, file.name);
-  return call("uploads", { method: "POST", body: form });
+  try {
+    const answer = await call("uploads", { method: "POST", body: form });
+    await write("session", `upload ${key}`, answer);
+    return answer;
+  } catch (problem) {
+    throw problem.status ? new Problem({ ...problem, detail: `${file.name}: ${problem.detail}` }) : problem;
+  }
 }
 
 /** The service has lost files: they are sent again when they are needed. */
 export function forgetUploads() {
+  trusted = false;
   sent.clear();
 }
 

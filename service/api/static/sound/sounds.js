@@ -74,12 +74,24 @@ export class Sounds extends EventTarget {
     this.#showCount();
   }
 
+  /** Takes one sound instead of another. */
+  replace(old, file) {
+    const lane = this.lanes.find((one) => one.file === old);
+    if (lane) this.#drop(lane);
+    this.start = null;
+    this.add([file]);
+  }
+
   remove(file) {
     const lane = this.lanes.find((one) => one.file === file);
     if (!lane) return;
+    this.#drop(lane);
+    this.#changed("files");
+  }
+
+  #drop(lane) {
     this.lanes.splice(this.lanes.indexOf(lane), 1);
     lane.close();
-    this.#changed("files");
   }
 
   setGain(gain) {
@@ -104,7 +116,6 @@ export class Sounds extends EventTarget {
     this.list.append(lane.node);
     lane.addEventListener("remove", () => {
       this.remove(file);
-      this.label.parentElement.hidden = false;
       this.input.focus();
     });
     lane.addEventListener("start", (event) => this.#chooseStart(event.detail));
@@ -157,7 +168,7 @@ export class Sounds extends EventTarget {
 
   #showCount() {
     if (this.mixHint) this.mixHint.hidden = this.lanes.length < 2;
-    this.label.parentElement.hidden = this.lanes.length === this.most;
+    this.label.hidden = this.lanes.length === this.most;
     this.label.textContent = this.lanes.length === 0 ? "Choose a sound" : "Add a sound to mix";
   }
 

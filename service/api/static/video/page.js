@@ -3,6 +3,7 @@
 import { fetchModels, openable, perform } from "../shared/api.js";
 import { element, fillTrack, find } from "../shared/dom.js";
 import { takeFiles } from "../shared/drops.js";
+import { offerSounds } from "../shared/examples.js";
 import { showHeard } from "../shared/heard.js";
 import { asProblem, Problem, showProblem } from "../shared/problem.js";
 import { Progress } from "../shared/progress.js";
@@ -205,6 +206,7 @@ find("#go-preview").addEventListener("click", () => {
 
 showSliders();
 showReady();
+offerSounds(find("#sound-examples"), sounds, 1);
 fetchModels().catch((error) => showProblem(asProblem(error)));
 // chosen while this script was still on its way
 for (const input of document.querySelectorAll("input[type=file]")) if (input.files.length) input.dispatchEvent(new Event("change"));
