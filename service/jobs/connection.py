@@ -27,6 +27,7 @@ _HEALTH_CHECK_SECONDS: Final = 15
 _RETRIES: Final = 3
 _RETRY_SECONDS: Final = 1.0
 _TELL_EVERY: Final = 30  # attempts
+_LEAST_VERSION: Final = 7  # whose scripts can be flagged
 # a script that is not flagged `allow-oom` is refused by a Redis that has reached `maxmemory`, and this one does nothing
 _PROBE: Final = "#!lua\nreturn 1"
 
@@ -63,6 +64,14 @@ class _PatientRetry(Retry):
                 if attempt:
                     logger.info("Redis has room again; the job goes on")
                 return found
+
+
+def version_problem(client: Client) -> str | None:
+    """What is wrong with the server's version, if anything; Valkey gives the version of Redis that it stands for."""
+    version = str(client.info("server")["redis_version"])
+    if int(version.partition(".")[0]) >= _LEAST_VERSION:
+        return None
+    return f"Redis {version} is too old; Redis {_LEAST_VERSION} or newer, or Valkey, is needed"
 
 
 def takes_writes(client: Client) -> bool:

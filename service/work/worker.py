@@ -25,6 +25,7 @@ from service.jobs.connection import (
     Client,
     connect,
     takes_writes,
+    version_problem,
     wait_until_it_takes_writes,
     wait_until_reachable,
     without_password,
@@ -104,7 +105,7 @@ def run_worker(settings: Settings, redis_url: str) -> int:
     """Work until SIGTERM or SIGINT, finishing the running job; returns the exit code.
 
     A Redis that does not answer yet is waited for. After `stop_seconds` the running job is queued again instead.
-    Exit code 2: the default model is refused.
+    Exit code 2: the default model is refused, or Redis is too old.
     """
     try:
         find_bundle(settings.models_dir, settings.default_model)
@@ -115,6 +116,9 @@ def run_worker(settings: Settings, redis_url: str) -> int:
     client = connect(redis_url)
     try:
         wait_until_reachable(client, redis_url)
+        if (too_old := version_problem(client)) is not None:
+            print(too_old, file=sys.stderr)
+            return 2
         wait_until_it_takes_writes(client, partial(time.sleep, BEAT_SECONDS))
     except KeyboardInterrupt:
         return 130  # as shells have it

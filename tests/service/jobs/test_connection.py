@@ -6,7 +6,7 @@ import threading
 import pytest
 from redis.exceptions import OutOfMemoryError
 
-from service.jobs.connection import Client, broker_url, connect, connect_patiently, without_password
+from service.jobs.connection import Client, broker_url, connect, connect_patiently, version_problem, without_password
 from tests.support.valkey import full
 
 
@@ -30,6 +30,19 @@ def test_a_password_is_not_shown(url: str) -> None:
 
 def test_an_address_without_a_password_is_shown_as_it_is() -> None:
     assert without_password("unix:///run/valkey.sock?db=0") == "unix:///run/valkey.sock?db=0"
+
+
+@pytest.mark.parametrize(("version", "problem"), [("6.2.14", True), ("7.0.0", False), ("10.1", False)])
+def test_a_redis_that_is_too_old_is_named(version: str, problem: bool) -> None:
+    class Server:
+        def info(self, section: str) -> dict[str, str]:
+            return {"redis_version": version}
+
+    assert (version_problem(Server()) is not None) is problem
+
+
+def test_the_embedded_server_is_new_enough(client: Client) -> None:
+    assert version_problem(client) is None
 
 
 def test_who_works_on_a_job_waits_for_a_full_redis_and_says_so(
