@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 _DESCRIPTION = "Serve audio-driven image stylization: a photograph and a driving sound in, the restyled photograph out."
 _EPILOG = "Settings are environment variables (ADIS_PORT=8001) or lines of a .env file; `settings` lists them."
 _CLIENTS = {
-    "stylize": "send a photograph and sounds to a running service, and save the results",
+    "stylize": "send photographs and sounds to a running service, and save the results",
     "stylize-video": "send a video whose soundtrack's volume is to be edited",
 }
 _KEYS = {"keys": "make, list and revoke API keys: keys create NAME"}
@@ -31,6 +31,7 @@ _PARTS = {
     "api": "the API alone; needs ADIS_REDIS_URL",
     "worker": "one worker alone; needs ADIS_REDIS_URL",
     "settings": "print every setting with its meaning and value",
+    "doctor": "say what this machine has: providers, codecs, instruction sets, sandbox",
 }
 
 
@@ -52,6 +53,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("part", nargs="?", default="all", choices=_PARTS, help="what to run, see below")
     parser.add_argument("--version", action="version", version=_describe_version())
     parser.add_argument("--queues", help="what a worker takes: images,videos (ADIS_WORKER_QUEUES)")
+    parser.add_argument("--json", action="store_true", help="doctor: as JSON")
     parser.add_argument("--markdown", action="store_true", help="settings: as the page docs/settings.md")
     parser.add_argument("--fd", type=int, help=argparse.SUPPRESS)  # a listening socket, from the supervisor
     options = parser.parse_args(given)
@@ -63,6 +65,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if options.part == "settings":
         _print_settings(settings, options.markdown)
         return 0
+    if options.part == "doctor":
+        from service.standalone.doctor import run_doctor
+
+        return run_doctor(settings, options.json)
     return _check_and_run(options.part, settings, options.fd)
 
 

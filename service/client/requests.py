@@ -1,0 +1,130 @@
+"""A request's form, and an answer's document: what the two clients have in common, without any input or output."""
+
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Final, Literal, TypeAlias, TypedDict, TypeVar
+
+import httpx2 as httpx
+from pydantic import BaseModel, ValidationError
+
+from service.client.errors import NoService, Refused
+from service.client.models import Upload
+
+DEFAULT_SERVER: Final = "http://127.0.0.1:8000"
+TRY_AGAIN: Final = frozenset({429, 503})
+Media: TypeAlias = str | os.PathLike[str] | Upload
+Metadata = Literal["keep", "strip", "no-location"]
+Document = TypeVar("Document", bound=BaseModel)
+Pairs: TypeAlias = dict[str, str | list[str]]
+
+_EXAMPLE: Final = "example:"
+
+
+class ImageOptions(TypedDict, total=False):
+    """The values of `POST /stylize`; the README says what each means."""
+
+    gain_db: float
+    gains_db: Sequence[float]
+    strength: float
+    weights: Sequence[float]
+    start_seconds: float
+    max_side: int
+    format: Literal["png", "jpeg", "webp"]
+    metadata: Metadata
+    color_profile: Literal["srgb", "input"]
+    model: str
+
+
+class VideoOptions(TypedDict, total=False):
+    """The values of `POST /stylize/video`."""
+
+    gain_db: float
+    automation: Sequence[tuple[float, float]]
+    audio_gain_db: float
+    strength: float
+    smoothing_seconds: float
+    max_side: int
+    allow_partial: bool
+    metadata: Metadata
+    model: str
+
+
+@dataclass(frozen=True)
+class Form:
+    """values: names and texts. files: names of parts, and the files to send as these. query: of the address."""
+
+    route: str
+    values: Pairs
+    files: list[tuple[str, Path]]
+    query: dict[str, str] = field(default_factory=dict)
+
+
+def image_form(image: Media, audio: Sequence[Media], options: Mapping[str, Any]) -> Form:
+    """The form of `POST /stylize`."""
+    return _form("/stylize", [("image", image), *(("audio", one) for one in audio)], options)
+
+
+def video_form(
+    video: Media, audio: Media | None, options: Mapping[str, Any], query: Mapping[str, Any] | None = None
+) -> Form:
+    """The form of `POST /stylize/video`."""
+    media = [("video", video)] + ([("audio", audio)] if audio is not None else [])
+    form = _form("/stylize/video", media, options)
+    return Form(form.route, form.values, form.files, {name: _text(value) for name, value in (query or {}).items()})
+
+
+def read_document(answer: httpx.Response, kind: type[Document]) -> Document:
+    """The document of an answer; raises Refused and NoService."""
+    check(answer)
+    try:
+        return kind.model_validate_json(answer.content)
+    except ValidationError as exc:
+        raise _no_service(answer) from exc
+
+
+def check(answer: httpx.Response) -> None:
+    """Raises Refused for a problem document, and NoService for any other error."""
+    if not answer.is_error:
+        return
+    try:
+        problem = answer.json()
+    except ValueError as exc:
+        raise _no_service(answer) from exc
+    if not isinstance(problem, dict):
+        raise _no_service(answer)
+    again = answer.headers.get("Retry-After", "")
+    raise Refused({"status": answer.status_code, **problem}, float(again) if again.isdecimal() else None)
+
+
+def unreachable(server: httpx.URL, reason: Exception) -> NoService:
+    """The error for an address at which nothing answers."""
+    return NoService(f"no service answers at {server} ({reason}); start one with `make serve`, or use --local")
+
+
+def _no_service(answer: httpx.Response) -> NoService:
+    return NoService(f"{answer.url} answers {answer.status_code}, and not as this service would")
+
+
+def _form(route: str, media: Sequence[tuple[str, Media]], options: Mapping[str, Any]) -> Form:
+    values: Pairs = {name: _text(value) for name, value in options.items() if value is not None}
+    files: list[tuple[str, Path]] = []
+    for name, one in media:
+        if isinstance(one, Upload) or (isinstance(one, str) and one.startswith(_EXAMPLE)):
+            ids = values.setdefault(f"{name}_id", [])
+            assert isinstance(ids, list)
+            ids.append(one.id if isinstance(one, Upload) else one)
+        else:
+            files.append((name, Path(one)))
+    return Form(route, values, files)
+
+
+def _text(value: Any) -> str:
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if isinstance(value, Sequence) and not isinstance(value, str):
+        if value and isinstance(value[0], Sequence):  # a curve
+            return str([list(point) for point in value])
+        return ",".join(map(str, value))
+    return str(value)
