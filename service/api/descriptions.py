@@ -111,7 +111,9 @@ STYLIZE_VIDEO: Final[dict[str, Any]] = {
             {
                 "video": _FILE | {"description": "MP4, MOV, MKV, WebM, MPEG-TS or AVI"},
                 "video_id": _upload_id("video"),
-                "audio": _FILE | {"description": f"a second sound to mix in: {_SOUND}"},
+                "image": _FILE | {"description": "instead of a video: an image that follows the sound, which it needs"},
+                "image_id": _upload_id("image"),
+                "audio": _FILE | {"description": f"a second sound to mix in, or the sound of an image: {_SOUND}"},
                 "audio_id": _upload_id("audio"),
             },
             VideoRequest,

@@ -1,7 +1,7 @@
 """What each kind of job is handed in as: the fields of its files and values, and how these are read."""
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -23,13 +23,15 @@ class Form:
     """What one kind of job is handed in as.
 
     files: the fields of its files, and whether they are needed. Each has a twin, `image_id` and so on, that names a
-    file which was uploaded before. lists: the fields that hold several values.
+    file which was uploaded before. one_of: two of them of which one is needed; the second needs audio, too. lists: the
+    fields that hold several values.
     """
 
     kind: Kind
     model: type[ImageRequest] | type[VideoRequest]
     files: Mapping[UploadField, bool]
     lists: frozenset[str]
+    one_of: tuple[UploadField, UploadField] | None = None
 
     def max_count(self, field: UploadField, settings: Settings) -> int:
         """How many files of that field are taken."""
@@ -43,13 +45,20 @@ class Form:
             texts=frozenset({*self.model.model_fields, *WEBHOOK_FIELDS, *map(id_field, self.files)}),
             max_pause_seconds=settings.max_upload_pause_seconds,
             min_bytes_per_second=settings.min_upload_bytes_per_second,
-            wanted=" and ".join(field for field, needed in self.files.items() if needed),
+            wanted=" or ".join(self.one_of or [])
+            or " and ".join(field for field, needed in self.files.items() if needed),
         )
 
 
 IMAGE: Final = Form("image", ImageRequest, {"image": True, "audio": True}, frozenset({"gains_db", "weights"}))
 PREVIEW: Final = Form("preview", PreviewRequest, {"video": True, "audio": False}, frozenset({"automation"}))
-VIDEO: Final = Form("video", VideoRequest, {"video": True, "audio": False}, frozenset({"automation"}))
+VIDEO: Final = Form(
+    "video",
+    VideoRequest,
+    {"video": False, "image": False, "audio": False},
+    frozenset({"automation"}),
+    one_of=("video", "image"),
+)
 
 
 def file_sizes(settings: Settings) -> dict[UploadField, int]:
@@ -83,7 +92,23 @@ def read_ids(received: ReceivedForm, form: Form, settings: Settings) -> dict[Upl
             raise InvalidValue(f"{name} names {len(named)} uploads; at most {most}", field=name)
         if named:
             ids[field] = [str(one) for one in named]
+    if form.one_of is not None:
+        given = {*ids, *(stored.field for stored in received.files)}
+        _check_one_of(*form.one_of, given)
     return ids
+
+
+def _check_one_of(first: UploadField, second: UploadField, given: Collection[str]) -> None:
+    if first in given and second in given:
+        raise InvalidValue(f"send {first} or {second}, not both", field=second)
+    if first not in given and second not in given:
+        raise MissingField(
+            f"the part {first!r} is missing; send a file with it, or name an upload by {id_field(first)}; an "
+            f"{second!r} does as well, with audio that drives it",
+            field=first,
+        )
+    if second in given and "audio" not in given:
+        raise MissingField(f"an {second} alone has nothing to follow; send a sound as 'audio'", field="audio")
 
 
 def read_parameters(received: ReceivedForm, form: Form, defaults: Mapping[str, Any]) -> Request:

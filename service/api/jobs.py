@@ -51,6 +51,7 @@ async def stylize_video(
 ) -> Response:
     """Hand in a video whose soundtrack's volume is to be edited: the answer is a job, or (if ready in time) the video.
 
+    With `image` and `audio` instead of `video` the result is a video of the image, which follows the sound's loudness.
     The soundtrack is made louder or softer, and the images follow what is then heard. A preview's results are a
     contact sheet, then its five frames; each receipt estimates how long the whole video would take.
     """

@@ -29,6 +29,7 @@ from service.jobs.upload_repository import ProbeResult
 from service.jobs.worker_registry import WorkerReport
 from service.kind import Kind
 from service.media.audio import AudioInfo
+from service.media.still_video import STILL_FPS
 from service.media.video_file import VideoInfo
 from service.observe import correlation, tracing
 from service.settings import Settings
@@ -136,7 +137,10 @@ def _total(parameters: ImageRequest | VideoRequest, probed: Sequence[ProbeResult
     """Results of an image; frames of a video, as far as its header tells. Raises MediaError for a silent video."""
     if isinstance(parameters, ImageRequest):
         return len(parameters.gains)
-    video = next(found for found in probed if isinstance(found, VideoInfo))
+    video = next((found for found in probed if isinstance(found, VideoInfo)), None)
+    if video is None:  # an image that is to follow a sound
+        audio = next(found for found in probed if isinstance(found, AudioInfo))
+        return max(1, round((audio.duration_seconds or 0) * STILL_FPS))
     if not video.has_sound and not any(isinstance(found, AudioInfo) for found in probed):
         raise MediaError(
             "the video has no soundtrack, so nothing can drive its look; send a sound as `audio`", field="video"

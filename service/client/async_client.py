@@ -23,6 +23,7 @@ from service.client.requests import (
     check,
     image_form,
     read_document,
+    still_form,
     unreachable,
     video_form,
 )
@@ -75,6 +76,10 @@ class AsyncClient:
     async def stylize_video(self, video: Media, audio: Media | None = None, **options: Unpack[VideoOptions]) -> Job:
         """Edit the volume of a video's soundtrack, and have the frames follow; wait until that is done."""
         return await self.wait(await self.submit(video_form(video, audio, options)))
+
+    async def stylize_still(self, image: Media, audio: Media, **options: Unpack[VideoOptions]) -> Job:
+        """Make a video of an image that follows the loudness of a sound; wait until that is done."""
+        return await self.wait(await self.submit(still_form(image, audio, options)))
 
     async def submit(self, form: Form, idempotency_key: str | None = None) -> Job:
         """Hand in a job, and do not wait for it."""

@@ -23,6 +23,7 @@ from service.client.requests import (
     check,
     image_form,
     read_document,
+    still_form,
     unreachable,
     video_form,
 )
@@ -84,6 +85,10 @@ class Client:
     def stylize_video(self, video: Media, audio: Media | None = None, **options: Unpack[VideoOptions]) -> Job:
         """Edit the volume of a video's soundtrack, and have the frames follow; wait until that is done."""
         return self.wait(self.submit(video_form(video, audio, options)))
+
+    def stylize_still(self, image: Media, audio: Media, **options: Unpack[VideoOptions]) -> Job:
+        """Make a video of an image that follows the loudness of a sound; wait until that is done."""
+        return self.wait(self.submit(still_form(image, audio, options)))
 
     def submit(self, form: Form, idempotency_key: str | None = None) -> Job:
         """Hand in a job, and do not wait for it.

@@ -54,11 +54,13 @@ def image_parser() -> argparse.ArgumentParser:
 def video_parser() -> argparse.ArgumentParser:
     """The options of `stylize-video`."""
     parser = _parser("stylize-video", "Edit the volume of a video's soundtrack; the images follow what is heard.")
-    parser.add_argument("video", help="MP4, MOV, MKV, WebM, MPEG-TS or AVI")
+    parser.add_argument(
+        "video", help="MP4, MOV, MKV, WebM, MPEG-TS or AVI; or a photograph, which then follows --audio as a video"
+    )
     gain = parser.add_mutually_exclusive_group()
     gain.add_argument("--gain-db", type=_number, help="dB relative to the soundtrack as given, -60 to 24 (default: 0)")
     gain.add_argument("--automation", type=_curve, metavar="S:DB,S:DB,...", help="a curve over time: seconds and dB")
-    parser.add_argument("--audio", help="a second sound to mix in; a silent video needs one")
+    parser.add_argument("--audio", help="a second sound to mix in; a silent video or a photograph needs one")
     parser.add_argument("--audio-gain-db", type=_number, help="of the second sound (default: 0)")
     parser.add_argument("--smoothing-seconds", type=_number, help="over which the effect is averaged (default: 0.5)")
     parser.add_argument("--allow-partial", action="store_true", help="take a damaged file as far as it goes")

@@ -24,7 +24,7 @@ _ANIMATION_SIDE: Final = 640
 _GAINS_AT_ONCE: Final = 4  # a service takes 16, unless its operator has set another bound
 
 Source = Path | str  # a file, or the id of an example
-Kind = Literal["image", "video", "preview"]
+Kind = Literal["image", "video", "preview", "still"]  # a still becomes a video, by a sound
 
 
 class BadPlan(Exception):
@@ -73,6 +73,9 @@ def plan_images(options: argparse.Namespace) -> Plan:
 def plan_video(options: argparse.Namespace) -> Plan:
     """The jobs of `stylize-video`; raises BadPlan."""
     video = _source(options.video)
+    is_still = isinstance(video, str) or video.suffix.lower() in _PHOTOGRAPHS
+    if is_still and (options.audio is None or options.preview):
+        raise BadPlan(f"{video} is an image: name the sound that it is to follow by --audio, and no --preview")
     is_webm = isinstance(video, Path) and video.suffix.lower() == ".webm"
     suffix = ".jpg" if options.preview else ".webm" if is_webm else ".mp4"
     output = _single_output(options, video, "-preview" if options.preview else "-stylized", suffix)
@@ -85,7 +88,8 @@ def plan_video(options: argparse.Namespace) -> Plan:
     if options.allow_partial:
         values["allow_partial"] = True
     at = None if options.preview in (None, "middle") else options.preview
-    return Plan([Task("preview" if options.preview else "video", sources, values, (output,), at)])
+    kind: Kind = "preview" if options.preview else "still" if is_still else "video"
+    return Plan([Task(kind, sources, values, (output,), at)])
 
 
 def check_outputs(plan: Plan, force: bool) -> None:

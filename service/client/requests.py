@@ -75,6 +75,11 @@ def video_form(
     return Form(form.route, form.values, form.files, {name: _text(value) for name, value in (query or {}).items()})
 
 
+def still_form(image: Media, audio: Media, options: Mapping[str, Any]) -> Form:
+    """The form of `POST /stylize/video` for an image that is to follow a sound."""
+    return _form("/stylize/video", [("image", image), ("audio", audio)], options)
+
+
 def read_document(answer: httpx.Response, kind: type[Document]) -> Document:
     """The document of an answer; raises Refused and NoService."""
     check(answer)

@@ -21,7 +21,7 @@ from service.client.client import Client
 from service.client.errors import ClientError
 from service.client.models import Job
 from service.client.plan import BadPlan, Plan, Source, Task
-from service.client.requests import Form, Media, image_form, video_form
+from service.client.requests import Form, Media, image_form, still_form, video_form
 
 _RECORD: Final = ".adis-made.jsonl"
 
@@ -121,6 +121,8 @@ class Runner:
         first, *rest = [self._uploaded(source) if share else source for source in task.sources]
         if task.kind == "image":
             return image_form(first, rest, task.options)
+        if task.kind == "still":
+            return still_form(first, rest[0], task.options)
         query: dict[str, Any] = {"preview": True} if task.kind == "preview" else {}
         if task.at_seconds is not None:
             query["at_seconds"] = task.at_seconds

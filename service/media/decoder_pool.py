@@ -30,6 +30,7 @@ from service.media.mux import AudioFile, Segment, mux
 from service.media.preview_frame import PreviewFrame, read_preview_frame
 from service.media.side_tracks import MetadataPolicy
 from service.media.soundtrack_reader import Block, TrackForm, read_soundtrack
+from service.media.still_video import write_still_video
 from service.media.timeline import FROM_ZERO, Clock
 from service.media.times import Times, read_times
 from service.media.track_copy import AudioSpan, copy_track, read_span
@@ -128,6 +129,14 @@ class DecoderPool:
                     return item
                 progress(item)
         raise AssertionError("a survey ends with the manifest")
+
+    def write_still_video(
+        self, image: Path, audio: Path, target: Path, max_side: int, progress: Callable[[int], None]
+    ) -> None:
+        """`service.media.still_video.write_still_video`, behind the wall. progress: called with the frames so far."""
+        with self._stream("image", write_still_video, image, audio, target, self._limits, max_side) as items:
+            for frames in items(int):
+                progress(frames)
 
     def read_preview_frame(self, path: Path, at_seconds: float | None) -> tuple[PreviewFrame, Pixels]:
         """`service.media.preview_frame.read_preview_frame`, behind the wall: what the frame is, and [H, W, 3]."""

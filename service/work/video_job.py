@@ -9,6 +9,7 @@ use the holder's bundle or none, so that no video is of two models.
 """
 
 import logging
+import os
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -20,6 +21,7 @@ from service.jobs.requests import VideoRequest
 from service.jobs.segment_leases import SegmentLeases
 from service.media.mux import MEDIA_TYPES, Segment
 from service.media.soundtrack import GainCurve
+from service.media.still_video import STILL_SIDE
 from service.media.times import drift_seconds, times_of
 from service.media.video_manifest import VideoManifest, keep_manifest, read_kept_manifest
 from service.model.engine import Engine
@@ -36,6 +38,7 @@ from service.work.worker_context import JobOutput, Stopwatch, WorkerContext
 logger = logging.getLogger(__name__)
 
 _TRACK: Final = "track.npz"  # after the model's prefix, as all that it made
+_STILL: Final = "still.mkv"
 _MANIFEST: Final = "manifest.json"
 
 
@@ -44,11 +47,16 @@ def run_video_job(context: WorkerContext, lease: Lease) -> JobOutput:
     record, watch = lease.record, Stopwatch()
     request = VideoRequest.model_validate(record.parameters)
     decoder_pool = context.decoder_pool
-    source, second = context.inputs(record, "video")[0], next(iter(context.inputs(record, "audio")), None)
+    is_still, second = _is_still(record), next(iter(context.inputs(record, "audio")), None)
     work = context.storage.work_dir(record.id)
     with watch.measure("model"):
         engine = context.engines.get(request.model)
     with watch.measure("look"):
+        source = _source(context, record)
+        if is_still:  # its sound is the soundtrack
+            if not source.exists():
+                _make_still(context, lease, source, request.max_side or STILL_SIDE)
+            second = None
         manifest = _survey(context, lease, source, request.allow_partial)
     lease.progress(0, total=len(manifest.timeline.pts))
     with watch.measure("sound"):
@@ -121,6 +129,30 @@ def _survey(context: WorkerContext, lease: Lease, source: Path, allow_partial: b
     return manifest
 
 
+def _is_still(record: JobRecord) -> bool:
+    """Whether the job is an image that is to follow a sound, and no video."""
+    return any(stored.field == "image" for stored in record.inputs)
+
+
+def _source(context: WorkerContext, record: JobRecord) -> Path:
+    """The video; of an image and a sound the one that is made of them, which may not be there yet."""
+    if not _is_still(record):
+        return context.inputs(record, "video")[0]
+    context.storage.fetch_shared(record.id, _STILL)
+    return context.storage.work_dir(record.id) / _STILL
+
+
+def _make_still(context: WorkerContext, lease: Lease, target: Path, max_side: int) -> None:
+    record, partial = lease.record, target.with_name(f".{os.getpid()}.{target.name}")
+    image, audio = (context.inputs(record, field)[0] for field in ("image", "audio"))
+    try:  # a sign of life, by which it is noticed that the job was cancelled
+        context.decoder_pool.write_still_video(image, audio, partial, max_side, lambda _: lease.progress(0))
+        partial.replace(target)
+    finally:
+        partial.unlink(missing_ok=True)
+    context.storage.share(record.id, target)
+
+
 def help_with_video(context: WorkerContext, record: JobRecord) -> int:
     """Make segments of a job that another worker holds, until none is left to be taken; returns how many."""
     leases, request = context.leases(record.id), VideoRequest.model_validate(record.parameters)
@@ -170,13 +202,14 @@ def _plan(
     request = VideoRequest.model_validate(record.parameters)
     plan = VideoPlan(
         decoder_pool=context.decoder_pool,
-        source=context.inputs(record, "video")[0],
+        source=_source(context, record),
         manifest=manifest,
         size=result_size(manifest.format, request.max_side),
         track=track,
         strength=request.strength,
         smoothing_seconds=request.smoothing_seconds,
         max_inference_side=context.settings.video_side,
+        steady=not _is_still(record),
     )
     work = context.storage.work_dir(record.id)
     return plan, plan_segments(plan.timeline, work, _prefix(model), manifest.container)

@@ -11,7 +11,7 @@ from fastapi.testclient import TestClient
 from service.jobs.connection import Client, connect
 from service.jobs.queue import messages
 from service.jobs.worker_registry import Runtime, WorkerRegistration
-from tests.service.api.harness import MODEL, RESULT, SOUND, api, finish, somebody_at_work, stored_files
+from tests.service.api.harness import MODEL, PHOTO, RESULT, SOUND, api, finish, somebody_at_work, stored_files
 from tests.support.video import Clip, noise_track, write_video
 from tests.support.video_edits import write_empty_track
 
@@ -194,3 +194,21 @@ def test_a_previews_moment_is_a_number_of_seconds(http: TestClient, clip: bytes)
     for moment in ("-1", "soon", "nan"):
         answer = http.post(f"/stylize/video?preview=true&at_seconds={moment}", files=[("video", ("v", clip))])
         assert (answer.status_code, answer.json()["field"]) == (422, "at_seconds")
+
+
+def test_an_image_and_a_sound_become_a_video(http: TestClient, client: Client) -> None:
+    files = [("image", ("photo.png", PHOTO)), ("audio", ("rain.wav", SOUND))]
+    answer = http.post("/stylize/video", files=files, data={"gain_db": "6"})
+    assert answer.status_code == 202, answer.text
+    assert answer.json()["progress"] == {"done": 0, "total": 15, "unit": "frames"}
+    assert client.llen(messages("videos")) == 1
+
+
+def test_an_image_needs_a_sound_and_no_video(http: TestClient, clip: bytes) -> None:
+    image, audio = ("image", ("photo.png", PHOTO)), ("audio", ("rain.wav", SOUND))
+    alone = http.post("/stylize/video", files=[image]).json()
+    assert (alone["status"], alone["type"], alone["field"]) == (422, "/problems/missing-field", "audio")
+    both = http.post("/stylize/video", files=[image, audio, ("video", ("clip.mp4", clip))]).json()
+    assert (both["status"], both["field"]) == (422, "image")
+    preview = http.post("/stylize/video?preview=true", files=[image, audio]).json()
+    assert (preview["status"], preview["field"]) == (422, "image")
