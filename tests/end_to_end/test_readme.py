@@ -1,6 +1,7 @@
 """The README keeps its word: its commands and code run against the real service, and what it names exists."""
 
 import json
+import os
 import re
 import shlex
 import subprocess
@@ -78,7 +79,10 @@ def test_a_line_of_curl_does_what_it_says(service: RunningService, desk: Path, l
 def test_the_python_example_writes_a_sweep(service: RunningService, desk: Path) -> None:
     (example,) = blocks("python")
     code = example.replace(WRITTEN_ADDRESS, service.address)
-    ran = subprocess.run([sys.executable, "-c", code], cwd=desk, capture_output=True, text=True, timeout=120)
+    environment = os.environ | {"PYTHONPATH": str(ROOT)}
+    ran = subprocess.run(
+        [sys.executable, "-c", code], cwd=desk, env=environment, capture_output=True, text=True, timeout=120
+    )
     assert ran.returncode == 0, ran.stderr
     assert ran.stdout.count("dBFS") == 4
     for number, gain in enumerate(("-30", "-20", "-10", "+0"), start=1):
