@@ -36,10 +36,20 @@ return 1
 """
 
 
+# id, time -> how often the key's webhook secret has been renewed with this, or 0 if there is no such key
+_RENEW_WEBHOOK: Final = """
+local key = 'adis:access:key:' .. ARGV[1]
+if redis.call('EXISTS', key) == 0 then return 0 end
+redis.call('HSET', key, 'webhook_renewed', ARGV[2])
+return redis.call('HINCRBY', key, 'webhook_generation', 1)
+"""
+
+
 class Key(BaseModel):
     """What is kept of a key. Times are seconds of the Unix epoch by the Redis server's clock.
 
     requests_per_minute, active_jobs: its own limits in place of the settings'; 0 means none.
+    webhook_generation, webhook_renewed: how often its webhook secret was renewed (service.webhooks.signing), and when.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -52,6 +62,8 @@ class Key(BaseModel):
     revoked: float | None = None
     requests_per_minute: int | None = None
     active_jobs: int | None = None
+    webhook_generation: int = 0
+    webhook_renewed: float | None = None
 
     def state(self, now: float) -> Literal["valid", "expired", "revoked"]:
         """Whether it opens anything at that time."""
@@ -74,6 +86,7 @@ class ApiKeyRepository:
     def __init__(self, client: AsyncClient) -> None:
         self._client = client
         self._revoke = client.register_script(_REVOKE)
+        self._renew_webhook = client.register_script(_RENEW_WEBHOOK)
 
     async def create(
         self,
@@ -113,6 +126,15 @@ class ApiKeyRepository:
     async def revoke(self, key_id: str) -> bool:
         """Take a key back for ever; False if there is none of that id."""
         return bool(await self._revoke(args=[key_id, await self.now()]))
+
+    async def find(self, key_id: str) -> Key | None:
+        """The key of that id, valid or not."""
+        fields = await self._client.hgetall(_place(key_id))
+        return Key(id=key_id, **fields) if fields else None
+
+    async def renew_webhook(self, key_id: str) -> int | None:
+        """Give the key another webhook secret; how often that was done, or None if there is no key of that id."""
+        return int(await self._renew_webhook(args=[key_id, await self.now()])) or None
 
     async def look_up(self, token: str | None) -> KeyLookup:
         """Find the key that a client shows, if it is valid, and whether one is needed at all."""

@@ -14,6 +14,7 @@ from service.jobs.connection import connect_async
 from service.settings import Settings
 from service.standalone.redis_access import open_redis
 from service.standalone.supervisor import StartFailed
+from service.webhooks.signing import derive_secret
 
 _DAY_SECONDS = 86_400
 _MOST_DAYS = 36_500
@@ -56,17 +57,38 @@ async def _do(keys: ApiKeyRepository, settings: Settings, options: argparse.Name
             file=sys.stderr,
         )
         print(token)
+        if settings.webhook_secret is not None:
+            secret = derive_secret(settings.webhook_secret.get_secret_value(), key.id, 0)
+            print(f"Webhooks of its jobs are signed with {secret}, which is shown only now, too.", file=sys.stderr)
+    elif options.action == "renew-webhook":
+        return await _renew_webhook(keys, settings, options.id)
     elif options.action == "list":
         _print_keys(await keys.every(), await keys.now(), settings)
     elif not await keys.revoke(options.id):
-        print(f"service keys: there is no key {options.id!r}; `keys list` shows all", file=sys.stderr)
-        return 1
+        return _no_key(options.id)
     elif not (await keys.look_up(None)).any_exist and not settings.always_wants_keys:
         print(
             "This was the last key: requests need none any more. ADIS_REQUIRE_KEYS=true keeps them out.",
             file=sys.stderr,
         )
     return 0
+
+
+async def _renew_webhook(keys: ApiKeyRepository, settings: Settings, key_id: str) -> int:
+    if settings.webhook_secret is None:
+        print("service keys: set ADIS_WEBHOOK_SECRET, from which the keys' secrets are derived", file=sys.stderr)
+        return 2
+    generation = await keys.renew_webhook(key_id)
+    if generation is None:
+        return _no_key(key_id)
+    print("This is the only time that it is shown. The old one signs for another day, too.", file=sys.stderr)
+    print(derive_secret(settings.webhook_secret.get_secret_value(), key_id, generation))
+    return 0
+
+
+def _no_key(key_id: str) -> int:
+    print(f"service keys: there is no key {key_id!r}; `keys list` shows all", file=sys.stderr)
+    return 1
 
 
 def _print_keys(keys: Sequence[Key], now: float, settings: Settings) -> None:
@@ -92,7 +114,7 @@ def _parser() -> argparse.ArgumentParser:
         prog=f"{command_name()} keys",
         description="API keys of this service. As soon as there is one, every job and the list of models need a key.",
     )
-    actions = parser.add_subparsers(dest="action", required=True, metavar="create | list | revoke")
+    actions = parser.add_subparsers(dest="action", required=True, metavar="create | list | revoke | renew-webhook")
     create = actions.add_parser("create", help="make a key and print it, once")
     create.add_argument("name", type=_name, help="who it is for")
     create.add_argument(
@@ -107,6 +129,8 @@ def _parser() -> argparse.ArgumentParser:
     actions.add_parser("list", help="all keys, without their secrets")
     revoke = actions.add_parser("revoke", help="take a key back, for ever")
     revoke.add_argument("id", help="as `list` shows it")
+    renew = actions.add_parser("renew-webhook", help="make another secret for a key's webhooks and print it, once")
+    renew.add_argument("id", help="as `list` shows it")
     return parser
 
 

@@ -9,6 +9,7 @@ from typing import Any, Final
 
 from redis.exceptions import RedisError
 
+from service.auth.keys import ApiKeyRepository
 from service.errors import JobNotFound
 from service.jobs.connection import AsyncClient
 from service.jobs.documents import job_document
@@ -18,6 +19,7 @@ from service.settings import Settings
 from service.webhooks.request import address_rules
 from service.webhooks.schedule import Delivery, DeliveryState, Schedule
 from service.webhooks.sender import NotDelivered, Sender
+from service.webhooks.signing import SigningSecrets
 
 logger = logging.getLogger(__name__)
 
@@ -53,12 +55,14 @@ class Deliverer:
         schedule: Schedule,
         submissions: SubmissionRepository,
         sender: Sender,
+        secrets: SigningSecrets,
         rng: random.Random,
         backoff: Backoff | None = None,
     ) -> None:
         self._schedule = schedule
         self._submissions = submissions
         self._sender = sender
+        self._secrets = secrets
         self._rng = rng
         self._backoff = backoff or Backoff()
 
@@ -107,9 +111,10 @@ class Deliverer:
 
     async def _attempt(self, delivery: Delivery) -> None:
         record = await self._submissions.read(delivery.job_id)
+        secrets = await self._secrets.of(record.api_key)
         status: int | None = None
         try:
-            status = await self._sender.post(record.webhook_url or "", f"msg_{record.id}", message(record))
+            status = await self._sender.post(record.webhook_url or "", f"msg_{record.id}", message(record), secrets)
             came = f"answered {status}"
         except NotDelivered as exc:
             came = str(exc)
@@ -132,8 +137,8 @@ def make_deliverer(client: AsyncClient, submissions: SubmissionRepository, setti
     if settings.webhook_secret is None:
         return None
     schedule = Schedule(client, LEASE_SECONDS, MAX_ATTEMPTS)
-    sender = Sender(settings.webhook_secret.get_secret_value(), address_rules(settings))
-    return Deliverer(schedule, submissions, sender, random.Random())
+    secrets = SigningSecrets(settings.webhook_secret.get_secret_value(), ApiKeyRepository(client))
+    return Deliverer(schedule, submissions, Sender(address_rules(settings)), secrets, random.Random())
 
 
 def message(record: JobRecord) -> str:

@@ -31,28 +31,31 @@ async def resolve(host: str, port: int) -> Sequence[Address]:
 
 
 class Sender:
-    """Signs with `secret` (`whsec_…`). tls: whom to trust; None for whom the system trusts."""
+    """tls: whom to trust; None for whom the system trusts."""
 
     def __init__(
         self,
-        secret: str,
         rules: AddressRules,
         resolver: Resolver = resolve,
         tls: ssl.SSLContext | None = None,
         timeout_seconds: float = TIMEOUT_SECONDS,
     ) -> None:
-        self._webhook = Webhook(secret)
         self._rules = rules
         self._network = _CheckedNetwork(rules, resolver)
         self._tls = tls or httpx.create_ssl_context(trust_env=False)
         self._timeout_seconds = timeout_seconds
 
-    async def post(self, url: str, message_id: str, body: str) -> int:
-        """The status of the answer; its body is not read. Raises NotDelivered if there is none in time."""
+    async def post(self, url: str, message_id: str, body: str, secrets: Sequence[str]) -> int:
+        """The status of the answer; its body is not read.
+
+        secrets: each signs the message (`whsec_…`); a receiver needs to know one of them.
+
+        Raises NotDelivered if there is none in time.
+        """
         try:
             self._rules.check_url(url)  # the settings may have changed since the job came in
             async with asyncio.timeout(self._timeout_seconds):
-                return await self._post(httpx.URL(url), self._headers(message_id, body), body)
+                return await self._post(httpx.URL(url), _headers(message_id, body, secrets), body)
         except TimeoutError as exc:
             raise NotDelivered(f"no answer within {self._timeout_seconds:g} s") from exc
         except (AddressRefused, OSError, UnicodeError) as exc:
@@ -68,15 +71,16 @@ class Sender:
         ):
             return int(answer.status)
 
-    def _headers(self, message_id: str, body: str) -> dict[str | bytes, str | bytes]:
-        now = datetime.now(UTC)
-        return {
-            "content-type": "application/json",
-            "user-agent": f"audio-driven-image-stylization/{__version__}",
-            "webhook-id": message_id,
-            "webhook-timestamp": str(int(now.timestamp())),
-            "webhook-signature": self._webhook.sign(message_id, now, body),
-        }
+
+def _headers(message_id: str, body: str, secrets: Sequence[str]) -> dict[str | bytes, str | bytes]:
+    now = datetime.now(UTC)
+    return {
+        "content-type": "application/json",
+        "user-agent": f"audio-driven-image-stylization/{__version__}",
+        "webhook-id": message_id,
+        "webhook-timestamp": str(int(now.timestamp())),
+        "webhook-signature": " ".join(Webhook(secret).sign(message_id, now, body) for secret in secrets),
+    }
 
 
 class _CheckedNetwork(httpcore.AsyncNetworkBackend):

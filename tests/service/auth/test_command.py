@@ -92,3 +92,20 @@ def test_an_address_that_others_reach_wants_a_key(redis_url: str, capsys: Output
         asyncio.run(check_bind_address(where))
     for consent in ({"require_keys": True}, {"allow_anonymous": True}, {"host": "127.0.0.1"}):
         asyncio.run(check_bind_address(where.model_copy(update=consent)))
+
+
+def test_a_keys_webhook_secret_is_shown_once_and_can_be_renewed(tmp_path: Path, capsys: Output) -> None:
+    where = settings(data_dir=tmp_path / "data", webhook_secret="whsec_" + "c2VjcmV0" * 4)
+    assert main(where, ["create", "Ada"]) == 0
+    shown = capsys.readouterr()
+    match = TOKEN.fullmatch(shown.out)
+    assert match
+    (first,) = re.findall(r"whsec_[A-Za-z0-9+/=]{44}", shown.err)
+    assert main(where, ["renew-webhook", match[1]]) == 0
+    second = capsys.readouterr().out.strip()
+    assert re.fullmatch(r"whsec_[A-Za-z0-9+/=]{44}", second)
+    assert second != first
+    assert main(where, ["list"]) == 0
+    assert "whsec_" not in capsys.readouterr().out
+    assert main(where, ["renew-webhook", "0" * 12]) == 1
+    assert main(settings(data_dir=tmp_path / "data"), ["renew-webhook", match[1]]) == 2

@@ -8,6 +8,7 @@ from ipaddress import ip_network
 
 import pytest
 
+from service.auth.keys import ApiKeyRepository
 from service.jobs.connection import Client
 from service.jobs.lease import LeaseTerms, claim
 from service.jobs.queue import make_queue
@@ -19,6 +20,7 @@ from service.webhooks.deliverer import LEASE_SECONDS, MAX_ATTEMPTS, Backoff, Del
 from service.webhooks.request import EVENTS
 from service.webhooks.schedule import DeliveryState, Schedule
 from service.webhooks.sender import Sender
+from service.webhooks.signing import SigningSecrets
 from tests.service.api.harness import HEARD
 from tests.service.jobs.harness import TERMS, claimed, delete, new_job, owner, read, result, submit, with_client
 from tests.support.receiver import SECRET, Receiver, running_receiver
@@ -41,7 +43,8 @@ def deliver(url: str, backoff: Backoff = AT_ONCE, lease_seconds: float = LEASE_S
             Deliverer(
                 Schedule(client, lease_seconds, MAX_ATTEMPTS),
                 SubmissionRepository(client, 100, TERMS.lifetime_seconds),
-                Sender(SECRET, rules),
+                Sender(rules),
+                SigningSecrets(SECRET, ApiKeyRepository(client)),
                 random.Random(seed),
                 backoff,
             ).deliver_due()

@@ -39,9 +39,9 @@ def written_receiver(port: int) -> Iterator[subprocess.Popen[str]]:
 
 def post(port: int, secret: str) -> int | None:
     """The answer, or None while nobody listens."""
-    sender = Sender(secret, AddressRules(allow_http=True, private_networks=(ip_network("127.0.0.0/8"),)))
+    sender = Sender(AddressRules(allow_http=True, private_networks=(ip_network("127.0.0.0/8"),)))
     try:
-        return asyncio.run(sender.post(f"http://127.0.0.1:{port}/", "msg_1", BODY))
+        return asyncio.run(sender.post(f"http://127.0.0.1:{port}/", "msg_1", BODY, [secret]))
     except NotDelivered:
         return None
 

@@ -29,7 +29,7 @@ def post(
     tls: ssl.SSLContext | None = None,
     timeout_seconds: float = 15.0,
 ) -> int:
-    return asyncio.run(Sender(SECRET, rules, resolver, tls, timeout_seconds).post(url, "msg_1", '{"type": "x"}'))
+    return asyncio.run(Sender(rules, resolver, tls, timeout_seconds).post(url, "msg_1", '{"type": "x"}', [SECRET]))
 
 
 def resolving_to(*addresses: str) -> Resolver:
