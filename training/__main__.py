@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 
 from training.audio_encoder_command import add_audio_encoder, run_audio_encoder
+from training.data.pack_command import add_pack, run_pack
 from training.evaluation.bundle_command import add_evaluate_bundle, run_evaluate_bundle
 from training.evaluation.contact_sheet import add_contact_sheet, run_contact_sheet
 from training.prepare.command import add_prepare, run_prepare
@@ -15,6 +16,7 @@ from training.train_command import add_train, run_train
 
 _RUNNERS = {
     "prepare": run_prepare,
+    "pack": run_pack,
     "train": run_train,
     "audio-encoder": run_audio_encoder,
     "evaluate-bundle": run_evaluate_bundle,
@@ -34,6 +36,8 @@ def main(arguments: list[str] | None = None) -> int:
     index.add_argument("--data", type=Path, required=True, help="folder that holds the photographs and the sounds")
 
     add_prepare(commands)
+
+    add_pack(commands)
 
     add_audio_encoder(commands)
 

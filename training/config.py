@@ -66,6 +66,7 @@ class DataConfig:
     loudness_dbfs: tuple[float, float] | None = None  # audio is brought to a level drawn from here; none keeps it
     source_sounds: bool = False  # sources are drawn with audio of their own, `source_waveform`
     workers: int = 0
+    on_device: bool = False  # decoded files lie in the memory of what trains, which crops, scales and mirrors them
     strict: bool = False  # an image or audio clip that cannot be read ends the run instead of being skipped
     stream_buffer: int = 2_000  # images that each worker shuffles, where shards are streamed
     stream_excerpt: int = 16  # streamed shards of each split that are kept, for what cannot be drawn from a stream
@@ -102,7 +103,9 @@ class TrainingConfig:
 
 
 # What may differ when a run is resumed: it changes neither the order of the data nor the schedule.
-FREE_ON_RESUME = frozenset({"preset", "data.workers", "data.strict", "checkpoint_seconds", "keep", "sample_images"})
+FREE_ON_RESUME = frozenset(
+    {"preset", "data.workers", "data.on_device", "data.strict", "checkpoint_seconds", "keep", "sample_images"}
+)
 
 
 @dataclass(frozen=True)

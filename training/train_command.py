@@ -15,6 +15,7 @@ SETTINGS = {  # options that stand for a setting
     "compile": "compile",
     "precision": "precision",
     "workers": "data.workers",
+    "on_device": "data.on_device",
     "strict": "data.strict",
     "keep": "keep",
     "time_budget": "time_budget_minutes",
@@ -47,7 +48,7 @@ def add_train(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> 
         "--index",
         required=True,
         help="index of what occurs together (JSON lines), here or at https://… or s3://…; or shards to stream from "
-        "there: a list of them (shards/train.txt) or their names ('{000..099}.tar')",
+        "there: a list of them (shards/train.txt) or their names ('{000..099}.tar'); or a pack (`training pack`)",
     )
     train.add_argument("--run", type=Path, required=True, help="folder of the run; the same command resumes it")
     train.add_argument(
@@ -78,6 +79,12 @@ def add_train(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> 
         "--precision", choices=("auto", "fp32", "bf16", "fp16"), help="auto (default): what the processor is fast at"
     )
     train.add_argument("--workers", type=int, help="processes that load ahead, for each process that trains")
+    train.add_argument(
+        "--on-device",
+        action="store_true",
+        default=None,
+        help="keep the decoded dataset in the GPU's memory, and crop, scale and mirror there (no --workers needed)",
+    )
     train.add_argument("--keep", type=at_least_one, metavar="N", help="numbered checkpoints that are kept (default: 1)")
     train.add_argument(
         "--strict", action="store_true", default=None, help="end the run at a file that cannot be read (else: skip it)"

@@ -19,6 +19,7 @@ from training import checkpoint
 from training.config import TrainingConfig, to_dict
 from training.data.conditions import load_conditions
 from training.data.dataset import SKIPPED, Batch, CoOccurrences
+from training.data.resident import ResidentCoOccurrences
 from training.data.stream import require_streamable
 from training.evaluation.samples import has_held_out, sample_sheet
 from training.kinds import kind_of
@@ -51,10 +52,16 @@ def train(
         )
     if stream:
         require_streamable(config)
+        if config.data.on_device:
+            raise ValueError("a stream is not kept, on no device: train from an index or a pack with --on-device")
     precision = choose_precision(config.precision, device)
     folder.mkdir(parents=True, exist_ok=True)
     conditions = load_conditions(config, index)
-    dataset = CoOccurrences(index, "train", config.data, config.audio, config.seed, conditions)
+    dataset = (
+        ResidentCoOccurrences(index, "train", config.data, config.audio, config.seed, conditions, device)
+        if config.data.on_device
+        else CoOccurrences(index, "train", config.data, config.audio, config.seed, conditions)
+    )
 
     # The same networks in every process
     torch.manual_seed(config.seed)

@@ -40,6 +40,8 @@ class CoOccurrences(Dataset[Batch]):
     A file that cannot be read is skipped: the next candidate is drawn, and `skipped` says why; with `strict` it raises.
     """
 
+    is_resident = False  # its items come from a device's memory, on which they stay
+
     def __init__(
         self,
         index: Path,
@@ -151,16 +153,22 @@ class CoOccurrences(Dataset[Batch]):
 
     def _read_view(self, path: Path, crop: int, rng: np.random.Generator, max_red: float = 1.0) -> torch.Tensor:
         try:
-            return random_view(path, crop, self.data.zoom, rng, max_red)
+            return self._make_view(path, crop, rng, max_red)
         except media.MediaError as exc:
             raise self.skip(path, exc) from exc
+
+    def _make_view(self, path: Path, crop: int, rng: np.random.Generator, max_red: float) -> torch.Tensor:
+        return random_view(path, crop, self.data.zoom, rng, max_red)
+
+    def _waveform(self, path: Path) -> torch.Tensor:
+        return media.read_sound(path, self.audio.sample_rate_hz)
 
     def _begin_and_sound(self, pair: Pair, rng: np.random.Generator) -> tuple[float, torch.Tensor]:
         """Where the window begins in seconds, and the window."""
         assert pair.sound is not None
         stretch = (pair.start, pair.start + pair.seconds)
         try:
-            waveform = media.read_sound(pair.sound, self.audio.sample_rate_hz)
+            waveform = self._waveform(pair.sound)
             return sound_window(waveform, stretch, self.data, self.audio, rng, str(pair.sound))
         except media.MediaError as exc:
             raise self.skip(pair.sound, exc) from exc
@@ -238,9 +246,9 @@ def batches(
     """This process's share of every batch from image `first` up to `total`, loaded ahead by `workers`.
 
     share_at(image): of the schedule that is done by then (default: image / total). On a GPU's host the tensors are
-    pinned, so that they can be copied while it computes.
+    pinned, so that they can be copied while it computes. What lies on a device already needs neither.
     """
-    workers = dataset.data.workers
+    workers = 0 if dataset.is_resident else dataset.data.workers
     draws = _Draws(dataset.data, batch, first, total, rank, ranks, share_at)
     return DataLoader(
         dataset,
@@ -248,5 +256,5 @@ def batches(
         num_workers=workers,
         collate_fn=collate,
         prefetch_factor=4 if workers else None,
-        pin_memory=torch.cuda.is_available(),
+        pin_memory=torch.cuda.is_available() and not dataset.is_resident,
     )

@@ -26,6 +26,7 @@ from tqdm import tqdm
 
 from training.data.files import written_whole
 from training.data.media import MediaError, read_image, read_sound
+from training.data.pack import open_pack, pack_of
 
 
 class PairingError(ValueError):
@@ -61,20 +62,23 @@ def write_index(pairs: Iterable[Pair], path: Path) -> None:
 
 
 def read_index(path: Path, split: str) -> list[Pair]:
-    """The pairs of one split. Raises PairingError for a broken line or an empty split.
+    """The pairs of one split, of an index or of the one in a pack.
+
+    Raises PairingError for a broken line or an empty split, PackError for a broken pack.
 
     Files of other systems are read as well: with a byte order mark, CRLF, and paths with backslashes.
     """
     pairs = []
+    is_pack = pack_of(path) == path
     try:
-        text = path.read_text(encoding="utf-8-sig")
+        text = open_pack(path).index if is_pack else path.read_text(encoding="utf-8-sig")
     except UnicodeDecodeError as exc:
         raise PairingError(f"{path} is not UTF-8: {exc}; write the index as UTF-8") from exc
     for number, line in enumerate(text.splitlines(), 1):
         if not line.strip():
             continue
         try:
-            pair = _pair(json.loads(line), path.parent)
+            pair = _pair(json.loads(line), path if is_pack else path.parent)
         except (ValueError, KeyError, TypeError, AttributeError) as exc:
             raise PairingError(f"{path}, line {number}, is not an index line: {exc}") from exc
         if pair.split == split:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import io
+from collections.abc import Callable
 from functools import lru_cache
 from pathlib import Path
+from typing import TypeVar
 
 import av
 import numpy as np
@@ -13,7 +15,10 @@ import torchaudio.functional as AF
 from numpy.typing import NDArray
 from PIL import Image, ImageOps
 
+from training.data.pack import Pack, open_pack, pack_of
 from training.data.shards import read_member, shard_of
+
+Decoded = TypeVar("Decoded")
 
 STORED_SIDE = 320  # images are kept in memory with this short side at most
 
@@ -25,6 +30,8 @@ class MediaError(Exception):
 @lru_cache(maxsize=8192)
 def read_image(path: Path) -> NDArray[np.uint8]:
     """[H, W, 3], upright, the short side at most STORED_SIDE. Raises MediaError."""
+    if (pack := pack_of(path)) is not None:
+        return _from_pack(path, pack, lambda opened, name: opened.image(name))
     return decode_image(path, path)
 
 
@@ -57,6 +64,8 @@ def _as_rgb(image: Image.Image) -> Image.Image:
 @lru_cache(maxsize=256)
 def read_sound(path: Path, sample_rate_hz: int) -> torch.Tensor:
     """Mono waveform [N], full scale = 1, the level as recorded. Raises MediaError."""
+    if (pack := pack_of(path)) is not None:
+        return _from_pack(path, pack, lambda opened, name: opened.sound(name, sample_rate_hz))
     return decode_sound(path, path, sample_rate_hz)
 
 
@@ -77,6 +86,17 @@ def decode_sound(file: Path | io.BytesIO, name: Path | str, sample_rate_hz: int)
     if not chunks:
         raise MediaError(f"{name} holds no samples")
     return AF.resample(torch.from_numpy(np.concatenate(chunks)), rate, sample_rate_hz)
+
+
+def _from_pack(path: Path, pack: Path, read: Callable[[Pack, str], Decoded]) -> Decoded:
+    """What is stored under the path's name; MediaError where it could not be decoded when it was packed."""
+    opened, name = open_pack(pack), path.name
+    if name in opened.unreadable:
+        raise MediaError(opened.unreadable[name])
+    try:
+        return read(opened, name)
+    except KeyError as exc:
+        raise MediaError(f"{pack} holds no {name}") from exc
 
 
 def _source(file: Path | io.BytesIO) -> Path | io.BytesIO:
@@ -102,7 +122,10 @@ def rms_dbfs(waveform: torch.Tensor) -> float:
 
 
 def at_level(waveform: torch.Tensor, dbfs: float) -> torch.Tensor:
-    """Scaled to that RMS level; silence stays silent."""
+    """Scaled to that RMS level; silence stays silent. On a GPU nothing is waited for."""
+    if waveform.device.type != "cpu":
+        power = waveform.square().mean().clamp(min=1e-10)
+        return torch.where(power <= 1e-10, waveform, waveform * (10 ** (dbfs / 20) / power.sqrt()))
     level = rms_dbfs(waveform)
     return waveform if level <= -100 else waveform * 10 ** ((dbfs - level) / 20)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -19,6 +20,24 @@ def random_view(
     return view_of(media.read_image(path), crop, zoom, rng, max_red)
 
 
+@dataclass(frozen=True)
+class ViewBox:
+    """Which part of an image is seen: left, top, right, bottom in its pixels; and whether mirrored."""
+
+    box: tuple[float, float, float, float]
+    is_mirrored: bool
+
+
+def draw_box(width: int, height: int, crop: int, zoom: tuple[float, float], rng: np.random.Generator) -> ViewBox:
+    """A square whose side is the crop's once the short side of the image is scaled to zoom times the crop."""
+    side = crop * rng.uniform(*zoom)
+    scale = side / min(width, height)
+    size = (max(crop, round(width * scale)), max(crop, round(height * scale)))
+    left, top = (int(rng.integers(length - crop + 1)) for length in size)
+    box = (left / scale, top / scale, (left + crop) / scale, (top + crop) / scale)
+    return ViewBox((box[0], box[1], min(box[2], width), min(box[3], height)), bool(rng.random() < 0.5))
+
+
 def view_of(
     photograph: NDArray[np.uint8], crop: int, zoom: tuple[float, float], rng: np.random.Generator, max_red: float = 1.0
 ) -> torch.Tensor:
@@ -27,12 +46,7 @@ def view_of(
     Returns [3, crop, crop] in [-1, 1].
     """
     image = Image.fromarray(photograph)
-    side = crop * rng.uniform(*zoom)
-    scale = side / min(image.size)
-    size = (max(crop, round(image.width * scale)), max(crop, round(image.height * scale)))
-    left, top = (int(rng.integers(length - crop + 1)) for length in size)
-    box = (left / scale, top / scale, (left + crop) / scale, (top + crop) / scale)
-    box = (box[0], box[1], min(box[2], image.width), min(box[3], image.height))
-    image = image.resize((crop, crop), Image.Resampling.BICUBIC, box=box)
+    drawn = draw_box(image.width, image.height, crop, zoom, rng)
+    image = image.resize((crop, crop), Image.Resampling.BICUBIC, box=drawn.box)
     pixels = media.less_red(np.asarray(image), max_red)
-    return media.to_tensor(pixels[:, ::-1] if rng.random() < 0.5 else pixels)
+    return media.to_tensor(pixels[:, ::-1] if drawn.is_mirrored else pixels)

@@ -15,6 +15,8 @@ from torch import Tensor
 from training.data import media
 from training.data.audio_augmentation import hear
 from training.data.index import Pair
+from training.data.resident import ResidentImages
+from training.data.views import ViewBox
 from training.models.scene_audio_encoder import SceneAudioEncoder
 
 SHORT_SIDE = 256  # of the photographs that are kept in memory
@@ -45,17 +47,21 @@ class SceneBatches:
             for scene in self.scenes
         }
         self.layout = torch.empty(0)
+        self.resident: ResidentImages | None = None
         self.directions: list[Tensor] = []
 
     @torch.no_grad()
     def prepare(self, backbone: torch.nn.Module, audio_encoder: SceneAudioEncoder, seed: int) -> None:
         """Layouts of the photographs by the frozen features, and directions of the recordings by the audio encoder."""
+        device = next(backbone.parameters()).device
+        if device.type != "cpu":  # draws are cut out and scaled there
+            self.resident = ResidentImages(self.pixels, device)
         rows = []
         for first in range(0, len(self.pixels), 32):
             small = [Image.fromarray(p).resize((LAYOUT_SIDE, LAYOUT_SIDE)) for p in self.pixels[first : first + 32]]
             images = torch.stack([media.to_tensor(np.asarray(image)) for image in small])
-            deepest = backbone.features(images)[-1]  # type: ignore[operator]
-            rows.append(F.adaptive_avg_pool2d(deepest, LAYOUT_CELLS).flatten(1))
+            deepest = backbone.features(images.to(device))[-1]  # type: ignore[operator]
+            rows.append(F.adaptive_avg_pool2d(deepest, LAYOUT_CELLS).flatten(1).cpu())
         layout = torch.cat(rows)
         # Without its scene's mean, so that what is left is where things lie
         self.own_layout = F.normalize(layout - layout.mean(dim=0), dim=1)
@@ -103,10 +109,15 @@ class SceneBatches:
         height, width = photograph.shape[:2]
         side = min(round(float(np.exp(rng.uniform(np.log(crop), np.log(max(crop, SHORT_SIDE)))))), height, width)
         top, left = int(rng.integers(height - side + 1)), int(rng.integers(width - side + 1))
+        is_mirrored = bool(rng.random() < 0.5)
+        if self.resident is not None:
+            return self.resident.view(
+                number, ViewBox((left, top, left + side, top + side), is_mirrored), crop, mode="bilinear"
+            )
         part = photograph[top : top + side, left : left + side]
         if side != crop:
             part = np.asarray(Image.fromarray(part).resize((crop, crop), Image.Resampling.BILINEAR))
-        return media.to_tensor(part[:, ::-1] if rng.random() < 0.5 else part)
+        return media.to_tensor(part[:, ::-1] if is_mirrored else part)
 
     def _hearings(self, audio_encoder: SceneAudioEncoder, scene: str, seed: int) -> Tensor:
         config = audio_encoder.config
@@ -117,16 +128,21 @@ class SceneBatches:
                 rng = np.random.default_rng((seed, number, hearing))
                 window = hear(waveform, config.sample_rate_hz, config.clip_samples, rng)
                 rows.append(torch.from_numpy(np.asarray(window, np.float32)))
-        windows = torch.stack(rows)
-        certain = []
-        for part in windows.split(32):
-            mel_power, _ = audio_encoder.spectrogram(part)
-            certain.append(audio_encoder.scene_embedding(audio_encoder.kind_probabilities(mel_power)))
-        embeddings = torch.cat(certain)
+        embeddings = _embedded(audio_encoder, torch.stack(rows))
         known = embeddings[embeddings.norm(dim=1) > LEAST_LENGTH]
         if not len(known):
             raise ValueError(f"the audio encoder hears no scene in the recordings of {scene!r}")
         return F.normalize(known, dim=1)
+
+
+def _embedded(audio_encoder: SceneAudioEncoder, windows: Tensor) -> Tensor:
+    """[W, N] -> the scenes' embeddings [W, E]; both in the host's memory."""
+    device = next(audio_encoder.parameters()).device
+    certain = []
+    for part in windows.split(32):
+        mel_power, _ = audio_encoder.spectrogram(part.to(device))
+        certain.append(audio_encoder.scene_embedding(audio_encoder.kind_probabilities(mel_power)).cpu())
+    return torch.cat(certain)
 
 
 def _reduced(pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:
