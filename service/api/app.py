@@ -14,6 +14,7 @@ from service.api.context import open_context
 from service.api.cross_site import CrossSiteMiddleware
 from service.api.head import answer_head
 from service.api.headers import install_headers
+from service.api.openapi import TAGS, install_openapi, name_operations
 from service.api.problems import install_problems
 from service.api.proxy import ForwardedMiddleware
 from service.observe.http import HttpMetrics, RequestTelemetryMiddleware
@@ -38,6 +39,7 @@ def create_app(settings: Settings, redis_url: str) -> FastAPI:
         description=_DESCRIPTION,
         lifespan=lifespan,
         redoc_url=None,
+        openapi_tags=TAGS,
         telemetry={"operation_spans": False},  # of each request one span, by the process's provider if it has one
     )
     install_problems(app)
@@ -50,6 +52,7 @@ def create_app(settings: Settings, redis_url: str) -> FastAPI:
     app.add_middleware(RequestTelemetryMiddleware, metrics=HttpMetrics(app.state.registry))
     app.add_middleware(ForwardedMiddleware, root_path=settings.root_path, trusted=settings.trusted_proxies)
     for part in (jobs, events, uploads, examples, status, metrics, page):
-        app.include_router(answer_head(part.router))
+        app.include_router(answer_head(name_operations(part.router)))
     answer_head(app.router)  # /docs
+    install_openapi(app)
     return app

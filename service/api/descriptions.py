@@ -10,7 +10,7 @@ from service.webhooks.request import FIELDS as WEBHOOK_FIELDS
 
 MAX_IDEMPOTENCY_KEY_LENGTH: Final = 255
 
-_PROBLEM_CONTENT: Final = {MEDIA_TYPE: {"schema": Problem.model_json_schema()}}
+_PROBLEM_CONTENT: Final = {MEDIA_TYPE: {"schema": {"$ref": f"#/components/schemas/{Problem.__name__}"}}}
 _BYTES: Final = {"schema": {"type": "string", "format": "binary"}}
 _FILE_FIELDS: Final = ("image", "audio", "video")
 _FILE: Final = {"type": "string", "format": "binary"}
