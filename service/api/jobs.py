@@ -111,10 +111,11 @@ def _job_response(
     status_code: int = 200,
     headers: dict[str, str] | None = None,
     estimated_seconds: float | None = None,
+    jobs_ahead: int | None = None,
 ) -> JSONResponse:
-    document = job_document(record, request.scope.get("root_path", ""), estimated_seconds).model_dump(mode="json")
+    document = job_document(record, request.scope.get("root_path", ""), estimated_seconds, jobs_ahead)
     no_store = {"Cache-Control": "no-store"}
-    return JSONResponse(document, status_code=status_code, headers=no_store | (headers or {}))
+    return JSONResponse(document.model_dump(mode="json"), status_code, headers=no_store | (headers or {}))
 
 
 @router.get("/jobs", response_model=Jobs)
@@ -139,7 +140,8 @@ async def list_own_jobs(
 async def read_job(job_id: JobId, request: Request, context: Using, caller: Known) -> Response:
     """The state of a job, its progress, and what came of it."""
     record = await read_own_job(context, caller, job_id)
-    return _job_response(request, record, estimated_seconds=await context.estimate(record))
+    ahead = await context.submissions.jobs_ahead(record) if record.state is JobState.QUEUED else None
+    return _job_response(request, record, estimated_seconds=await context.estimate(record), jobs_ahead=ahead)
 
 
 @router.get("/jobs/{job_id}/results/{index}", response_class=Response, **RESULT)

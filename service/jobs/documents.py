@@ -77,6 +77,7 @@ class Job(BaseModel):
     """A job. receipt: of the only result; where there are several, each has its own.
 
     seconds: how long each part of the work took, and the wait in the queue.
+    jobs_ahead: of a queued job, how many wait before it; null where that is not asked for, or it waits no more.
     estimated_seconds: until a queued job is done, from how long others took of late; null if that is not known.
     """
 
@@ -95,6 +96,7 @@ class Job(BaseModel):
     error: Problem | None
     receipt: dict[str, Any] | None
     seconds: dict[str, float]
+    jobs_ahead: int | None
     estimated_seconds: float | None
     webhook: Webhook | None
 
@@ -181,7 +183,9 @@ class Status(BaseModel):
     checks: dict[str, str] = Field(default_factory=dict)
 
 
-def job_document(record: JobRecord, root_path: str, estimated_seconds: float | None = None) -> Job:
+def job_document(
+    record: JobRecord, root_path: str, estimated_seconds: float | None = None, jobs_ahead: int | None = None
+) -> Job:
     """The record as clients see it. root_path: prefix of every address, where a proxy adds one."""
     url = f"{root_path}/jobs/{record.id}"
     results = [
@@ -208,6 +212,7 @@ def job_document(record: JobRecord, root_path: str, estimated_seconds: float | N
         error=None if record.error is None else Problem(**record.error),
         receipt=results[0].receipt if len(results) == 1 else None,
         seconds=waited | record.seconds,
+        jobs_ahead=jobs_ahead,
         estimated_seconds=None if estimated_seconds is None else round(estimated_seconds, 3),
         webhook=_webhook(record),
     )

@@ -99,6 +99,10 @@ class SubmissionRepository:
             raise job_not_found(job_id)
         return record_from_hash(job_id, fields)
 
+    async def jobs_ahead(self, record: JobRecord) -> int | None:
+        """How many jobs wait before a queued one; None if it waits no more."""
+        return await self._estimator.jobs_ahead(record.id, record.kind)
+
     async def seconds_until_done(self, record: JobRecord, slots: int) -> float | None:
         """How long a queued job will probably take from now on; None if that is not known, or it waits no more."""
         return await self._estimator.seconds_until_done(record.id, record.kind, slots)

@@ -31,6 +31,18 @@ class WaitEstimator:
         ahead, own = await self._seconds_before(kind, f"({place!r}"), await self._seconds_of([job_id])
         return None if ahead is None or own is None else ahead / slots + own
 
+    async def jobs_ahead(self, job_id: str, kind: Kind) -> int | None:
+        """How many jobs wait for the same workers before a queued job; None if it waits no more."""
+        place = await self._client.zscore(f"adis:queued:{kind}", job_id)
+        if place is None:
+            return None
+        kinds = [other for other, queue in QUEUES.items() if queue == QUEUES[kind]]
+        async with self._client.pipeline(transaction=False) as pipe:
+            for other in kinds:
+                pipe.zcount(f"adis:queued:{other}", "-inf", f"({place!r}")
+            counts: list[int] = await pipe.execute()
+        return sum(counts)
+
     async def retry_after(self, kind: Kind, slots: int) -> int:
         """Whole seconds until all that is there is done, at least 1 and at most an hour."""
         work = await self._seconds_before(kind, "+inf")

@@ -3,10 +3,12 @@
 import re
 from pathlib import Path
 
+import pillow_heif
+from PIL import Image
 from playwright.sync_api import Browser, Page, expect
 
 from tests.support.browsing import Visit, choose, next_result, pixels_of, result_of, set_dial, stylize
-from tests.support.media import make_noise, make_tone, write_ogg, write_wav
+from tests.support.media import make_noise, make_photo, make_tone, write_ogg, write_wav
 from tests.support.running_service import RunningService
 
 
@@ -208,3 +210,18 @@ def test_a_first_visit_needs_two_clicks_to_a_result_and_sends_no_file(visit: Vis
     page.reload()
     result_of(page)
     expect(page.locator("#problem")).to_be_hidden()
+
+
+def test_a_photo_that_the_browser_cannot_show_is_shown_as_the_service_reads_it(
+    visit: Visit, sound: Path, tmp_path: Path
+) -> None:
+    page = visit.page
+    photo = tmp_path / "IMG_0001.HEIC"
+    pillow_heif.from_pillow(Image.fromarray(make_photo(320, 200))).save(photo)
+    page.set_input_files("#picture-input", photo)
+    expect(page.locator("#viewer-note")).to_contain_text("IMG_0001.HEIC")
+    page.set_input_files("#sound-input", sound)
+    result_of(page)
+    assert picture_width(page) == 320
+    expect(page.locator("#compare .divider")).to_be_visible()  # for the photo is there now
+    assert page.locator("#compare .before").evaluate("image => image.naturalWidth") == 320

@@ -262,6 +262,17 @@ def test_a_waiting_job_says_when_it_will_probably_be_done(http: TestClient, clie
     assert http.get(f"/jobs/{job_id}").json()["estimated_seconds"] == 40
 
 
+def test_a_waiting_job_says_how_many_are_before_it(
+    http: TestClient, redis_url: str, data_dir: Path, job_id: str
+) -> None:
+    second = http.post("/stylize", files=GOOD).json()
+    assert http.get(f"/jobs/{job_id}").json()["jobs_ahead"] == 0
+    assert http.get(second["url"]).json()["jobs_ahead"] == 1
+    finish(redis_url, data_dir, job_id)
+    assert http.get(f"/jobs/{job_id}").json()["jobs_ahead"] is None
+    assert http.get(second["url"]).json()["jobs_ahead"] == 0
+
+
 def test_more_workers_are_sooner_done(
     http: TestClient, client: Client, redis_url: str, data_dir: Path, job_id: str
 ) -> None:

@@ -98,9 +98,8 @@ export async function showFitting() {
 async function enliven() {
   if (!isReady()) return live.forget();
   const [of, files, start] = [photo, sounds.files, [...sounds.startFields(), ...(settings.model ? [["model", settings.model]] : [])]];
-  const stale = new AbortController().signal;
   try {
-    if (!seen) await showUnseen(of, files, stale);
+    if (!seen) await showUnseen(of, files);
     if (photo !== of) return;
     const request = (indices, signal) => makePreviews(of, indices.map((index) => files[index]), start, signal);
     await live.prepare(seen, files.length, request, () => !shown && dialMoved());
@@ -108,9 +107,11 @@ async function enliven() {
 }
 
 /** The photo as the service reads it, where the browser cannot. */
-async function showUnseen(file, files, signal) {
-  const blob = await makeBefore(file, files, signal);
-  if (photo === file) seen = await compare.showBefore(URL.createObjectURL(blob));
+async function showUnseen(file, files) {
+  const blob = await makeBefore(file, files);
+  if (photo !== file) return;
+  seen = await compare.showBefore(URL.createObjectURL(blob));
+  if (shown) await compare.showAfter(find("#download").href);
 }
 
 /** Notes a change, and follows it once it settles. what: "files", "start" of the sounds, "shares" or "dials". */

@@ -33,8 +33,8 @@ export async function makePreviews(photo, sounds, fields, signal) {
 }
 
 /** The photo itself, as the service reads it. */
-export async function makeBefore(photo, sounds, signal) {
+export async function makeBefore(photo, sounds) {
   const fields = [["strength", "0"], ["max_side", BEFORE_SIDE], ["format", "webp"]];
-  const [{ blob }] = await make(photo, sounds.slice(0, 1), fields, signal, () => {});
+  const [{ blob }] = await make(photo, sounds.slice(0, 1), fields, new AbortController().signal, () => {});
   return blob;
 }
