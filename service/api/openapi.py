@@ -119,7 +119,7 @@ SUMMARIES: Final = {
 # by operation: values of a form
 FORMS: Final[dict[str, dict[str, Any]]] = {
     "stylize": {"image_id": "example:lake", "audio_id": ["example:rain"], "gain_db": -6},
-    "stylize_video": {"image_id": "example:lake", "audio_id": "example:wind", "automation": "[[0, -30], [8, 6]]"},
+    "stylize_video": {"image_id": "example:lake", "audio_id": "example:wind", "gain_db": 6},
 }
 # by operation and status: a document
 ANSWERS: Final[dict[str, dict[str, Any]]] = {

@@ -18,10 +18,18 @@ with tempfile.TemporaryDirectory() as folder:
     }
 
 
+FIELDS = {"/stylize": ("image", "audio"), "/stylize/video": ("video",), "/uploads": ("file",)}
+IN_PLACE = ("image", "image_id", "audio", "audio_id", "video", "video_id")  # a form has one of each pair
+
+
 @schemathesis.hook
 def map_body(context: Any, body: Any) -> Any:
     """Every second form is one that is accepted, every fourth one that would be but for its values."""
-    if not isinstance(body, dict) or random.random() < 0.25:
+    fields = FIELDS.get(context.operation.path)
+    if not isinstance(body, dict) or fields is None or random.random() < 0.25:
         return body
-    files = {name: [FILES[name]] if name == "audio" else FILES[name] for name in FILES.keys() & body.keys()}
-    return files if random.random() < 0.67 else body | files
+    if "file" in fields:
+        return {"file": FILES[random.choice(["image", "audio", "video"])]}
+    files = {name: [FILES[name]] if name == "audio" else FILES[name] for name in fields}
+    others = {name: value for name, value in body.items() if name not in IN_PLACE}
+    return files if random.random() < 0.67 else others | files
