@@ -50,6 +50,7 @@ QUEUED: Final[dict[str, Any]] = {
     "error": None,
     "receipt": None,
     "seconds": {},
+    "jobs_ahead": 2,
     "estimated_seconds": 1.2,
     "webhook": None,
 }
@@ -63,6 +64,7 @@ FINISHED: Final[dict[str, Any]] = {
     "results": [_RESULT],
     "receipt": _RESULT["receipt"],
     "seconds": {"queued": 0.4, "decode": 0.1, "stylize": 0.5, "encode": 0.1},
+    "jobs_ahead": None,
     "estimated_seconds": None,
 }
 UPLOAD: Final[dict[str, Any]] = {
