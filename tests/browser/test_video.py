@@ -200,3 +200,22 @@ def test_silent_unplayable_and_wrong_files_are_told_when_they_are_chosen(
     expect(page.locator("#silent")).to_contain_text("No sound was found")  # as the service says
     visit.close()
     assert [said for said in visit.complaints if "415" not in said] == []
+
+
+def test_a_photo_becomes_a_video_that_follows_a_sound(
+    service: RunningService, browser: Browser, photo: Path, tmp_path: Path
+) -> None:
+    visit = Visit(browser, f"{service.address}/video")
+    page = visit.page
+    page.set_input_files("#video-input", photo)
+    expect(page.locator("#still")).to_be_visible()
+    expect(page.locator("#silent")).to_contain_text("Add that sound")
+    page.set_input_files("#sound-input", write_wav(tmp_path / "rain.wav", make_noise(2.0)))
+    expect(page.locator("#silent")).to_be_hidden()
+    page.locator("#go").click()
+    expect(page.locator("#download")).to_be_visible()
+    expect(page.locator("#screens")).to_be_visible()
+    assert page.locator("#before").evaluate("video => [video.videoWidth, Math.round(video.duration)]") == [320, 2]
+    expect(page.locator("#still")).to_be_hidden()
+    visit.close()
+    assert visit.complaints == []

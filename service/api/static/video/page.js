@@ -2,7 +2,7 @@
 
 import { fetchModels, openable, perform } from "../shared/api.js";
 import { element, fillTrack, find } from "../shared/dom.js";
-import { takeFiles } from "../shared/drops.js";
+import { kindOf, takeFiles } from "../shared/drops.js";
 import { offerSounds } from "../shared/examples.js";
 import { showHeard } from "../shared/heard.js";
 import { asProblem, Problem, showProblem } from "../shared/problem.js";
@@ -27,12 +27,13 @@ const progress = new Progress(() => running?.abort());
 const notice = new Notice();
 const sliders = { gain: find("#gain"), strength: find("#strength"), smoothing: find("#smoothing"), second: find("#second-gain") };
 let video = null;
+let still = false; // whether it is a photo, which follows the second sound
 let silent = false; // as far as this browser can tell
 let running = null;
 
 function fieldsNow() {
-  const fields = [["video", video], ...curve.fields(), ...sounds.files.map((file) => ["audio", file])];
-  if (sounds.files.length > 0 && sliders.second.value !== "0") fields.push(["audio_gain_db", sliders.second.value]);
+  const fields = [[still ? "image" : "video", video], ...curve.fields(), ...sounds.files.map((file) => ["audio", file])];
+  if (!still && sounds.files.length > 0 && sliders.second.value !== "0") fields.push(["audio_gain_db", sliders.second.value]);
   if (sliders.strength.value !== "1") fields.push(["strength", sliders.strength.value]);
   if (sliders.smoothing.value !== "0.5") fields.push(["smoothing_seconds", sliders.smoothing.value]);
   if (find("#max-side").value) fields.push(["max_side", find("#max-side").value]);
@@ -77,7 +78,9 @@ function followJob(job) {
 async function showVideo(job, signal) {
   const [result] = job.results;
   const [address] = await openable([result.url], "video", signal);
-  await screens.showAfter(address);
+  await (still ? screens.open(address) : screens.showAfter(address));
+  for (const id of ["#screens", "#transport"]) find(id).hidden = false;
+  find("#still").hidden = true;
   Object.assign(find("#download"), { hidden: false, href: address, download: result.file_name });
   find("#download-kind").textContent = kindAndSize(result.media_type, result.bytes);
   showHeard(find("#heard"), result.heard);
@@ -123,41 +126,47 @@ function showSliders() {
 /** Says what is missing: a video, or a sound for a silent one. */
 function showReady() {
   const mute = silent && sounds.files.length === 0;
-  find("#second-gain-row").hidden = sounds.files.length === 0;
-  find("#go").disabled = find("#go-preview").disabled = !video;
+  find("#second-gain-row").hidden = still || sounds.files.length === 0;
+  find("#go").disabled = !video;
+  find("#go-preview").disabled = !video || still;
   find("#ready-hint").hidden = Boolean(video) && !mute;
-  find("#ready-hint").textContent = mute ? "Add a sound: the video seems to have none." : "Choose a video to begin.";
+  find("#ready-hint").textContent = mute ? (still ? "Add the sound that the photo is to follow." : "Add a sound: the video seems to have none.") : "Choose a video to begin.";
   find("#silent").hidden = !mute;
-  find("#silent").textContent = "No sound was found in this video, so nothing would change. Add a second sound below to drive it.";
+  find("#silent").textContent = still ? "A photo becomes a video that follows a sound. Add that sound below." : "No sound was found in this video, so nothing would change. Add a second sound below to drive it.";
 }
 
 /** Takes the video, or says why not and leaves everything as it is. */
 async function chooseVideo(file) {
+  const photo = kindOf(file) === "image";
   let opened = null;
   try {
+    if (photo) throw new Error("nothing to play");
     opened = await screens.open(URL.createObjectURL(file));
   } catch {
-    const problem = await refusal(file, "video");
+    const problem = await refusal(file, photo ? "image" : "video");
     if (problem) return showProblem(problem, FAULTS);
     screens.close();
   }
   running?.abort();
   showProblem(null);
   video = file;
-  silent = false;
+  silent = still = photo;
   sliders.gain.value = 0;
   showSliders();
   find("#video-drop").hidden = true;
   find("#stage-foot").hidden = false;
   for (const id of ["#screens", "#transport", "#curve-card"]) find(id).hidden = !opened;
   for (const id of ["#download", "#heard", "#sweep"]) find(id).hidden = true;
-  find("#unplayable").hidden = Boolean(opened);
+  find("#unplayable").hidden = photo || Boolean(opened);
+  find("#still").hidden = !photo;
+  find("#before + figcaption").textContent = photo ? "Result" : "As given";
+  if (photo) find("#still").src = URL.createObjectURL(file);
   find("#unplayable").textContent = `This browser cannot play ${file.name}. The service may still read it: try “Preview here” or “Stylize”.`;
   find("#video-name").textContent = find("#video-name").title = file.name;
   find("#status").textContent = opened ? `${opened.width} × ${opened.height}, ${opened.seconds.toFixed(1)} s` : "";
   curve.begin(opened?.seconds ?? 0);
   showReady();
-  await listenTo(file);
+  if (!photo) await listenTo(file);
 }
 
 /** Whether the service finds no sound in the video. */
@@ -177,10 +186,10 @@ async function listenTo(file) {
 
 takeFiles(
   async ({ image, audio, video: videos, other }) => {
-    if (videos.length > 0) await chooseVideo(videos[0]);
+    const [file] = [...videos, ...image];
+    if (file) await chooseVideo(file);
     if (audio.length > 0) sounds.add(audio);
-    const [wrong] = [...other, ...image];
-    if (wrong) showProblem(new Problem({ title: "This file cannot be used here", detail: image.length ? `${wrong.name} is a photo: the photo page takes it.` : `${wrong.name} is neither a video nor a sound.` }));
+    if (other.length > 0) showProblem(new Problem({ title: "This file cannot be used", detail: `${other[0].name} is neither a video, a photo nor a sound.` }));
   },
   () => showProblem(new Problem({ title: "Addresses are not fetched", detail: "Save the file on this computer, then drop or paste the file itself." })),
 );
