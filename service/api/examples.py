@@ -12,7 +12,7 @@ from service.api.descriptions import EXAMPLE_FILE, PROBLEMS
 from service.errors import ExampleNotFound
 from service.examples.catalogue import EXAMPLES, PREFIX, Example, ExampleField
 
-router = APIRouter(tags=["examples"], responses={404: PROBLEMS[404]})
+router = APIRouter(tags=["examples"], responses={404: PROBLEMS[404], 422: PROBLEMS[422]})
 
 _KEPT_SECONDS: Final = 3600
 

@@ -40,7 +40,14 @@ _CANDIDATES: Final[dict[MediaKind, tuple[UploadField, ...]]] = {
 }
 _ANY: Final[tuple[UploadField, ...]] = ("audio", "image", "video")
 
-UploadId = Annotated[str, Path(description="the id that POST /uploads gave: the SHA-256 of the file", max_length=64)]
+UploadId = Annotated[
+    str,
+    Path(
+        description="the id that POST /uploads gave: the SHA-256 of the file",
+        max_length=64,
+        json_schema_extra={"pattern": "^[0-9a-f]{64}$"},
+    ),
+]
 
 
 @dataclass(frozen=True)
