@@ -7,6 +7,7 @@ import time
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Annotated, Final
 
 from celery import Celery
@@ -28,7 +29,9 @@ from service.jobs.upload_budget import UploadBudget
 from service.jobs.upload_repository import UploadRepository
 from service.jobs.worker_registry import WorkerRegistry, WorkerReport
 from service.kind import Kind
+from service.media.confinement import describe_confinement
 from service.media.decoder_pool import DecoderPool
+from service.media.landlock import READ
 from service.media.limits import MediaLimits
 from service.settings import Settings
 from service.webhooks.deliverer import make_deliverer
@@ -156,8 +159,8 @@ async def open_context(settings: Settings, redis_url: str) -> AsyncIterator[Cont
         storage=storage,
         storage_check=StorageCheck(storage),
         celery=make_queue(redis_url, settings.longest_job_seconds),
-        decoder_pool=DecoderPool(MediaLimits.of(settings), kept=_QUICK_PROBES),
-        examples=ExampleFiles(settings.data_dir / "examples"),
+        decoder_pool=DecoderPool(MediaLimits.of(settings), kept=_QUICK_PROBES, files=_probed_files(storage, settings)),
+        examples=ExampleFiles(_examples_folder(settings)),
         probes=ProbeQueue(_QUICK_PROBES, _SLOW_PROBES),
         upload_gate=UploadGate(settings.max_uploads_at_once),
         upload_budget=UploadBudget(client, settings.max_queue_bytes, settings.max_kept_upload_bytes),
@@ -167,6 +170,7 @@ async def open_context(settings: Settings, redis_url: str) -> AsyncIterator[Cont
         tasks.append(asyncio.create_task(deliverer.run()))
     try:
         await run_in_threadpool(context.decoder_pool.warm_up)
+        logger.info("decoders: %s", describe_confinement())
         yield context
     finally:
         context.event_bus.close()
@@ -178,6 +182,18 @@ async def open_context(settings: Settings, redis_url: str) -> AsyncIterator[Cont
         await run_in_threadpool(context.celery.close)
         await run_in_threadpool(storage.close)
         await run_in_threadpool(context.decoder_pool.close)
+
+
+def _probed_files(storage: Storage, settings: Settings) -> dict[str, int]:
+    """What helpers of the API may read: uploads and examples. The folders are made, so that it can be granted."""
+    folders = (storage.jobs_folder, _examples_folder(settings))
+    for folder in folders:
+        folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+    return {str(folder.resolve()): READ for folder in folders}
+
+
+def _examples_folder(settings: Settings) -> Path:
+    return settings.data_dir / "examples"
 
 
 async def _sweep_for_ever(context: Context) -> None:

@@ -17,6 +17,7 @@ from service.jobs.connection import describe_redis
 from service.jobs.documents import Model, Models, Status
 from service.jobs.queue import QUEUES
 from service.kind import Kind
+from service.media.confinement import describe_confinement
 
 router = APIRouter(tags=["service"], responses={503: PROBLEMS[503]})
 
@@ -64,6 +65,7 @@ async def is_ready(
     checks: dict[str, Awaitable[object]] = {
         "redis": describe_redis(context.client),
         "storage": context.storage_check.check(),
+        "decoders": _describe_decoders(),
     }
     for one in QUEUES:
         checks[_worker_of(one)] = _describe_workers(context, one)
@@ -95,6 +97,11 @@ async def _check(check: Awaitable[object]) -> str:
     except (RedisError, OSError) as exc:
         return f"!{exc}"
     return said if isinstance(said, str) else "ok"
+
+
+async def _describe_decoders() -> str:
+    """What is closed to the processes that open foreign files on this host; needed by no check."""
+    return describe_confinement()
 
 
 async def _describe_workers(context: Context, kind: Kind) -> str:

@@ -35,6 +35,11 @@ class Storage:
         root = data_dir.resolve()
         self._jobs, self._trash = root / "jobs", root / "trash"
 
+    @property
+    def jobs_folder(self) -> Path:
+        """Below which all files of jobs lie that this process works on."""
+        return self._jobs
+
     def prepare(self) -> None:
         """Make the folders; raises OSError if that is not possible."""
         for folder in (self._jobs, self._trash):

@@ -11,6 +11,8 @@ import sys
 from collections.abc import Mapping
 from typing import Final
 
+from service.media.landlock import landlock_version
+
 # What a decoder needs of its parent's environment: where Python and its libraries are, and how texts are written.
 _KEPT_VARIABLES: Final = {
     *("PATH", "HOME", "LANG", "LANGUAGE", "TZ", "TMPDIR", "LD_LIBRARY_PATH", "VIRTUAL_ENV"),
@@ -34,7 +36,7 @@ _REFUSED: Final[dict[str, tuple[int, tuple[int, ...]]]] = {  # architecture as a
 _LOAD, _JUMP_EQUAL, _JUMP_ABOVE, _RETURN = 0x20, 0x15, 0x35, 0x06
 _ALLOW, _ERRNO = 0x7FFF_0000, 0x0005_0000
 _X32_CALLS: Final = 0x4000_0000
-_PR_SET_NO_NEW_PRIVS, _PR_SET_SECCOMP, _FILTER_MODE = 38, 22, 2
+_PR_SET_NO_NEW_PRIVS, _PR_GET_SECCOMP, _PR_SET_SECCOMP, _FILTER_MODE = 38, 21, 22, 2
 _NOT_PERMITTED: Final = 1  # EPERM
 
 
@@ -56,6 +58,16 @@ def refuse_system_calls() -> bool:
     if libc.prctl(_PR_SET_NO_NEW_PRIVS, 1, None, 0, 0) != 0:
         return False
     return bool(libc.prctl(_PR_SET_SECCOMP, _FILTER_MODE, ctypes.create_string_buffer(program), 0, 0) == 0)
+
+
+def describe_confinement() -> str:
+    """What this system keeps from decoders."""
+    known = sys.platform == "linux" and platform.machine() in _REFUSED and sys.maxsize > 2**32
+    has_seccomp = known and ctypes.CDLL(None).prctl(_PR_GET_SECCOMP, 0, 0, 0, 0) >= 0
+    kept = (("network and programs (seccomp)", has_seccomp), ("other files (Landlock)", landlock_version() > 0))
+    closed = [what for what, is_closed in kept if is_closed]
+    open_ = [what for what, is_closed in kept if not is_closed]
+    return "; ".join(f"{word}: {', '.join(names)}" for word, names in (("closed", closed), ("open", open_)) if names)
 
 
 def _program(architecture: int, calls: tuple[int, ...]) -> bytes:

@@ -7,7 +7,7 @@ programs of their own rather than children of `multiprocessing`, which Celery's 
 
 import logging
 import threading
-from collections.abc import Callable, Generator, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
@@ -53,8 +53,19 @@ class DecoderPool:
     helper, and Unavailable when it is closed. There are as many helpers as calls at a time; `kept` of them stay.
     """
 
-    def __init__(self, limits: MediaLimits, kept: int = 2, cpu_seconds: int = 10, wall_seconds: float = 60) -> None:
-        """cpu_seconds: processor time that one file, or one piece of a stream, may take; wall_seconds: time in all."""
+    def __init__(
+        self,
+        limits: MediaLimits,
+        kept: int = 2,
+        cpu_seconds: int = 10,
+        wall_seconds: float = 60,
+        files: Mapping[str, int] | None = None,
+    ) -> None:
+        """cpu_seconds: processor time that one file, or one piece of a stream, may take; wall_seconds: time in all.
+
+        files: rights (service.media.landlock) on all that helpers may open beside the system's; None: on everything.
+        """
+        self._files = files
         self._limits = limits
         self._kept = kept
         self._cpu_seconds = cpu_seconds
@@ -186,7 +197,7 @@ class DecoderPool:
 
     def warm_up(self) -> None:
         """Start the helpers that are kept, so that the first file does not wait for them."""
-        started = [DecoderProcess() for _ in range(self._kept)]
+        started = [DecoderProcess(self._files) for _ in range(self._kept)]
         for helper in started:
             self._put_by(helper)
 
@@ -273,7 +284,7 @@ class DecoderPool:
                     raise Unavailable("the service is stopping; try again later", retry_after=5)
                 helper = self._idle.pop() if self._idle else None
             if helper is None:
-                return DecoderProcess()
+                return DecoderProcess(self._files)
             if helper.is_alive:
                 return helper
             helper.end()

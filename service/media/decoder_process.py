@@ -2,6 +2,7 @@
 
 import errno
 import fcntl
+import json
 import logging
 import os
 import select
@@ -9,6 +10,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Mapping
 from contextlib import suppress
 from typing import Any, Final
 
@@ -54,12 +56,14 @@ class DecoderProcess:
     """One running helper, for one thread at a time.
 
     tasks: that it was given. is_busy: whether it still owes something for the last one. is_confined: whether network
-    and other programs are closed to it; known after its first task.
+    and other programs are closed to it; files_closed: whether files are. Both are known after its first task.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, files: Mapping[str, int] | None = None) -> None:
+        """files: rights (service.media.landlock) on all that it may open beside the system's; None: on everything."""
+        rights = [] if files is None else [json.dumps(dict(files))]
         self._process = subprocess.Popen(
-            [sys.executable, "-m", "service.media.decoder_program", str(_MEMORY_BYTES)],
+            [sys.executable, "-m", "service.media.decoder_program", str(_MEMORY_BYTES), *rights],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             env=decoder_environment(_ENVIRONMENT),
@@ -70,7 +74,8 @@ class DecoderProcess:
         with suppress(OSError):  # it is faster so, and works without
             fcntl.fcntl(self._replies, fcntl.F_SETPIPE_SZ, _PIPE_BYTES)
         self._ready = False
-        self.is_confined = False
+        self._wants_files_closed = files is not None
+        self.is_confined = self.files_closed = False
         self.tasks = 0
         self.is_busy = False
 
@@ -86,10 +91,12 @@ class DecoderProcess:
         """
         self.is_busy = True
         if not self._ready:
-            self.is_confined = self._read_reply(bool, time.monotonic() + _START_SECONDS)
+            self.is_confined, self.files_closed = self._read_reply(list[bool], time.monotonic() + _START_SECONDS)
             self._ready = True
             if not self.is_confined:
                 logger.warning("network and other programs are open to decoders: this system has no seccomp filters")
+            if self._wants_files_closed and not self.files_closed:
+                logger.warning("all files are open to decoders: this system has no Landlock")
         self.tasks += isinstance(request, Call)
         try:
             write_request(self._requests, request)

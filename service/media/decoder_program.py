@@ -1,10 +1,13 @@
 """A process of the decoder pool: a program that opens foreign files for the process which started it.
 
-    python -m service.media.decoder_program MEMORY_BYTES
+    python -m service.media.decoder_program MEMORY_BYTES [FILES]
+
+FILES: the rights that it has beside those on the system's files, as JSON: {"/path": rights}; without it, all.
 
 It takes its tasks from standard input, answers on standard output, and ends with the process that started it.
 """
 
+import json
 import os
 import queue
 import resource
@@ -25,6 +28,7 @@ import service.media.soundtrack
 import service.media.times  # noqa: F401
 from service.errors import StylizationError
 from service.media.confinement import refuse_system_calls
+from service.media.landlock import READ, restrict_files, system_paths
 from service.media.wire import Call, Next, Request, describe_problem, read_request, write_reply
 
 
@@ -38,9 +42,10 @@ def main() -> None:
     replies = os.fdopen(os.dup(1), "wb")
     os.dup2(2, 1)  # what a library prints is no answer
     requests: queue.SimpleQueue[Request] = queue.SimpleQueue()
+    files_closed = len(sys.argv) > 2 and restrict_files(dict.fromkeys(system_paths(), READ) | json.loads(sys.argv[2]))
     is_confined = refuse_system_calls()
     threading.Thread(target=_listen, args=(sys.stdin.buffer, requests), daemon=True).start()
-    write_reply(replies, "value", is_confined)  # ready
+    write_reply(replies, "value", [is_confined, files_closed])  # ready
     _serve(requests, replies)
 
 

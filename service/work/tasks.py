@@ -50,6 +50,7 @@ class PoolProcess:
     def open(self, **_: object) -> None:
         """Load the default model and tell the API what it runs on. Stops the whole worker if that is not possible."""
         from service.media.decoder_pool import DecoderPool
+        from service.media.landlock import READ_AND_WRITE
         from service.media.limits import MediaLimits
         from service.work.engines import Engines
         from service.work.job_runner import JobRunner
@@ -59,7 +60,10 @@ class PoolProcess:
         registration = WorkerRegistration(client, self._worker)
         engines = Engines(self._settings, registration.refuse)
         limits = MediaLimits.of(self._settings)
-        decoder_pool = DecoderPool(limits, cpu_seconds=_CPU_SECONDS, wall_seconds=_WALL_SECONDS)
+        self._storage = open_storage(self._settings)
+        self._storage.prepare()
+        files = {str(self._storage.jobs_folder): READ_AND_WRITE}
+        decoder_pool = DecoderPool(limits, cpu_seconds=_CPU_SECONDS, wall_seconds=_WALL_SECONDS, files=files)
         decoder_pool.warm_up()
         try:
             engine = engines.get()
@@ -69,8 +73,6 @@ class PoolProcess:
             os.kill(os.getppid(), signal.SIGTERM)
             return
         registration.announce_runtime(Runtime(provider=engine.provider, runtime=engine.runtime))
-        self._storage = open_storage(self._settings)
-        self._storage.prepare()
         self._runner = JobRunner(
             client,
             self._storage,

@@ -7,6 +7,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -55,6 +56,24 @@ def run_program() -> str:
     except OSError as problem:
         return type(problem).__name__
     return "ran"
+
+
+def read_file(path: str) -> str:
+    """What comes of reading it."""
+    try:
+        Path(path).read_bytes()
+    except OSError as problem:
+        return type(problem).__name__
+    return "read"
+
+
+def write_file(path: str) -> str:
+    """What comes of a new file."""
+    try:
+        Path(path).write_bytes(b"x")
+    except OSError as problem:
+        return type(problem).__name__
+    return "written"
 
 
 def names_in_environment() -> list[str]:

@@ -12,6 +12,7 @@ from fastapi.testclient import TestClient
 
 from service.api.context import Context, open_context, sweep
 from service.jobs.connection import Client
+from service.media.confinement import describe_confinement
 from tests.service.api.harness import GOOD, MODEL, api, finish, somebody_at_work
 
 
@@ -31,6 +32,7 @@ def test_a_ready_service_says_what_answers(http: TestClient) -> None:
         {
             "redis": "ok",
             "storage": "ok",
+            "decoders": describe_confinement(),
             "worker": "1 on cpu",
             "preview worker": "1 on cpu",
             "video worker": "1 on cpu",

@@ -1,17 +1,21 @@
 """A decoder that a file has taken over finds no network, no other program, and no secret."""
 
+import os
 import platform
 import socket
 import struct
 import sys
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
-from service.media.confinement import _program, reduced_environment
+from service.media.confinement import _program, describe_confinement, reduced_environment
 from service.media.decoder_pool import DecoderPool
+from service.media.landlock import READ, READ_AND_WRITE, landlock_version
 from service.media.limits import MediaLimits
-from tests.support.misbehaviour import connect, names_in_environment, run_program
+from tests.support.misbehaviour import connect, names_in_environment, read_file, run_program, write_file
+from tests.support.running_service import ROOT
 
 pytestmark = pytest.mark.skipif(
     sys.platform != "linux" or platform.machine() not in ("x86_64", "aarch64"), reason="seccomp is Linux's"
@@ -43,6 +47,34 @@ def test_a_decoder_knows_no_secret(pool: DecoderPool, monkeypatch: pytest.Monkey
     names = pool._call("image", list[str], names_in_environment)
     assert not [name for name in names if name.startswith(("ADIS_", "AWS_")) or "TOKEN" in name]
     assert "PATH" in names
+
+
+def test_a_decoder_opens_no_file_but_those_of_jobs(tmp_path: Path) -> None:
+    own, other = tmp_path / "jobs", tmp_path / "other"
+    for folder in (own, other):
+        folder.mkdir()
+        (folder / "file").write_bytes(b"x")
+    (own / "link").symlink_to(other / "file")
+    files = {str(own): READ, str(ROOT / "tests"): READ}
+    with DecoderPool(MediaLimits(), kept=1, files=files) as pool:
+        reads = {path: pool._call("image", str, read_file, str(path)) for path in (own / "file", other / "file")}
+        if not pool._idle[0].files_closed:
+            pytest.skip("this kernel has no Landlock")
+        assert reads == {own / "file": "read", other / "file": "PermissionError"}
+        for path in ("/etc/passwd", str(ROOT / "pyproject.toml"), str(own / "link"), f"/proc/{os.getpid()}/environ"):
+            assert read_file(path) == "read", path
+            assert pool._call("image", str, read_file, path) == "PermissionError", path
+        for folder in (own, other, "/tmp"):
+            assert pool._call("image", str, write_file, f"{folder}/new") == "PermissionError"
+    with DecoderPool(MediaLimits(), kept=1, files=files | {str(own): READ_AND_WRITE}) as pool:
+        assert pool._call("image", str, write_file, str(own / "new")) == "written"
+        assert pool._call("image", str, write_file, str(other / "new")) == "PermissionError"
+
+
+def test_what_is_closed_is_said(pool: DecoderPool) -> None:
+    pool._call("image", str, run_program)
+    assert ("closed: network and programs (seccomp)" in describe_confinement()) is pool._idle[0].is_confined
+    assert ("other files (Landlock)" in describe_confinement().partition("open: ")[0]) is (landlock_version() > 0)
 
 
 def test_what_python_needs_is_kept() -> None:
