@@ -8,7 +8,7 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet
 PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses 2 --dist worksteal
 
 .DEFAULT_GOAL := help
-.PHONY: help serve test test-unit test-system bench soak demo-model format check docs pictures lock dist check-release push-image clean
+.PHONY: help serve test test-unit test-system bench gpu-check soak demo-model format check docs pictures lock dist check-release push-image clean
 
 help: ## show what can be made
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-13s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -34,6 +34,9 @@ bench: $(VENV)/.everything ## measure service and training: tables on the screen
 	$(BIN)/python -m tests.bench.video
 	$(BIN)/python -m tests.bench.training
 	$(BIN)/python -m tests.bench.prepare
+
+gpu-check: ## prove and measure CUDA on this machine in four minutes: a table and gpu.json; exit 3 without a GPU
+	@if [ -x $(BIN)/python ]; then exec $(BIN)/python -m tests.gpu; else exec $(PYTHON) -m tests.gpu; fi
 
 soak: $(VENV)/.everything ## kill the service's processes under load, and check every accepted job
 	$(BIN)/python -m tests.faults --jobs 1000 --kill-every 4
