@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -20,6 +21,15 @@ from training.stages.loading import image_batches, steps_of
 from training.stages.parallel import gathered, parallel, without_sync
 from training.stages.stage import Run, Stage, falling_rate, mean_losses, set_rate
 from training.stages.update import total_of, update
+
+
+@dataclass(frozen=True)
+class Generated:
+    """fake: G(x, f(a_Y)), and what it was made from in Genc's feature maps; same: G(y, f(a_Y)), None if unused."""
+
+    fake: Tensor
+    same: Tensor | None
+    maps: Sequence[Tensor]  # of x, then, if `same` is there, of y: [b or 2b, C, H, W] each
 
 
 class AdversarialTraining(Stage):
@@ -39,9 +49,9 @@ class AdversarialTraining(Stage):
         self.back = None if n.back_generator is None else parallel(n.back_generator)
         self.scaler = run.precision.scaler()
         self.optimizers = {
-            "generator": torch.optim.Adam(n.learned_by_generator(), config.learning_rate, config.betas),
+            "generator": torch.optim.Adam(n.learned_by_generator(), config.learning_rate, config.betas, fused=True),
             "discriminator": torch.optim.Adam(
-                trainable(n.discriminator), config.discriminator_learning_rate, config.betas
+                trainable(n.discriminator), config.discriminator_learning_rate, config.betas, fused=True
             ),
         }
 
@@ -79,10 +89,12 @@ class AdversarialTraining(Stage):
         for place, part in enumerate(slices):
             with without_sync([self.discriminator], place < len(slices) - 1):
                 with torch.set_grad_enabled(not sliced), autocast():
-                    fake, source_maps = self.generator(part["source"], part["embedding"])  # y^ = G(x, f(a_Y))
-                with autocast():
-                    real = lsgan(self.discriminator(part["target"], part["spectrogram"]), True)
-                    made = lsgan(self.discriminator(fake.detach(), part["spectrogram"]), False)
+                    generated = self._generate(part, fake_alone=sliced)
+                with autocast():  # real and stylized images in one pass: no norm of D sees more than one image
+                    images = torch.cat([part["target"], generated.fake.detach()])
+                    scores = self.discriminator(images, part["spectrogram"].repeat(2, 1, 1, 1))
+                    of_target, of_fake = scores.chunk(2)
+                    real, made = lsgan(of_target, True), lsgan(of_fake, False)
                 self.scaler.scale((real + made) / 2 / len(slices)).backward()
             said["discriminator/patch"].append((real + made) / 2)
         norm_d = update(self.optimizers["discriminator"], self.scaler, config)
@@ -93,8 +105,8 @@ class AdversarialTraining(Stage):
             with without_sync([self.generator, self.projector, self.back], place < len(slices) - 1):
                 with autocast():
                     if sliced:
-                        fake, source_maps = self.generator(part["source"], part["embedding"])
-                    losses = self._generator_losses(part, fake, source_maps, rng)
+                        generated = self._generate(part)
+                    losses = self._generator_losses(part, generated, rng)
                 self.scaler.scale(total_of(losses, len(slices))).backward()
             for name, loss in losses.items():
                 said[f"generator/{name}"].append(loss)
@@ -127,27 +139,38 @@ class AdversarialTraining(Stage):
         magnitude = self.run.networks.audio_encoder.spectrogram(batch["waveform"])
         return align_to_image(magnitude, *batch["source"].shape[2:])
 
-    def _generator_losses(
-        self, part: Batch, fake: Tensor, source_maps: list[Tensor], rng: torch.Generator
-    ) -> dict[str, Tensor]:
+    def _generate(self, part: Batch, fake_alone: bool = False) -> Generated:
+        """ŷ = G(x, f(a_Y)) and, where a loss needs it, G(y, f(a_Y)): in one pass, as G has no norm over the batch."""
+        weights, source, embedding = self.run.config.losses, part["source"], part["embedding"]
+        if fake_alone or not (weights.identity_nce or weights.identity_l1):
+            fake, maps = self.generator(source, embedding)
+            return Generated(fake, None, maps)
+        made, maps = self.generator(torch.cat([source, part["target"]]), embedding.repeat(2, 1))
+        fake, same = made.split(len(source))
+        return Generated(fake, same, maps)
+
+    def _generator_losses(self, part: Batch, made: Generated, rng: torch.Generator) -> dict[str, Tensor]:
         """The weighted terms of Eq. 4 by name."""
-        n, weights = self.run.networks, self.run.config.losses
-        losses = {"gan": weights.gan * lsgan(n.discriminator(fake, part["spectrogram"]), True)}
-        if weights.nce:  # L_NCE(Genc, P, X)
-            losses["nce"] = weights.nce * self._nce(fake, source_maps, rng)
-        if weights.identity_nce:  # L_NCE(Genc, P, Y): y under its own audio
-            same, target_maps = n.generator(part["target"], part["embedding"])
-            losses["identity_nce"] = weights.identity_nce * self._nce(same, target_maps, rng)
+        n, weights, size = self.run.networks, self.run.config.losses, len(part["source"])
+        losses = {"gan": weights.gan * lsgan(n.discriminator(made.fake, part["spectrogram"]), True)}
+        compared = [("nce", made.fake, weights.nce)]  # L_NCE(Genc, P, X)
+        if made.same is not None:  # L_NCE(Genc, P, Y): y under its own audio
+            compared.append(("identity_nce", made.same, weights.identity_nce))
+        if any(weight for _, _, weight in compared):
+            _, maps = n.generator.encoder.features(torch.cat([image for _, image, _ in compared]), for_nce_alone=True)
+            for place, (name, _, weight) in enumerate(compared):
+                if weight:
+                    rows = slice(place * size, (place + 1) * size)
+                    losses[name] = weight * self._nce([m[rows] for m in maps], [m[rows] for m in made.maps], rng)
         if self.back is not None:
-            restored, _ = self.back(fake, part["source_embedding"])
-            same, _ = n.generator(part["target"], part["embedding"])
+            restored, _ = self.back(made.fake, part["source_embedding"])
+            same = part["target"] if made.same is None else made.same
             losses |= cycle_losses(weights.cycle, weights.identity_l1, part["source"], restored, part["target"], same)
         return losses
 
-    def _nce(self, output: Tensor, keys: list[Tensor], rng: torch.Generator) -> Tensor:
+    def _nce(self, queries: list[Tensor], keys: list[Tensor], rng: torch.Generator) -> Tensor:
         """Patches of the output against those of what it was made from, in the feature maps of Genc (Eq. 3)."""
         weights = self.run.config.losses
-        _, queries = self.run.networks.generator.encoder.features(output, for_nce_alone=True)
         places = draw_places(keys, weights.nce_patches, rng)
         with torch.no_grad():
             key_patches = self.run.networks.projector(keys, places)
