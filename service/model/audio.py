@@ -74,8 +74,11 @@ def mix_embeddings(embeddings: NDArray[np.float32], weights: Sequence[float] | N
     """
     shares = _shares(len(embeddings), weights)
     blend: NDArray[np.float32] = np.sum(shares[:, None] * embeddings, axis=0)
-    length, wanted = np.linalg.norm(blend), np.sum(shares * np.linalg.norm(embeddings, axis=1))
-    return blend * np.float32(wanted / length) if length > 0 else blend
+    length = float(np.linalg.norm(blend))
+    wanted = float(np.sum(shares * np.linalg.norm(embeddings, axis=1)))
+    if length > 0:
+        blend *= np.float32(wanted / length)
+    return blend
 
 
 def _shares(count: int, weights: Sequence[float] | None) -> NDArray[np.float32]:
@@ -84,7 +87,8 @@ def _shares(count: int, weights: Sequence[float] | None) -> NDArray[np.float32]:
         raise ValueError(f"{count} sounds need {count} weights, not {len(shares)}")
     if (shares < 0).any() or not shares.sum() > 0:
         raise ValueError("weights must not be negative, and at least one must be above 0")
-    return (shares / shares.sum()).astype(np.float32)
+    unit: NDArray[np.float32] = (shares / shares.sum()).astype(np.float32)
+    return unit
 
 
 def heard(
