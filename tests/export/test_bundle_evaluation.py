@@ -12,7 +12,7 @@ from PIL import Image
 from tests.support.media import make_noise, make_photo, make_tone, write_png, write_wav
 from training.__main__ import main
 from training.evaluation.bundle_evaluation import auroc, loudest_window
-from training.evaluation.bundle_table import two_way_bootstrap
+from training.evaluation.bundle_table import mixed_embeddings, two_way_bootstrap
 
 TINTS = {"snow": (235, 238, 245), "rain": (110, 112, 120), "summer": (60, 150, 40), "other": (200, 120, 60)}
 PHOTOGRAPHS = """
@@ -68,6 +68,14 @@ def report(bundle: Path, data: Path, tmp_path_factory: pytest.TempPathFactory) -
     arguments += ["--sounds-recipe", str(data / "sounds.toml"), "--output", str(output)]
     assert main(["evaluate-bundle", str(bundle), *arguments]) == 0
     return output
+
+
+def test_mixed_embeddings_are_as_long_as_their_parts_on_average() -> None:
+    parts, shares = np.array([[0.8, 0.0], [0.0, 0.4]], np.float32), np.array([[1, 0], [0.5, 0.5]], np.float32)
+    mixed = mixed_embeddings(parts, shares)
+    np.testing.assert_allclose(mixed[0], parts[0], rtol=1e-6)
+    assert np.linalg.norm(mixed[1]) == pytest.approx(0.6)
+    assert mixed[1, 0] == pytest.approx(2 * mixed[1, 1])
 
 
 def test_the_table_has_the_model_and_its_controls(report: Path) -> None:

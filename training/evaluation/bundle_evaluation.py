@@ -187,10 +187,11 @@ def measure(
         if scene in {sound.scene for sound in known}
     ]
     pairs = [(a, b) for place, a in enumerate(firsts) for b in firsts[place + 1 :]]
-    even = mixes_turn_evenly(bundle, images[:FEW_IMAGES], pairs)
-    figures["mixes that turn evenly"] = two_way_bootstrap(
-        even, rows[:FEW_IMAGES], [f"{a.scene}, {b.scene}" for a, b in pairs]
-    )
+    pair_names = [f"{a.scene}, {b.scene}" for a, b in pairs]
+    for summed in (False, True):
+        even = mixes_turn_evenly(bundle, images[:FEW_IMAGES], pairs, summed)
+        figure = "mixes that turn evenly" + (", of the sounds' sum" if summed else "")
+        figures[figure] = two_way_bootstrap(even, rows[:FEW_IMAGES], pair_names)
     silence = bundle.embed(np.zeros((1, bundle.clip_samples), np.float32))
     silent = stylize_all(bundle, images, silence)
     figures["change by silence /255, the most"] = max(

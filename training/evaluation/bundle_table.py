@@ -165,24 +165,39 @@ def gain_shares(
 
 
 def mixes_turn_evenly(
-    bundle: OnnxBundle, images: Sequence[HeldOutImage], pairs: Sequence[tuple[HeldOutSound, HeldOutSound]]
+    bundle: OnnxBundle,
+    images: Sequence[HeldOutImage],
+    pairs: Sequence[tuple[HeldOutSound, HeldOutSound]],
+    summed: bool = False,
 ) -> NDArray[np.float64]:
     """[P, pairs]: whether the results of the five shares go steadily from one look to the other, half-way at half.
 
-    The way is the line between the two looks: t = <y - y0, y1 - y0> / |y1 - y0|^2.
+    The way is the line between the two looks: t = <y - y0, y1 - y0> / |y1 - y0|^2. The sounds are heard one by one and
+    their embeddings mixed, as the service does, or `summed` before they are heard, as the paper does.
     """
     rows = []
     for image in images:
         content = bundle.encode(image.pixels[None])
         row = []
         for first, second in pairs:
-            waves = np.stack([(1 - s) * _at_one_level(first) + s * _at_one_level(second) for s in MIX_SHARES])
-            made = bundle.decode(content, bundle.embed(waves.astype(np.float32))).reshape(len(MIX_SHARES), -1)
+            both, shares = np.stack([_at_one_level(first), _at_one_level(second)]), np.array(MIX_SHARES, np.float32)
+            weights = np.stack([1 - shares, shares], axis=1)  # [5, 2]
+            embeddings = bundle.embed(weights @ both) if summed else mixed_embeddings(bundle.embed(both), weights)
+            made = bundle.decode(content, embeddings).reshape(len(MIX_SHARES), -1)
             way = made[-1] - made[0]
             t = (made - made[0]) @ way / max(float(way @ way), 1e-9)
             row.append(bool((np.diff(t) > 0).all() and EVEN_MIDDLE[0] <= t[2] <= EVEN_MIDDLE[1]))
         rows.append(row)
     return np.array(rows, float)
+
+
+def mixed_embeddings(embeddings: FloatArray, weights: FloatArray) -> FloatArray:
+    """[2, E], [n, 2] -> [n, E]: their means by the weights, as long as they are on average (as the service mixes)."""
+    blend = weights @ embeddings
+    lengths = np.linalg.norm(blend, axis=1, keepdims=True)
+    wanted = weights @ np.linalg.norm(embeddings, axis=1, keepdims=True)
+    mixed: FloatArray = blend * wanted / np.maximum(lengths, 1e-9)
+    return mixed
 
 
 def _at_one_level(sound: HeldOutSound) -> FloatArray:
