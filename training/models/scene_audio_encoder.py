@@ -183,6 +183,7 @@ class KindClassifier(nn.Module):
         return logits
 
 
+CERTAINTY_EXPONENT = 1.5  # half a certainty is a third of the effect: what is half a stranger changes little
 LEAST_CERTAINTY = 0.04  # so that a stranger has a direction, by which it can be named
 STRANGER_WEIGHT = 0.3  # of a stranger's direction beside a scene's: a sound that is half rain still points at rain
 
@@ -192,8 +193,8 @@ class SceneAudioEncoder(nn.Module):
 
     The network hears every clip at one level and says how probable each kind of sound is. The direction is the mean of
     the kinds' fixed directions (`prototypes`, from photographs of the scenes), weighted by these probabilities, so a
-    mix of two scenes lies between them. The length is strength(loudness) * certainty, where certainty is the
-    probability that it is a scene at all: silence is 0, and a stranger is short however loud it is.
+    mix of two scenes lies between them. The length is strength(loudness) * certainty^1.5, where certainty is
+    the probability that it is a scene at all: silence is 0, and a stranger is short however loud it is.
     """
 
     prototypes: Tensor
@@ -221,11 +222,11 @@ class SceneAudioEncoder(nn.Module):
         return F.softmax(self.classifier(log_mel(mel_power)).float() / self.temperature, dim=1)
 
     def scene_embedding(self, kinds: Tensor) -> Tensor:
-        """[B, kinds] probabilities -> [B, E] of the length certainty, as at full strength."""
+        """[B, kinds] probabilities -> [B, E] as at full strength: its length is the certainty to a power."""
         scenes = len(self.config.scenes)
         certainty = kinds[:, :scenes].sum(dim=1, keepdim=True)
         weighted = torch.cat([kinds[:, :scenes], STRANGER_WEIGHT * kinds[:, scenes:]], dim=1)
-        length = LEAST_CERTAINTY + (1 - LEAST_CERTAINTY) * certainty
+        length = LEAST_CERTAINTY + (1 - LEAST_CERTAINTY) * certainty**CERTAINTY_EXPONENT
         return length * F.normalize(weighted @ self.prototypes, dim=1)
 
 
