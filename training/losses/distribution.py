@@ -1,57 +1,70 @@
-"""Losses between distributions: a batch of stylized images against a batch of photographs of the scene.
+"""Losses between distributions: a batch of stylized images against photographs of the scene.
 
 Between single pairs the best answer is the mild median of all photographs. Pooled over a batch, the outputs as a whole
-must have the features and tones that the photographs as a whole have.
+must have the features and colors that the photographs as a whole have where these show the same kind of thing.
 """
 
 from __future__ import annotations
+
+from dataclasses import dataclass
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from training.models.correspondence import cell_samples, corresponding_cells
+
 PROJECTIONS = 64
-POSITIONS = 320  # sampled in each map
-HEIGHT_WEIGHT = 1.5  # of the vertical position beside channels of unit variance
-TONE_BANDS, TONE_LEVELS = 4, 32
+SAMPLES = 2_500  # of a map, about
+CHROMA_WEIGHT = 2.0  # of red against green and blue against yellow beside lightness
+DESCRIPTOR_SHARE = 0.5  # of the descriptors' variance beside that of what is compared
 
 
-def sliced_wasserstein(stylized: Tensor, real: Tensor, rng: torch.Generator) -> Tensor:
+@dataclass(frozen=True)
+class Correspondence:
+    """descriptors of the images [M, K, h, w] and the photographs [N, K, h, w]. cells: [M h w] indices of the latter."""
+
+    image: Tensor
+    photographs: Tensor
+    cells: Tensor
+
+    @classmethod
+    def of(cls, image: Tensor, photographs: Tensor, rng: torch.Generator) -> Correspondence:
+        return cls(image, photographs, corresponding_cells(image, photographs, rng))
+
+
+def sliced_wasserstein(
+    stylized: Tensor, real: Tensor, pairs: Correspondence, rng: torch.Generator, normalize: bool = True
+) -> Tensor:
     """Sliced Wasserstein distance of pooled features (Rabin et al. 2011; as a texture loss Heitz et al. 2021).
 
-    stylized: [M, C, H, W]; real: [N, C, H, W], N >= M; each channel is normalized by the real features' statistics. The
-    vertical position is one more channel, so that skies are compared with skies. Returns a scalar.
+    stylized: [M, C, H, W]; real: [N, C, H, W]; positions are drawn from the images' cells and from the corresponding
+    ones of the photographs, whose statistics normalize the channels. The descriptors of the cells are further channels,
+    so that the joint distribution of what is there and how it looks is compared. Returns a scalar.
     """
-    mean = real.mean(dim=(0, 2, 3), keepdim=True)
-    spread = real.std(dim=(0, 2, 3), keepdim=True) + 1e-3
+    rows, columns = pairs.image.shape[2:]
+    count = len(pairs.cells)
+    inside = (stylized.shape[2] // rows) * (stylized.shape[3] // columns)
+    each = max(1, min(inside, round(SAMPLES / count)))
+    own = torch.arange(count, device=stylized.device)
+    ours = cell_samples(stylized, own, rows, columns, each, rng)
+    theirs = cell_samples(real, pairs.cells, rows, columns, each, rng)
+    if normalize:
+        mean, spread = theirs.mean(dim=0), theirs.std(dim=0) + 1e-3
+        ours, theirs = (ours - mean) / spread, (theirs - mean) / spread
 
-    def sample(maps: Tensor, positions: int) -> Tensor:
-        batch, _, height, width = maps.shape
-        rows = torch.linspace(-HEIGHT_WEIGHT, HEIGHT_WEIGHT, height, device=maps.device)
-        rows = rows[None, None, :, None].expand(batch, 1, height, width)
-        flat = torch.cat([(maps - mean) / spread, rows], dim=1).flatten(2)  # [B, C + 1, H W]
-        chosen = torch.randint(height * width, (positions,), generator=rng).to(maps.device)
-        return flat[:, :, chosen].transpose(0, 1).flatten(1)  # [C + 1, B * positions]
+    def described(values: Tensor, descriptors: Tensor, cells: Tensor) -> Tensor:
+        flat = descriptors.permute(0, 2, 3, 1).flatten(0, 2)[cells].repeat_interleave(each, dim=0)
+        weight = (DESCRIPTOR_SHARE * values.shape[1] / flat.shape[1]) ** 0.5
+        return torch.cat([values, weight * flat], dim=1)
 
-    positions = min(POSITIONS, stylized.shape[2] * stylized.shape[3])
-    ours, theirs = sample(stylized, positions), sample(real, -(-positions * stylized.shape[0] // real.shape[0]))
-    shuffled = torch.randperm(theirs.shape[1], generator=rng)[: ours.shape[1]].to(theirs.device)
-    theirs = theirs[:, shuffled]
-    directions = F.normalize(torch.randn(PROJECTIONS, ours.shape[0], generator=rng), dim=1).to(ours.device)
-    return ((directions @ ours).sort(dim=1).values - (directions @ theirs).sort(dim=1).values).abs().mean()
-
-
-def tone_quantiles(images: Tensor) -> Tensor:
-    """Quantiles of lightness, red against green and blue against yellow in horizontal bands, pooled over the batch.
-
-    images: [B, 3, H, W]. Returns [3, TONE_BANDS * TONE_LEVELS].
-    """
-    red, green, blue = images.unbind(dim=1)
-    opponents = torch.stack([(red + green + blue) / 3, red - green, blue - (red + green) / 2], dim=1)
-    ordered = [band.transpose(0, 1).flatten(1).sort(dim=1).values for band in opponents.tensor_split(TONE_BANDS, dim=2)]
-    return torch.cat([F.adaptive_avg_pool1d(values[None], TONE_LEVELS)[0] for values in ordered], dim=1)
+    ours, theirs = described(ours, pairs.image, own), described(theirs, pairs.photographs, pairs.cells)
+    directions = F.normalize(torch.randn(PROJECTIONS, ours.shape[1], generator=rng), dim=1).to(ours.device)
+    return ((directions @ ours.T).sort(dim=1).values - (directions @ theirs.T).sort(dim=1).values).abs().mean()
 
 
-def tone_loss(stylized: Tensor, real: Tensor) -> Tensor:
-    """Wasserstein-1 distance of the two batches' tones, band by band."""
-    return F.l1_loss(tone_quantiles(stylized), tone_quantiles(real))
+def opponent_colors(images: Tensor) -> Tensor:
+    """[B, 3, H, W] in [-1, 1] -> lightness, red against green, blue against yellow, at half the size."""
+    red, green, blue = F.avg_pool2d(images, 2).unbind(dim=1)
+    lightness, chroma = (red + green + blue) / 3, (red - green, blue - (red + green) / 2)
+    return 2 * torch.stack([lightness, *(CHROMA_WEIGHT * each for each in chroma)], dim=1)

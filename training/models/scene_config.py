@@ -28,14 +28,14 @@ class SceneLossConfig:
     """The weights of style training (training/stages/style_training.py)."""
 
     swd: float = 6.0  # sliced Wasserstein distance to the scene's photographs, of features
-    tone: float = 8.0  # the same of lightness and colors, in horizontal bands
-    gan: float = 1.0
+    colors: float = 6.0  # the same of lightness and colors
+    gan: float = 0.5
     nce: float = 0.1  # lambda
     nce_patches: int = 192
     nce_temperature: float = 0.07
     projector_width: int = 128
-    self_similarity: float = 0.8
-    gradients: float = 0.2
+    self_similarity: float = 0.4
+    gradients: float = 0.1
     mix: float = 1.0
     identity: float = 1.0  # mu: a photograph of the scene stays as it is under its audio
 

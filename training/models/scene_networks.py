@@ -5,6 +5,7 @@ from __future__ import annotations
 from torch import Tensor, nn
 
 from training.models.conditioner import AudioConditioner
+from training.models.correspondence import DESCRIPTOR_DIM
 from training.models.networks import Networks, trainable
 from training.models.patch_projector import PatchProjector
 from training.models.projected_discriminator import ProjectedDiscriminator
@@ -21,10 +22,10 @@ from training.models.stylizer import (
 
 
 class FrozenFeatures(ContentEncoder):
-    """EfficientNet-Lite0 as it was trained on ImageNet: what the losses see."""
+    """EfficientNet-Lite0 as it was trained on ImageNet, with zeros beyond the edges: what the losses see."""
 
     def __init__(self) -> None:
-        super().__init__()
+        super().__init__("constant")
         load_imagenet_weights(self)
         self.requires_grad_(False)
 
@@ -48,7 +49,7 @@ class SceneNetworks(Networks):
         self.audio_encoder.requires_grad_(False)
         self.generator = Stylizer(dim, config.generator.widths, config.generator.blocks)
         load_imagenet_weights(self.generator.encoder)
-        self.discriminator = ProjectedDiscriminator(SKIP_CHANNELS, dim, config.discriminator.width)
+        self.discriminator = ProjectedDiscriminator(SKIP_CHANNELS, dim, DESCRIPTOR_DIM + 1, config.discriminator.width)
         self.projector = PatchProjector(SKIP_CHANNELS, config.losses.projector_width)
         self.conditioner = AudioConditioner()
         self._backbone = [FrozenFeatures()]  # type: ignore[list-item]

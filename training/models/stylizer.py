@@ -36,19 +36,22 @@ GATE_SPREAD = 1.5  # how far a pixel's threshold may lie from the others', in th
 FULL_LENGTH = 0.9995  # a longer embedding opens the gate no further
 
 
-def pad_same(x: Tensor, kernel: int, stride: int) -> Tensor:
+def pad_same(x: Tensor, kernel: int, stride: int, mode: str = "replicate") -> Tensor:
     """TensorFlow's "same" padding of an even size: at stride 2 one pixel less before than after."""
     total = kernel - stride
     before, after = total // 2, total - total // 2
-    return F.pad(x, (before, after, before, after))
+    return F.pad(x, (before, after, before, after), mode)
 
 
 class InvertedBottleneck(nn.Module):
     """1x1 expansion, depthwise convolution, 1x1 projection (Sandler et al. 2018); norms are folded into the weights."""
 
-    def __init__(self, kernel: int, stride: int, expansion: int, inputs: int, outputs: int) -> None:
+    def __init__(
+        self, kernel: int, stride: int, expansion: int, inputs: int, outputs: int, padding: str = "replicate"
+    ) -> None:
         super().__init__()
         inner = inputs * expansion
+        self.padding = padding
         self.kernel, self.stride, self.residual = kernel, stride, stride == 1 and inputs == outputs
         self.expand = nn.Conv2d(inputs, inner, 1) if expansion != 1 else None
         self.depthwise = nn.Conv2d(inner, inner, kernel, stride, groups=inner)
@@ -56,7 +59,7 @@ class InvertedBottleneck(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         y = x if self.expand is None else F.relu6(self.expand(x))
-        y = self.project(F.relu6(self.depthwise(pad_same(y, self.kernel, self.stride))))
+        y = self.project(F.relu6(self.depthwise(pad_same(y, self.kernel, self.stride, self.padding))))
         return x + y if self.residual else y
 
 
@@ -64,17 +67,19 @@ class ContentEncoder(nn.Module):
     """Genc: image [B, 3, H, W] -> content [B, 288, H/4, W/4]; H and W multiples of 16.
 
     `content` carries the pixels (4 x 4 of them folded into channels) and the features of strides 2 (folded), 4, 8 and
-    16 (repeated), so that one tensor is the contract between the two halves.
+    16 (repeated), so that one tensor is the contract between the two halves. Edges are repeated: zeros beyond them are
+    seen by the coarse features, and painted as lines along the border.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, padding: str = "replicate") -> None:
         super().__init__()
+        self.padding = padding
         self.stem = nn.Conv2d(3, 32, 3, 2)
-        self.blocks = nn.ModuleList(InvertedBottleneck(*block) for block in ENCODER_BLOCKS)
+        self.blocks = nn.ModuleList(InvertedBottleneck(*block, padding) for block in ENCODER_BLOCKS)
 
     def features(self, image: Tensor) -> list[Tensor]:
         """[B, SKIP_CHANNELS[i], H/s, W/s] for the strides s of 2, 4, 8 and 16."""
-        x = F.relu6(self.stem(pad_same(image, 3, 2)))
+        x = F.relu6(self.stem(pad_same(image, 3, 2, self.padding)))
         maps = []
         for number, block in enumerate(self.blocks):
             x = block(x)

@@ -1,7 +1,8 @@
 """Style training: the generator learns each scene's look from photographs of it, conditioned by hearings of it.
 
-Every step draws one scene. Its outputs together must have the features and tones of its photographs (sliced Wasserstein
-distance, tone quantiles) and pass for them before a discriminator that is told the audio (Eq. 1), while patch NCE
+Every step draws one scene. Its outputs together must have the features and colors of its photographs where these show
+the same kind of thing (sliced Wasserstein distance between corresponding cells), and pass for them before a
+discriminator that is told the audio and the kind of thing (Eq. 1), while patch NCE
 (Eq. 2) and self-similarity hold on to the structure of the source, and a photograph of the scene stays as it is under
 its own audio (the identity term of Eq. 4). Mixes are part of it: the color drawn between two directions is the blend of
 the colors drawn for each.
@@ -11,6 +12,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -19,9 +21,11 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from training.data.dataset import Batch
-from training.losses.distribution import sliced_wasserstein, tone_loss
+from training.losses.distribution import Correspondence, opponent_colors, sliced_wasserstein
 from training.losses.patch_nce import multiscale_patch_nce
 from training.losses.structure import gradient_loss, self_similarity_loss
+from training.models.backbone import Backbone
+from training.models.correspondence import CellDescriptor
 from training.models.patch_projector import draw_places
 from training.stages.loading import steps_of
 from training.stages.scene_batches import SceneBatches
@@ -30,10 +34,20 @@ from training.stages.update import update
 
 WARMUP_STEPS = 100
 ENCODER_RATE = 0.1  # of Genc's learning rate beside Gdec's: it begins trained
-REMEMBERED_BATCHES = 2  # of each scene's photographs, pooled with the present ones
+REMEMBERED_BATCHES = 3  # of each scene's photographs, pooled with the present ones
+EXAMPLE_BATCHES = 32  # whose features say by what components cells are compared
 SELF_SIMILARITY_MAPS = (1, 2)  # strides 4 and 8
 GAN_RAMP_STEPS = 300
 MIX_EVERY, IDENTITY_EVERY = 3, 6  # steps; on half of the batch
+
+
+@dataclass(frozen=True)
+class Seen:
+    """What is known of a batch of photographs: frozen features, opponent colors, descriptors of the cells."""
+
+    maps: list[Tensor]
+    colors: Tensor
+    descriptors: Tensor
 
 
 class StyleTraining(Stage):
@@ -64,7 +78,11 @@ class StyleTraining(Stage):
         }
         self.drawn = SceneBatches(run.dataset.pairs, run.dataset.images, config.batch)
         self.drawn.prepare(n.backbone, n.audio_encoder, config.seed)
-        self.remembered: dict[int, list[list[Tensor]]] = defaultdict(list)  # features of recent photographs, by scene
+        self.remembered: dict[int, list[Seen]] = defaultdict(list)  # recent photographs, by scene
+        crop = self._crop(0.0)
+        examples = (self.drawn.draw(step, crop, config.seed)["real"] for step in range(EXAMPLE_BATCHES))
+        rng = torch.Generator().manual_seed(config.seed)
+        self.describe = CellDescriptor(Backbone().to(run.device), [each.to(run.device) for each in examples], rng)
 
     @property
     def steps(self) -> int:
@@ -102,29 +120,32 @@ class StyleTraining(Stage):
         with autocast():
             made, color, _ = n.generator.decoder.draw(source, maps, embedding)
         made_maps = n.backbone.features(made)
-        with torch.no_grad():
-            source_maps, real_maps = n.backbone.features(source), n.backbone.features(real)
+        with torch.no_grad(), autocast():
+            source_maps = [features.float() for features in n.backbone.features(source)]
+            real_maps = [features.float() for features in n.backbone.features(real)]
+            seen = Seen(real_maps, opponent_colors(real), self.describe(real))
+            there = self.describe(source)
 
         # D: photographs of the scene against results, and against photographs of another scene (mismatched pairs)
         detached = [features.detach() for features in made_maps]
         with autocast():
-            judged = hinge(n.discriminator(real_maps, direction), True)
-            judged = judged + hinge(n.discriminator(detached, direction), False)
+            judged = hinge(n.discriminator(seen.maps, direction, seen.descriptors), True)
+            judged = judged + hinge(n.discriminator(detached, direction, there), False)
             others = [other for other, kept in self.remembered.items() if kept and other != scene]
+            others = [other for other in others if self.remembered[other][-1].colors.shape == seen.colors.shape]
             if others:
-                other = others[int(torch.randint(len(others), (), generator=rng))]
-                wrong = self.remembered[other][-1]
-                judged = judged + hinge(n.discriminator(wrong, direction), False)
+                wrong = self.remembered[others[int(torch.randint(len(others), (), generator=rng))]][-1]
+                judged = judged + hinge(n.discriminator(wrong.maps, direction, wrong.descriptors), False)
         self.scaler.scale(judged).backward()
         update(self.optimizers["discriminator"], self.scaler, config)
 
         # G (Eq. 4)
         n.discriminator.requires_grad_(False)
-        losses = self._losses(made, made_maps, source, source_maps, real, real_maps, scene, rng)
+        losses = self._losses(made, made_maps, source, source_maps, there, seen, scene, rng)
         with autocast():
             ramp = min(1.0, max(0.0, (number - config.gan_start_steps) / GAN_RAMP_STEPS))
             if weights.gan and ramp:
-                scores = n.discriminator(made_maps, direction)
+                scores = n.discriminator(made_maps, direction, there)
                 losses["gan"] = -ramp * weights.gan * torch.stack([s.mean() for s in scores]).mean()
         if weights.mix and number % MIX_EVERY == 0:
             losses["mix"] = weights.mix * self._mix_loss(scene, source, maps, color, direction, number)
@@ -139,16 +160,17 @@ class StyleTraining(Stage):
         self.scaler.update()
         for parameter in n.discriminator.learning():
             parameter.requires_grad_(True)
-        self.remembered[scene] = [*self.remembered[scene], real_maps][-REMEMBERED_BATCHES:]
+        self.remembered[scene] = [*self.remembered[scene], seen][-REMEMBERED_BATCHES:]
         self.run.average.update(n, config.batch, (number + 1) * config.batch)
         said = {f"generator/{name}": loss.detach() for name, loss in losses.items()}
         return {**said, "discriminator": judged.detach(), "gradient/generator": norm}
 
     def extra(self) -> dict[str, Any]:
-        return {"remembered": dict(self.remembered)}
+        return {"remembered": {scene: [vars(seen) for seen in kept] for scene, kept in self.remembered.items()}}
 
     def restore_extra(self, values: dict[str, Any]) -> None:
-        self.remembered = defaultdict(list, values["remembered"])
+        kept = {scene: [Seen(**seen) for seen in batches] for scene, batches in values["remembered"].items()}
+        self.remembered = defaultdict(list, kept)
 
     def _losses(
         self,
@@ -156,17 +178,20 @@ class StyleTraining(Stage):
         made_maps: list[Tensor],
         source: Tensor,
         source_maps: list[Tensor],
-        real: Tensor,
-        real_maps: list[Tensor],
+        there: Tensor,
+        seen: Seen,
         scene: int,
         rng: torch.Generator,
     ) -> dict[str, Tensor]:
         """The weighted terms that need no discriminator."""
         n, weights = self.run.networks, self.run.config.losses
-        pooled = [
-            torch.cat([maps, *(kept[level] for kept in self.remembered[scene])]) for level, maps in enumerate(real_maps)
+        pool = [seen, *(kept for kept in self.remembered[scene] if kept.colors.shape[2:] == seen.colors.shape[2:])]
+        pairs = Correspondence.of(there, torch.cat([each.descriptors for each in pool]), rng)
+        swd = [
+            sliced_wasserstein(maps, torch.cat([each.maps[level] for each in pool]), pairs, rng)
+            for level, maps in enumerate(made_maps)
         ]
-        swd = [sliced_wasserstein(ours, theirs, rng) for ours, theirs in zip(made_maps, pooled, strict=True)]
+        colors = torch.cat([each.colors for each in pool])
         alike = [self_similarity_loss(made_maps[level], source_maps[level], rng) for level in SELF_SIMILARITY_MAPS]
         places = draw_places(made_maps, weights.nce_patches, rng)
         with torch.no_grad():
@@ -174,7 +199,7 @@ class StyleTraining(Stage):
         nce = multiscale_patch_nce(n.projector(made_maps, places), keys, weights.nce_temperature)
         return {
             "swd": weights.swd * torch.stack(swd).sum(),
-            "tone": weights.tone * tone_loss(made, real),
+            "colors": weights.colors * sliced_wasserstein(opponent_colors(made), colors, pairs, rng, normalize=False),
             "self_similarity": weights.self_similarity * torch.stack(alike).sum(),
             "gradients": weights.gradients * gradient_loss(made, source),
             "nce": weights.nce * nce,

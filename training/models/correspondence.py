@@ -1,0 +1,83 @@
+"""Which cell of a photograph shows the same kind of thing as which cell of an image: sky and sky, leaves and leaves.
+
+Told from frozen features of the luminance alone, at even contrast, so that a scene's colors, its darkness and its haze
+do not count. Without it a loss of distributions has to make green clouds where a batch of skies is to look like summer.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+DESCRIPTOR_DIM = 12
+HEIGHT_WEIGHT = 0.45  # of a cell's vertical position beside components of unit variance
+NEIGHBORS = 3  # cells that are most alike: one of them is drawn
+CONTRAST = 0.5
+FITTED_CELLS = 8_000
+
+Features = Callable[[Tensor], Sequence[Tensor]]
+
+
+class CellDescriptor:
+    """Images [B, 3, H, W] -> descriptors [B, DESCRIPTOR_DIM + 1, H/16, W/16].
+
+    Principal components of the two deepest of `features`, at strides 16 and 32 (16 alone takes clouds for leaves), and
+    the vertical position.
+    """
+
+    @torch.no_grad()
+    def __init__(self, features: Features, examples: Sequence[Tensor], generator: torch.Generator) -> None:
+        """examples: batches of images whose features say what the components are."""
+        self.features = features
+        cells = torch.cat([self._cells(images).flatten(0, 2) for images in examples])
+        self.mean, self.spread = cells.mean(dim=0), cells.std(dim=0) + 1e-3
+        some = cells[torch.randperm(len(cells), generator=generator)[:FITTED_CELLS].to(cells.device)]
+        normed = (some - self.mean) / self.spread
+        self.basis = torch.linalg.svd(normed, full_matrices=False).Vh[:DESCRIPTOR_DIM].T
+        self.basis = self.basis / (normed @ self.basis).square().mean().sqrt()
+
+    @torch.no_grad()
+    def __call__(self, images: Tensor) -> Tensor:
+        components = ((self._cells(images) - self.mean) / self.spread) @ self.basis
+        rows = torch.linspace(-1.7, 1.7, components.shape[1], device=images.device)  # of unit variance
+        rows = HEIGHT_WEIGHT * rows[None, :, None, None].expand(*components.shape[:3], 1)
+        return torch.cat([components, rows], dim=3).permute(0, 3, 1, 2)
+
+    def _cells(self, images: Tensor) -> Tensor:
+        """[B, H/16, W/16, C]."""
+        gray = images.mean(dim=1, keepdim=True)
+        gray = gray - gray.mean(dim=(2, 3), keepdim=True)
+        gray = CONTRAST * gray / (gray.std(dim=(2, 3), keepdim=True) + 0.1)
+        fine, coarse = self.features(gray.clamp(-1.5, 1.5).expand(-1, 3, -1, -1))[-2:]
+        return torch.cat([fine, at_size(coarse, fine)], dim=1).float().permute(0, 2, 3, 1)
+
+
+def corresponding_cells(image: Tensor, photographs: Tensor, generator: torch.Generator) -> Tensor:
+    """For each cell of `image` [M, K, h, w] one of the cells of `photographs` [N, K, h, w] that are most like it.
+
+    Returns indices [M h w] into the N h w cells.
+    """
+    ours = image.permute(0, 2, 3, 1).flatten(0, 2)
+    theirs = photographs.permute(0, 2, 3, 1).flatten(0, 2)
+    nearest = torch.cdist(ours, theirs).topk(min(NEIGHBORS, len(theirs)), dim=1, largest=False).indices
+    chosen = torch.randint(nearest.shape[1], (len(ours), 1), generator=generator).to(nearest.device)
+    return nearest.gather(1, chosen)[:, 0]
+
+
+def cell_samples(maps: Tensor, cells: Tensor, rows: int, columns: int, each: int, generator: torch.Generator) -> Tensor:
+    """`each` random positions of every one of `cells` [n], cells of maps [B, C, H, W] that are parted into rows x
+    columns. Returns [n * each, C]."""
+    tall, wide = maps.shape[2] // rows, maps.shape[3] // columns
+    inside = torch.randint(tall * wide, (len(cells), each), generator=generator).to(maps.device)
+    place = cells[:, None]
+    row = (place // columns) % rows * tall + inside // wide
+    column = place % columns * wide + inside % wide
+    return maps.permute(0, 2, 3, 1)[place // (rows * columns), row, column].flatten(0, 1)
+
+
+def at_size(descriptors: Tensor, maps: Tensor) -> Tensor:
+    """Descriptors [B, K, h, w] at the size of `maps`."""
+    return F.interpolate(descriptors, size=maps.shape[2:], mode="bilinear", align_corners=False)
