@@ -92,6 +92,9 @@ def test_a_step_of_our_model_stays_on_the_gpu(monkeypatch: pytest.MonkeyPatch) -
 
         def prepare(self, *_: Any) -> None: ...
 
+        def draw(self, *_: Any) -> dict[str, torch.Tensor]:
+            return {"real": torch.empty(4, 3, SIDE, SIDE)}
+
         def hear(self, scene: int, count: int, rng: np.random.Generator) -> torch.Tensor:
             return torch.empty(count, dim)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from torch import Tensor, nn
 
+from training.models.backbone import Backbone
 from training.models.conditioner import AudioConditioner
 from training.models.correspondence import DESCRIPTOR_DIM
 from training.models.networks import Networks, trainable
@@ -52,8 +53,13 @@ class SceneNetworks(Networks):
         self.discriminator = ProjectedDiscriminator(SKIP_CHANNELS, dim, DESCRIPTOR_DIM + 1, config.discriminator.width)
         self.projector = PatchProjector(SKIP_CHANNELS, config.losses.projector_width)
         self.conditioner = AudioConditioner()
-        self._backbone = [FrozenFeatures()]  # type: ignore[list-item]
+        self._backbone = [FrozenFeatures(), Backbone()]  # type: ignore[list-item]
         self.content_channels = sum(FOLDED_CHANNELS)
+
+    @property
+    def deep_backbone(self) -> Backbone:
+        """Its features reach stride 32; by them cells are described."""
+        return self._backbone[1]
 
     def train(self, mode: bool = True) -> SceneNetworks:
         super().train(mode)

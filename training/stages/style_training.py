@@ -24,7 +24,6 @@ from training.data.dataset import Batch
 from training.losses.distribution import Correspondence, opponent_colors, sliced_wasserstein
 from training.losses.patch_nce import multiscale_patch_nce
 from training.losses.structure import gradient_loss, self_similarity_loss
-from training.models.backbone import Backbone
 from training.models.correspondence import CellDescriptor
 from training.models.patch_projector import draw_places
 from training.stages.loading import steps_of
@@ -82,7 +81,7 @@ class StyleTraining(Stage):
         crop = self._crop(0.0)
         examples = (self.drawn.draw(step, crop, config.seed)["real"] for step in range(EXAMPLE_BATCHES))
         rng = torch.Generator().manual_seed(config.seed)
-        self.describe = CellDescriptor(Backbone().to(run.device), [each.to(run.device) for each in examples], rng)
+        self.describe = CellDescriptor(n.deep_backbone, [each.to(run.device) for each in examples], rng)
 
     @property
     def steps(self) -> int:
