@@ -1,4 +1,8 @@
-"""One real Chromium and one real service for all browser tests."""
+"""One real service for all browser tests, and a real Chromium for those of a file.
+
+While Playwright is connected, its event loop runs in this thread: tests of other files that need one of their own
+must not meet it.
+"""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -20,7 +24,7 @@ def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningService
         yield running
 
 
-@pytest.fixture(scope="package")
+@pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
     with launched_browser() as launched:
         yield launched
