@@ -59,16 +59,22 @@ class JobEventBus:
         self._wake_all()
 
     async def wait_until_ended(self, job_id: str, seconds: float) -> bool:
-        """Wait until the job has ended (or is gone); False if time is up or the service stops before."""
-        with self._waiting_for(job_id) as waiter, contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(seconds):
-                while not self.closed:
-                    waiter.woken.clear()
-                    state, waiter.state = waiter.state, ""
-                    state = state or await self._client.hget(f"adis:job:{job_id}", "state")
-                    if state is None or JobState(state).ended:
-                        return True
-                    await self._next(waiter.woken)
+        """Wait until the job has ended (or is gone); False if time is up or the service stops before.
+
+        The time is looked at after each answer of Redis: a cancellation in the midst of one can be swallowed.
+        """
+        loop = asyncio.get_running_loop()
+        end = loop.time() + seconds
+        with self._waiting_for(job_id) as waiter:
+            while not self.closed:
+                waiter.woken.clear()
+                state, waiter.state = waiter.state, ""
+                state = state or await self._client.hget(f"adis:job:{job_id}", "state")
+                if state is None or JobState(state).ended:
+                    return True
+                if (left := end - loop.time()) <= 0:
+                    break
+                await self._next(waiter.woken, left)
         return False
 
     async def follow(self, job_id: str, after: str) -> AsyncIterator[JobEvent]:
@@ -96,10 +102,10 @@ class JobEventBus:
         """Whether anything happened to the job after the event `after`."""
         return bool(await self._client.xrange(f"adis:events:{job_id}", min=f"({after}", count=1))
 
-    async def _next(self, woken: asyncio.Event) -> None:
+    async def _next(self, woken: asyncio.Event, seconds: float = _SILENCE_SECONDS) -> None:
         """Wait for news, but not for ever."""
         with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(_SILENCE_SECONDS):
+            async with asyncio.timeout(min(seconds, _SILENCE_SECONDS)):
                 await woken.wait()
 
     @contextmanager
