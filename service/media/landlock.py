@@ -33,8 +33,12 @@ _SYSTEM: Final = (
 
 
 def system_paths() -> list[str]:
-    """Where the interpreter, its packages, the system's libraries and this program lie."""
-    return [*_SYSTEM, sys.prefix, sys.base_prefix, str(Path(__file__).parents[1])]
+    """Where the interpreter, its packages, the system's libraries and this program lie.
+
+    Packages may lie beside the interpreter's own folder: a user's, or those of another environment by a .pth file.
+    """
+    packages = [path for path in sys.path if Path(path).name in ("site-packages", "dist-packages")]
+    return [*_SYSTEM, sys.prefix, sys.base_prefix, *packages, str(Path(__file__).parents[1])]
 
 
 def landlock_version() -> int:
