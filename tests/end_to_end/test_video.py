@@ -133,7 +133,7 @@ def test_a_killed_worker_costs_the_part_it_was_at(running: Serving, long_clip: P
     url = submit_video(http, long_clip)
     after_frames(http, url, 300)  # the first part of four is finished
     work = service.log.with_suffix("") / "jobs" / url.rpartition("/")[2] / "work"
-    finished = {path: path.stat().st_mtime_ns for path in work.glob("[0-9]*.mp4")}
+    finished = {path: path.stat().st_mtime_ns for path in work.glob("*-[0-9]*.mp4")}
     assert finished
     (pool_process,) = children_of(child_named(service.pid, "videos"))
     os.kill(pool_process, signal.SIGKILL)
