@@ -3,9 +3,10 @@
 import pytest
 import torch
 
+from training.losses.correspondence import cell_samples, corresponding_cells
 from training.losses.distribution import Correspondence, opponent_colors, sliced_wasserstein
 from training.losses.structure import gradient_loss, self_similarity_loss
-from training.models.correspondence import CellDescriptor, cell_samples, corresponding_cells
+from training.models.cell_descriptor import CellDescriptor
 from training.models.projected_discriminator import ProjectedDiscriminator
 
 

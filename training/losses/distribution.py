@@ -12,7 +12,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from training.models.correspondence import cell_samples, corresponding_cells
+from training.losses.correspondence import cell_samples, corresponding_cells
 
 PROJECTIONS = 64
 SAMPLES = 2_500  # of a map, about

@@ -1,7 +1,7 @@
 """A discriminator on frozen features (Sauer et al. 2021), told the audio by a projection (Miyato and Koyama 2018).
 
 One that already sees materials learns from a few hundred photographs what snow or rain looks like. It is told what kind
-of thing is there as well (`training.models.correspondence`): a leaf's texture is no proof of summer in a sky.
+of thing is there as well (`training.models.cell_descriptor`): a leaf's texture is no proof of summer in a sky.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from training.models.correspondence import at_size
+from training.models.cell_descriptor import at_size
 
 
 class ProjectedDiscriminator(nn.Module):

@@ -5,8 +5,8 @@ from __future__ import annotations
 from torch import Tensor, nn
 
 from training.models.backbone import Backbone
+from training.models.cell_descriptor import DESCRIPTOR_DIM
 from training.models.conditioner import AudioConditioner
-from training.models.correspondence import DESCRIPTOR_DIM
 from training.models.networks import Networks, trainable
 from training.models.patch_projector import PatchProjector
 from training.models.projected_discriminator import ProjectedDiscriminator

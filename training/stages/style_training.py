@@ -24,7 +24,7 @@ from training.data.dataset import Batch
 from training.losses.distribution import Correspondence, opponent_colors, sliced_wasserstein
 from training.losses.patch_nce import multiscale_patch_nce
 from training.losses.structure import gradient_loss, self_similarity_loss
-from training.models.correspondence import CellDescriptor
+from training.models.cell_descriptor import CellDescriptor
 from training.models.patch_projector import draw_places
 from training.stages.loading import steps_of
 from training.stages.scene_batches import SceneBatches

@@ -1,4 +1,4 @@
-"""Which cell of a photograph shows the same kind of thing as which cell of an image: sky and sky, leaves and leaves.
+"""What the cells of an image show: sky, leaves, ground.
 
 Told from frozen features of the luminance alone, at even contrast, so that a scene's colors, its darkness and its haze
 do not count. Without it a loss of distributions has to make green clouds where a batch of skies is to look like summer.
@@ -14,7 +14,6 @@ from torch import Tensor
 
 DESCRIPTOR_DIM = 12
 HEIGHT_WEIGHT = 0.45  # of a cell's vertical position beside components of unit variance
-NEIGHBORS = 3  # cells that are most alike: one of them is drawn
 CONTRAST = 0.5
 FITTED_CELLS = 8_000
 
@@ -53,29 +52,6 @@ class CellDescriptor:
         gray = CONTRAST * gray / (gray.std(dim=(2, 3), keepdim=True) + 0.1)
         fine, coarse = self.features(gray.clamp(-1.5, 1.5).expand(-1, 3, -1, -1))[-2:]
         return torch.cat([fine, at_size(coarse, fine)], dim=1).float().permute(0, 2, 3, 1)
-
-
-def corresponding_cells(image: Tensor, photographs: Tensor, generator: torch.Generator) -> Tensor:
-    """For each cell of `image` [M, K, h, w] one of the cells of `photographs` [N, K, h, w] that are most like it.
-
-    Returns indices [M h w] into the N h w cells.
-    """
-    ours = image.permute(0, 2, 3, 1).flatten(0, 2)
-    theirs = photographs.permute(0, 2, 3, 1).flatten(0, 2)
-    nearest = torch.cdist(ours, theirs).topk(min(NEIGHBORS, len(theirs)), dim=1, largest=False).indices
-    chosen = torch.randint(nearest.shape[1], (len(ours), 1), generator=generator).to(nearest.device)
-    return nearest.gather(1, chosen)[:, 0]
-
-
-def cell_samples(maps: Tensor, cells: Tensor, rows: int, columns: int, each: int, generator: torch.Generator) -> Tensor:
-    """`each` random positions of every one of `cells` [n], cells of maps [B, C, H, W] that are parted into rows x
-    columns. Returns [n * each, C]."""
-    tall, wide = maps.shape[2] // rows, maps.shape[3] // columns
-    inside = torch.randint(tall * wide, (len(cells), each), generator=generator).to(maps.device)
-    place = cells[:, None]
-    row = (place // columns) % rows * tall + inside // wide
-    column = place % columns * wide + inside % wide
-    return maps.permute(0, 2, 3, 1)[place // (rows * columns), row, column].flatten(0, 1)
 
 
 def at_size(descriptors: Tensor, maps: Tensor) -> Tensor:
