@@ -168,7 +168,7 @@ def test_graphs_that_differ_from_the_networks_end_with_1(
 ) -> None:
     monkeypatch.setattr("export.verify.TOLERANCE_FP32", 1e-12)
     assert main([str(run_checkpoint), str(tmp_path / "demo")]) == 1
-    assert "not exported: the graphs differ from the networks by" in capsys.readouterr().err
+    assert "not exported: the fp32 graphs differ from the networks by" in capsys.readouterr().err
     assert list(tmp_path.iterdir()) == []
 
 
