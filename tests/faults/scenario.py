@@ -130,7 +130,10 @@ class Scenario:
         if self._plan.store:
             great.insert(-1, (0.7, "store", signal.SIGTERM))
         worker_at = time.monotonic() + (self._plan.kill_every or 2.0)
-        while any(thread.is_alive() for thread in clients):
+        # the last faults may come when all is accepted, and not all is done
+        while any(thread.is_alive() for thread in clients) or (
+            len(self._ledger.accepted) == self._plan.jobs and (great or self._room_at < float("inf"))
+        ):
             time.sleep(0.2)
             accepted = len(self._ledger.accepted)
             if time.monotonic() >= self._room_at:
@@ -144,9 +147,6 @@ class Scenario:
             line = f"\r{accepted}/{self._plan.jobs} accepted, {len(self._ledger.faults)} faults, retried "
             print(f"{line}{self._ledger.retries}", end="", file=sys.stderr, flush=True)
         print(file=sys.stderr)
-        if self._room_at < float("inf"):  # as many were accepted as were wanted
-            time.sleep(max(0.0, self._room_at - time.monotonic()))
-            self._make_room()
 
     def _fault(self, name: str, number: signal.Signals | None) -> None:
         """full: Redis has no room for a while. model: another takes its place. All others: a signal to a process."""
