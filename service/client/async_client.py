@@ -1,17 +1,16 @@
 """The same for programs that use asyncio."""
 
 import asyncio
-import hashlib
 import os
 from collections.abc import Callable
 from contextlib import ExitStack
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Final, Self, Unpack
+from typing import Any, Self, Unpack
 
 import httpx2 as httpx
 
-from service.client.errors import JobFailed, Refused
+from service.client.errors import NoService, Refused
 from service.client.models import Job, Model, Result, Upload
 from service.client.requests import (
     DEFAULT_SERVER,
@@ -21,16 +20,18 @@ from service.client.requests import (
     Media,
     VideoOptions,
     check,
+    connection,
+    finished,
+    has_ended_badly,
     image_form,
+    is_passing,
+    look_pauses,
     read_document,
+    sha256_of,
     still_form,
     unreachable,
     video_form,
 )
-
-_FIRST_LOOK_SECONDS: Final = 0.1
-_LAST_LOOK_SECONDS: Final = 1.0
-_WRITE_SECONDS: Final = 600.0
 
 
 class AsyncClient:
@@ -44,9 +45,7 @@ class AsyncClient:
         timeout_seconds: float = 60.0,
         patience_seconds: float = 0.0,
     ) -> None:
-        headers = {"Authorization": f"Bearer {key}"} if key else {}
-        timeout = httpx.Timeout(timeout_seconds, write=_WRITE_SECONDS)
-        self._http = httpx.AsyncClient(base_url=server, headers=headers, timeout=timeout)
+        self._http = httpx.AsyncClient(**connection(server, key, timeout_seconds))
         self._patience_seconds = patience_seconds
 
     async def __aenter__(self) -> Self:
@@ -64,7 +63,7 @@ class AsyncClient:
     async def upload(self, file: str | os.PathLike[str]) -> Upload:
         """Have the service keep a file, for any number of jobs; it is sent only if the service does not have it."""
         path = Path(file)
-        known = await self._get(f"/uploads/{await asyncio.to_thread(_sha256, path)}")
+        known = await self._get(f"/uploads/{await asyncio.to_thread(sha256_of, path)}")
         if known.status_code != httpx.codes.NOT_FOUND:
             return read_document(known, Upload)
         return read_document(await self._post(Form("/uploads", {}, [("file", path)]), {}), Upload)
@@ -84,7 +83,12 @@ class AsyncClient:
     async def submit(self, form: Form, idempotency_key: str | None = None) -> Job:
         """Hand in a job, and do not wait for it."""
         headers = {} if idempotency_key is None else {"Idempotency-Key": idempotency_key}
-        return read_document(await self._post(form, headers), Job)
+        answer = await self._post(form, headers)
+        job = read_document(answer, Job)
+        if has_ended_badly(answer, job):
+            await self.delete(job)
+            job = read_document(await self._post(form, headers), Job)
+        return job
 
     async def job(self, job: Job) -> Job:
         """The job as it is now."""
@@ -92,16 +96,18 @@ class AsyncClient:
 
     async def wait(self, job: Job, follow: Callable[[Job], None] = lambda _: None) -> Job:
         """The finished job; raises JobFailed. follow: called with the job as it goes on."""
-        pause = _FIRST_LOOK_SECONDS
+        loop, pauses = asyncio.get_running_loop(), look_pauses()
+        heard = loop.time()
         while not job.ended:
             follow(job)
-            await asyncio.sleep(pause)
-            pause = min(_LAST_LOOK_SECONDS, pause * 1.3)
-            job = await self.job(job)
+            await asyncio.sleep(next(pauses))
+            try:
+                job, heard = await self.job(job), loop.time()
+            except (NoService, Refused) as problem:
+                if not is_passing(problem, loop.time() - heard):
+                    raise
         follow(job)
-        if job.state != "succeeded":
-            raise JobFailed(job.id, job.error)
-        return job
+        return finished(job)
 
     async def delete(self, job: Job) -> None:
         """Cancel a job, or forget one that has ended, with its results."""
@@ -167,8 +173,3 @@ class AsyncClient:
                 )
         except httpx.TransportError as exc:
             raise unreachable(self._http.base_url, exc) from exc
-
-
-def _sha256(path: Path) -> str:
-    with path.open("rb") as content:
-        return hashlib.file_digest(content, "sha256").hexdigest()

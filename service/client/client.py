@@ -1,17 +1,16 @@
 """A service, as a program sees it: hand in files, wait for the job, save its results."""
 
-import hashlib
 import os
 import time
 from collections.abc import Callable
 from contextlib import ExitStack
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Final, Self, Unpack
+from typing import Any, Self, Unpack
 
 import httpx2 as httpx
 
-from service.client.errors import JobFailed, NoService, Refused
+from service.client.errors import NoService, Refused
 from service.client.models import Job, Model, Result, Upload
 from service.client.requests import (
     DEFAULT_SERVER,
@@ -21,17 +20,18 @@ from service.client.requests import (
     Media,
     VideoOptions,
     check,
+    connection,
+    finished,
+    has_ended_badly,
     image_form,
+    is_passing,
+    look_pauses,
     read_document,
+    sha256_of,
     still_form,
     unreachable,
     video_form,
 )
-
-_FIRST_LOOK_SECONDS: Final = 0.1
-_LAST_LOOK_SECONDS: Final = 1.0
-_SILENCE_SECONDS: Final = 60.0  # of a service that does not answer while a job runs
-_WRITE_SECONDS: Final = 600.0
 
 Follow = Callable[[Job], None]
 
@@ -51,9 +51,7 @@ class Client:
         timeout_seconds: float = 60.0,
         patience_seconds: float = 0.0,
     ) -> None:
-        headers = {"Authorization": f"Bearer {key}"} if key else {}
-        timeout = httpx.Timeout(timeout_seconds, write=_WRITE_SECONDS)
-        self._http = httpx.Client(base_url=server, headers=headers, timeout=timeout)
+        self._http = httpx.Client(**connection(server, key, timeout_seconds))
         self._patience_seconds = patience_seconds
 
     def __enter__(self) -> Self:
@@ -71,9 +69,7 @@ class Client:
     def upload(self, file: str | os.PathLike[str]) -> Upload:
         """Have the service keep a file, for any number of jobs; it is sent only if the service does not have it."""
         path = Path(file)
-        with path.open("rb") as content:
-            sha256 = hashlib.file_digest(content, "sha256").hexdigest()
-        known = self._get(f"/uploads/{sha256}")
+        known = self._get(f"/uploads/{sha256_of(path)}")
         if known.status_code != httpx.codes.NOT_FOUND:
             return read_document(known, Upload)
         return read_document(self._post(Form("/uploads", {}, [("file", path)]), {}), Upload)
@@ -98,7 +94,7 @@ class Client:
         headers = {} if idempotency_key is None else {"Idempotency-Key": idempotency_key}
         answer = self._post(form, headers)
         job = read_document(answer, Job)
-        if "Idempotency-Replayed" in answer.headers and job.state in ("failed", "cancelled"):
+        if has_ended_badly(answer, job):
             self.delete(job)
             job = read_document(self._post(form, headers), Job)
         return job
@@ -109,21 +105,17 @@ class Client:
 
     def wait(self, job: Job, follow: Follow = lambda _: None) -> Job:
         """The finished job; raises JobFailed. follow: called with the job as it goes on; what it raises ends that."""
-        pause, heard = _FIRST_LOOK_SECONDS, time.monotonic()
+        pauses, heard = look_pauses(), time.monotonic()
         while not job.ended:
             follow(job)
-            time.sleep(pause)
-            pause = min(_LAST_LOOK_SECONDS, pause * 1.3)
+            time.sleep(next(pauses))
             try:
                 job, heard = self.job(job), time.monotonic()
             except (NoService, Refused) as problem:
-                is_passing = isinstance(problem, NoService) or problem.status in TRY_AGAIN
-                if not is_passing or time.monotonic() - heard > _SILENCE_SECONDS:
+                if not is_passing(problem, time.monotonic() - heard):
                     raise
         follow(job)
-        if job.state != "succeeded":
-            raise JobFailed(job.id, job.error)
-        return job
+        return finished(job)
 
     def delete(self, job: Job) -> None:
         """Cancel a job, or forget one that has ended, with its results."""

@@ -1,7 +1,8 @@
 """A request's form, and an answer's document: what the two clients have in common, without any input or output."""
 
+import hashlib
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final, Literal, TypeAlias, TypedDict, TypeVar
@@ -9,8 +10,8 @@ from typing import Any, Final, Literal, TypeAlias, TypedDict, TypeVar
 import httpx2 as httpx
 from pydantic import BaseModel, ValidationError
 
-from service.client.errors import NoService, Refused
-from service.client.models import Upload
+from service.client.errors import JobFailed, NoService, Refused
+from service.client.models import Job, Upload
 
 DEFAULT_SERVER: Final = "http://127.0.0.1:8000"
 TRY_AGAIN: Final = frozenset({429, 503})
@@ -20,6 +21,10 @@ Document = TypeVar("Document", bound=BaseModel)
 Pairs: TypeAlias = dict[str, str | list[str]]
 
 _EXAMPLE: Final = "example:"
+_FIRST_LOOK_SECONDS: Final = 0.1
+_LAST_LOOK_SECONDS: Final = 1.0
+_SILENCE_SECONDS: Final = 60.0  # of a service that does not answer while a job runs
+_WRITE_SECONDS: Final = 600.0
 
 
 class ImageOptions(TypedDict, total=False):
@@ -59,6 +64,45 @@ class Form:
     values: Pairs
     files: list[tuple[str, Path]]
     query: dict[str, str] = field(default_factory=dict)
+
+
+def connection(server: str, key: str | None, timeout_seconds: float) -> dict[str, Any]:
+    """The arguments of httpx's clients."""
+    headers = {"Authorization": f"Bearer {key}"} if key else {}
+    timeout = httpx.Timeout(timeout_seconds, write=_WRITE_SECONDS)
+    return {"base_url": server, "headers": headers, "timeout": timeout}
+
+
+def look_pauses() -> Iterator[float]:
+    """Seconds between two looks at a job, growing."""
+    pause = _FIRST_LOOK_SECONDS
+    while True:
+        yield pause
+        pause = min(_LAST_LOOK_SECONDS, pause * 1.3)
+
+
+def is_passing(problem: NoService | Refused, silent_seconds: float) -> bool:
+    """Whether a job is waited for all the same, when its service has not answered for so long."""
+    may_pass = isinstance(problem, NoService) or problem.status in TRY_AGAIN
+    return may_pass and silent_seconds <= _SILENCE_SECONDS
+
+
+def has_ended_badly(answer: httpx.Response, job: Job) -> bool:
+    """Whether a repeated request was answered with a job of before that gave nothing."""
+    return "Idempotency-Replayed" in answer.headers and job.state in ("failed", "cancelled")
+
+
+def finished(job: Job) -> Job:
+    """The job, if it succeeded; raises JobFailed."""
+    if job.state != "succeeded":
+        raise JobFailed(job.id, job.error)
+    return job
+
+
+def sha256_of(path: Path) -> str:
+    """Of the file's content: the id of its upload."""
+    with path.open("rb") as content:
+        return hashlib.file_digest(content, "sha256").hexdigest()
 
 
 def image_form(image: Media, audio: Sequence[Media], options: Mapping[str, Any]) -> Form:
