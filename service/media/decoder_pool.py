@@ -19,8 +19,8 @@ from numpy.typing import NDArray
 from service.errors import MediaError, TooLarge, Unavailable
 from service.media.audio import AudioInfo, WindowReport, probe_audio, read_audio, read_window
 from service.media.audio_file import Waveform
-from service.media.decoder_process import DecoderKilled, DecoderLost, DecoderProcess
-from service.media.frames import read_frames
+from service.media.decoder_process import DecoderLost, DecoderProcess, twice_if_killed
+from service.media.frames import read_pixels
 from service.media.icc import convert_colors
 from service.media.image import ImageInfo, probe_image
 from service.media.image_reader import ImageHeader, ReadPlan, read_image, read_strips
@@ -93,7 +93,7 @@ class DecoderPool:
             with self._stream("image", read_image, path, self._limits, plan) as items:
                 return next(items(ImageHeader)), next(items(np.ndarray))
 
-        return _twice_if_killed(read)
+        return twice_if_killed(read)
 
     def read_strips(self, path: Path, plan: ReadPlan) -> Generator[Pixels]:
         """`service.media.image_reader.read_strips`, behind the wall: [rows, W, C]."""
@@ -162,7 +162,7 @@ class DecoderPool:
         self, path: Path, manifest: VideoManifest, first: int, stop: int, size: tuple[int, int]
     ) -> Generator[tuple[int, NDArray[np.uint8]]]:
         """`service.media.frames.read_frames`, behind the wall: frames' numbers and pixels [height, width, 3]."""
-        with self._stream("video", _pixels_of, read_frames, path, self._limits, manifest, first, stop, size) as items:
+        with self._stream("video", read_pixels, path, self._limits, manifest, first, stop, size) as items:
             yield from enumerate(items(np.ndarray), first)
 
     @contextmanager
@@ -225,7 +225,7 @@ class DecoderPool:
                 result: Result = helper.ask(call, kind, self._wall_seconds)
                 return result
 
-        return _twice_if_killed(ask)
+        return twice_if_killed(ask)
 
     def _long(self, field: str, kind: type[Result], function: Callable[..., Any], *arguments: Any) -> Result:
         """A call that reads a whole file, however long."""
@@ -295,21 +295,3 @@ class DecoderPool:
                 self._idle.append(helper)
                 return
         helper.end()
-
-
-def _twice_if_killed(ask: Callable[[], Result]) -> Result:
-    """Ask again if somebody ended the helper; a second time would be the file's own doing."""
-    try:
-        return ask()
-    except MediaError as exc:
-        if not isinstance(exc.__cause__, DecoderKilled):
-            raise
-        return ask()
-
-
-def _pixels_of(
-    read: Callable[..., Iterator[tuple[int, NDArray[np.uint8]]]], *arguments: Any
-) -> Iterator[NDArray[np.uint8]]:
-    """In a helper: frames without their numbers, which follow each other."""
-    for _, pixels in read(*arguments):
-        yield pixels

@@ -10,12 +10,13 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import suppress
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 import numpy as np
 
+from service.errors import MediaError
 from service.media.confinement import decoder_environment
 from service.media.wire import (
     REPLY_HEAD,
@@ -29,6 +30,8 @@ from service.media.wire import (
 )
 
 logger = logging.getLogger(__name__)
+
+Result = TypeVar("Result")
 
 _MEMORY_BYTES: Final = 4 * 1024**3  # address space; libraries map about 1 GiB of it before the first file
 _PIPE_BYTES: Final = 1024**2  # what Linux grants everybody
@@ -160,3 +163,13 @@ class DecoderProcess:
         code = self._process.wait(10)
         lost = DecoderKilled if code == -signal.SIGKILL else DecoderLost
         return lost(f"it ended with code {code}")
+
+
+def twice_if_killed(ask: Callable[[], Result]) -> Result:
+    """Ask again if somebody ended the helper; a second time would be the file's own doing."""
+    try:
+        return ask()
+    except MediaError as exc:
+        if not isinstance(exc.__cause__, DecoderKilled):
+            raise
+        return ask()

@@ -178,3 +178,9 @@ class RgbConverter:
         if self._tone_mapper is not None:
             rgb = self._tone_mapper.map(rgb).reformat(format="rgb24")
         return np.asarray(rgb.to_ndarray())
+
+
+def read_pixels(*arguments: Any) -> Iterator[NDArray[np.uint8]]:
+    """`read_frames` without the frames' numbers, which follow each other."""
+    for _, pixels in read_frames(*arguments):
+        yield pixels

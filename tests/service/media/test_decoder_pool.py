@@ -152,7 +152,7 @@ DOORS: dict[str, tuple[str, Callable[[DecoderPool, Path], object]]] = {
     "read_window": ("audio", lambda box, path: box.read_window(path, RATE_HZ, RATE_HZ)),
     "read_audio": ("audio", read_all),
     "survey_video": ("video", lambda box, path: box.read_manifest(path)),
-    "read_frames": ("video", lambda box, path: list(box.read_frames(path, None, 0, 1, (1, 1)))),  # type: ignore[arg-type]
+    "read_pixels": ("video", lambda box, path: list(box.read_frames(path, None, 0, 1, (1, 1)))),  # type: ignore[arg-type]
     "read_soundtrack": ("video", lambda box, path: box.read_soundtrack(path).__enter__()),
     "mux": ("video", lambda box, path: box.mux(path, path, None, [], [])),  # type: ignore[arg-type]
 }
@@ -172,7 +172,7 @@ def test_a_crash_is_a_damaged_file_and_the_next_file_is_served(
     assert decoder_pool.probe_image(photo).width == 40
 
 
-@pytest.mark.parametrize("door", ["probe_image", "read_window", "read_frames", "read_soundtrack"])
+@pytest.mark.parametrize("door", ["probe_image", "read_window", "read_pixels", "read_soundtrack"])
 def test_memory_is_bounded(
     door: str, decoder_pool: DecoderPool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
