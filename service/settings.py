@@ -11,8 +11,6 @@ from typing import Annotated, Any, Final, Literal
 from pydantic import Field, IPvAnyNetwork, SecretStr, StringConstraints, field_validator
 from pydantic_settings import (
     BaseSettings,
-    EnvSettingsSource,
-    InitSettingsSource,
     NoDecode,
     PydanticBaseSettingsSource,
     SettingsConfigDict,
@@ -20,6 +18,7 @@ from pydantic_settings import (
 
 from service.build import SHIPPED_MODELS
 from service.kind import Kind
+from service.old_settings import by_old_names, is_called_now
 
 MEBIBYTE: Final = 1024 * 1024
 LogFormat = Literal["text", "json"]
@@ -31,12 +30,7 @@ Origin = Annotated[str, StringConstraints(pattern=r"^(\*|https?://[^\s/?#@]+)$")
 
 ROOT_PATH: Final = r"(/[A-Za-z0-9._~-]{1,64}){0,8}"  # what a proxy may add to every path
 
-_COMMA_LISTS: Final = (
-    *("providers", "worker_queues", "webhook_private_networks"),
-    *("trusted_hosts", "cors_origins", "trusted_proxies"),
-)
-# old name -> new name: taken with a warning until the next version
-RENAMED: Final = {"comfortable_side": "max_inference_side"}
+_COMMA_LISTS: Final = ("providers", "worker_queues", "trusted_hosts", "cors_origins", "trusted_proxies")
 
 
 class Settings(BaseSettings):
@@ -227,7 +221,7 @@ class Settings(BaseSettings):
         file_secret_settings: PydanticBaseSettingsSource,
     ) -> tuple[PydanticBaseSettingsSource, ...]:
         """The usual sources, then the same under their old names."""
-        old = [_by_old_names(settings_cls, source) for source in (env_settings, dotenv_settings)]
+        old = [by_old_names(settings_cls, source) for source in (env_settings, dotenv_settings)]
         return init_settings, env_settings, dotenv_settings, file_secret_settings, *old
 
     @field_validator("storage", "s3_endpoint", "s3_public_endpoint", mode="before")
@@ -256,7 +250,7 @@ class Settings(BaseSettings):
                 raise ValueError('make one by: echo "whsec_$(openssl rand -base64 32)"')
         return secret
 
-    @field_validator(*_COMMA_LISTS, mode="before")
+    @field_validator(*_COMMA_LISTS, "webhook_private_networks", mode="before")
     @classmethod
     def _split_commas(cls, value: Any) -> Any:
         """An environment variable holds `cuda,cpu`."""
@@ -267,7 +261,7 @@ class Settings(BaseSettings):
     def _old_queue_name(cls, value: Any) -> Any:
         """Runs before the names are split."""
         if isinstance(value, str) and "pictures" in value:
-            warnings.warn(_old_name("ADIS_WORKER_QUEUES=pictures", "images"), FutureWarning, stacklevel=2)
+            warnings.warn(is_called_now("ADIS_WORKER_QUEUES=pictures", "images"), FutureWarning, stacklevel=2)
             return value.replace("pictures", "images")
         return value
 
@@ -297,20 +291,6 @@ class Settings(BaseSettings):
     def longest_job_seconds(self) -> int:
         """Longest that any job may run."""
         return max(self.max_job_seconds, self.max_video_job_seconds)
-
-
-def _by_old_names(settings_cls: type[BaseSettings], source: PydanticBaseSettingsSource) -> InitSettingsSource:
-    assert isinstance(source, EnvSettingsSource)
-    values: dict[str, Any] = {}
-    for old, new in RENAMED.items():
-        if (value := source.env_vars.get(f"adis_{old}")) is not None:
-            warnings.warn(_old_name(f"ADIS_{old.upper()}", f"ADIS_{new.upper()}"), FutureWarning, stacklevel=2)
-            values[new] = value
-    return InitSettingsSource(settings_cls, init_kwargs=values)
-
-
-def _old_name(old: str, new: str) -> str:
-    return f"{old} is called {new} now; the old name goes with the next version"
 
 
 @lru_cache(maxsize=1)

@@ -1,53 +1,25 @@
 """A file is uploaded once, named by its content, and used by any number of jobs of its owner."""
 
-import asyncio
-import hashlib
 import json
-import os
 import time
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 from fastapi.testclient import TestClient
 
-from service.api.context import open_context, sweep
 from service.auth.keys import ApiKeyRepository
 from service.jobs.connection import Client
-from tests.service.api.harness import PHOTO, SOUND, api, settings, somebody_at_work, stored_files
+from tests.service.api.harness import PHOTO, SOUND, api, somebody_at_work, stored_files
+from tests.service.api.uploading import AUDIO, IMAGE, PHOTO_ID, SOUND_ID, inputs, refusal, upload
 from tests.service.jobs.harness import with_client
 from tests.support.media import make_noise, write_ogg
 from tests.support.video import Clip, noise_track, write_video
-
-PHOTO_ID, SOUND_ID = (hashlib.sha256(content).hexdigest() for content in (PHOTO, SOUND))
-IMAGE, AUDIO = ("image", ("photo.png", PHOTO)), ("audio", ("rain.wav", SOUND))
 
 
 @pytest.fixture
 def clip(tmp_path: Path) -> bytes:
     return write_video(tmp_path / "a.mp4", Clip(frames=6), noise_track(1.0)).read_bytes()
-
-
-def upload(http: TestClient, content: bytes, name: str = "x", **more: Any) -> dict[str, Any]:
-    answer = http.post("/uploads", files={"file": (name, content)}, **more)
-    assert answer.status_code in (200, 201), answer.text
-    document: dict[str, Any] = answer.json()
-    return document
-
-
-def inputs(http: TestClient, client: Client, address: str = "/stylize", **sent: Any) -> list[dict[str, Any]]:
-    """The files of the job that is handed in."""
-    answer = http.post(address, **sent)
-    assert answer.status_code == 202, answer.text
-    stored: list[dict[str, Any]] = json.loads(client.hget(f"adis:job:{answer.json()['id']}", "inputs"))
-    return stored
-
-
-def refusal(http: TestClient, address: str = "/stylize", **sent: Any) -> tuple[int, str, str, str]:
-    """(status, type, field, detail)."""
-    problem = http.post(address, **sent).json()
-    return problem["status"], problem["type"].removeprefix("/problems/"), problem["field"], problem["detail"]
 
 
 def test_an_image_tells_what_it_is(http: TestClient) -> None:
@@ -209,71 +181,6 @@ def test_another_process_takes_it_as_well(http: TestClient, redis_url: str, data
     upload(http, PHOTO)
     with api(redis_url, data_dir) as other:
         assert inputs(other, client, files=[AUDIO], data={"image_id": PHOTO_ID})
-
-
-def test_what_a_job_needs_outlives_its_upload(http: TestClient, data_dir: Path) -> None:
-    upload(http, PHOTO)
-    job = http.post("/stylize", files=[AUDIO], data={"image_id": PHOTO_ID}).json()["id"]
-    assert http.delete(f"/uploads/{PHOTO_ID}").status_code == 204
-    assert http.get(f"/uploads/{PHOTO_ID}").status_code == 404
-    assert (data_dir / "jobs" / job / "inputs" / PHOTO_ID).read_bytes() == PHOTO
-    http.delete(f"/jobs/{job}")
-    assert stored_files(data_dir) == set()
-
-
-def swept(redis_url: str, data_dir: Path, **values: Any) -> set[str]:
-    """What is left when the sweep meets files that are old."""
-    own = settings(data_dir, **values)
-    long_ago = time.time() - 10 * own.result_ttl_seconds
-    for path in data_dir.rglob("*"):
-        os.utime(path, (long_ago, long_ago))
-
-    async def run() -> None:
-        async with open_context(own, redis_url) as context:
-            await sweep(context)
-
-    asyncio.run(run())
-    return {path.name for path in data_dir.rglob("*") if path.is_file()}
-
-
-def test_the_sweep_takes_an_upload_that_has_expired_and_no_other(
-    http: TestClient, redis_url: str, data_dir: Path, client: Client
-) -> None:
-    upload(http, PHOTO)
-    upload(http, SOUND)
-    job = http.post("/stylize", files=[AUDIO], data={"image_id": PHOTO_ID}).json()["id"]
-    assert swept(redis_url, data_dir) == {PHOTO_ID, SOUND_ID}
-    folder = client.hget(f"adis:upload::{PHOTO_ID}", "folder")
-    client.delete(f"adis:upload::{PHOTO_ID}")  # as time does
-    client.zadd("adis:uploads", {folder: 1})
-    assert http.get(f"/uploads/{PHOTO_ID}").status_code == 404
-    assert swept(redis_url, data_dir) == {PHOTO_ID, SOUND_ID}
-    assert not (data_dir / "jobs" / folder).exists()
-    assert (data_dir / "jobs" / job / "inputs" / PHOTO_ID).read_bytes() == PHOTO  # the job waits still
-
-
-def test_each_use_keeps_an_upload_for_longer(http: TestClient, client: Client) -> None:
-    upload(http, PHOTO)
-    key = f"adis:upload::{PHOTO_ID}"
-    uses: list[Callable[[], Any]] = [
-        lambda: http.post("/stylize", files=[AUDIO], data={"image_id": PHOTO_ID}),
-        lambda: upload(http, PHOTO),
-    ]
-    for use in uses:
-        client.expire(key, 10)
-        http.get(f"/uploads/{PHOTO_ID}")
-        assert client.ttl(key) <= 10
-        use()
-        assert client.ttl(key) > 10_000
-
-
-def test_a_file_that_is_lost_is_taken_again(http: TestClient, data_dir: Path) -> None:
-    upload(http, PHOTO)
-    for path in data_dir.rglob(PHOTO_ID):
-        path.unlink()
-    assert refusal(http, files=[AUDIO], data={"image_id": PHOTO_ID})[:2] == (404, "upload-not-found")
-    assert http.post("/uploads", files={"file": ("x", PHOTO)}).status_code == 201
-    assert http.post("/stylize", files=[AUDIO], data={"image_id": PHOTO_ID}).status_code == 202
 
 
 def test_uploads_have_a_budget(redis_url: str, data_dir: Path, client: Client) -> None:
