@@ -35,7 +35,7 @@ bench: $(VENV)/.everything ## measure service and training: tables on the screen
 	$(BIN)/python -m tests.bench.training
 	$(BIN)/python -m tests.bench.prepare
 
-gpu-check: ## prove and measure CUDA on this machine in four minutes: a table and gpu.json; exit 3 without a GPU
+gpu-check: ## prove and measure CUDA on this machine: a table and gpu.json; exit 3 without a GPU
 	@if [ -x $(BIN)/python ]; then exec $(BIN)/python -m tests.gpu; else exec $(PYTHON) -m tests.gpu; fi
 
 soak: $(VENV)/.everything ## kill the service's processes under load, and check every accepted job

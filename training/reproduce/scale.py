@@ -62,7 +62,7 @@ SCALES: Mapping[str, Scale] = {
         ),
         Scale(
             "cpu",
-            "about an hour of one processor core; narrow networks, small images and short runs",
+            "for one processor core: narrow networks, small images and short runs",
             ScaleOverrides(
                 everywhere=("data.crops=[[0.0, 64]]", "batch=4"),
                 by_kind={
