@@ -18,11 +18,6 @@ def noise(seed: int, *shape: int) -> torch.Tensor:
     return torch.randn(*shape, generator=torch.Generator().manual_seed(seed))
 
 
-def alike(images: int, photographs: int) -> Correspondence:
-    """Cells that all look the same: any may correspond to any."""
-    return Correspondence.of(torch.zeros(images, 2, 2, 2), torch.zeros(photographs, 2, 2, 2), rng())
-
-
 def halves(images: int) -> torch.Tensor:
     """Descriptors whose upper cells are sky (1) and whose lower ones are ground (-1)."""
     return torch.tensor([1.0, -1.0])[None, None, :, None].expand(images, 1, 2, 2)
@@ -30,9 +25,9 @@ def halves(images: int) -> torch.Tensor:
 
 def test_equal_distributions_are_nearer_than_shifted_ones() -> None:
     first, second = noise(1, 4, 6, 16, 16), noise(2, 8, 6, 16, 16)
-    pairs = Correspondence.of(0.01 * noise(3, 4, 2, 2, 2), 0.01 * noise(4, 8, 2, 2, 2), rng())
-    near = sliced_wasserstein(first, second, pairs, rng())
-    far = sliced_wasserstein(first + 1.5, second, pairs, rng())
+    correspondence = Correspondence.of(0.01 * noise(3, 4, 2, 2, 2), 0.01 * noise(4, 8, 2, 2, 2), rng())
+    near = sliced_wasserstein(first, second, correspondence, rng())
+    far = sliced_wasserstein(first + 1.5, second, correspondence, rng())
     assert near < 0.15
     assert far > 3 * near
 
@@ -42,19 +37,21 @@ def test_the_pooled_distance_does_not_care_which_image_has_which_feature() -> No
     made = torch.cat([torch.ones(8, 3, 8, 8), torch.zeros(8, 3, 8, 8)]) + 0.01 * noise(4, 16, 3, 8, 8)
     middle = torch.full((16, 3, 8, 8), 0.5)
     descriptors = noise(5, 8, 2, 2, 2)
-    pairs = Correspondence(
+    correspondence = Correspondence(
         torch.cat([descriptors, descriptors]), descriptors, torch.randint(32, (64,), generator=rng())
     )
-    assert sliced_wasserstein(made, real, pairs, rng()) < 0.6 * sliced_wasserstein(middle, real, pairs, rng())
+    assert sliced_wasserstein(made, real, correspondence, rng()) < 0.6 * sliced_wasserstein(
+        middle, real, correspondence, rng()
+    )
 
 
 def test_a_sky_is_compared_with_skies() -> None:
     upright = torch.zeros(4, 2, 16, 16)
     upright[:, :, :8] = 1.0
     flipped = upright.flip(2)
-    pairs = Correspondence.of(halves(4), halves(4), rng())
-    same = sliced_wasserstein(upright, upright + 0.01 * noise(5, 4, 2, 16, 16), pairs, rng())
-    assert sliced_wasserstein(flipped, upright, pairs, rng()) > 3 * same
+    correspondence = Correspondence.of(halves(4), halves(4), rng())
+    same = sliced_wasserstein(upright, upright + 0.01 * noise(5, 4, 2, 16, 16), correspondence, rng())
+    assert sliced_wasserstein(flipped, upright, correspondence, rng()) > 3 * same
 
 
 def test_an_image_of_sky_alone_is_not_asked_for_ground() -> None:

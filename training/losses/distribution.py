@@ -34,7 +34,7 @@ class Correspondence:
 
 
 def sliced_wasserstein(
-    stylized: Tensor, real: Tensor, pairs: Correspondence, rng: torch.Generator, normalize: bool = True
+    stylized: Tensor, real: Tensor, correspondence: Correspondence, rng: torch.Generator, normalize: bool = True
 ) -> Tensor:
     """Sliced Wasserstein distance of pooled features (Rabin et al. 2011; as a texture loss Heitz et al. 2021).
 
@@ -42,13 +42,13 @@ def sliced_wasserstein(
     ones of the photographs, whose statistics normalize the channels. The descriptors of the cells are further channels,
     so that the joint distribution of what is there and how it looks is compared. Returns a scalar.
     """
-    rows, columns = pairs.image.shape[2:]
-    count = len(pairs.cells)
+    rows, columns = correspondence.image.shape[2:]
+    count = len(correspondence.cells)
     inside = (stylized.shape[2] // rows) * (stylized.shape[3] // columns)
     each = max(1, min(inside, round(SAMPLES / count)))
     own = torch.arange(count, device=stylized.device)
     ours = cell_samples(stylized, own, rows, columns, each, rng)
-    theirs = cell_samples(real, pairs.cells, rows, columns, each, rng)
+    theirs = cell_samples(real, correspondence.cells, rows, columns, each, rng)
     if normalize:
         mean, spread = theirs.mean(dim=0), theirs.std(dim=0) + 1e-3
         ours, theirs = (ours - mean) / spread, (theirs - mean) / spread
@@ -58,7 +58,10 @@ def sliced_wasserstein(
         weight = (DESCRIPTOR_SHARE * values.shape[1] / flat.shape[1]) ** 0.5
         return torch.cat([values, weight * flat], dim=1)
 
-    ours, theirs = described(ours, pairs.image, own), described(theirs, pairs.photographs, pairs.cells)
+    ours, theirs = (
+        described(ours, correspondence.image, own),
+        described(theirs, correspondence.photographs, correspondence.cells),
+    )
     directions = F.normalize(torch.randn(PROJECTIONS, ours.shape[1], generator=rng), dim=1).to(ours.device)
     return ((directions @ ours.T).sort(dim=1).values - (directions @ theirs.T).sort(dim=1).values).abs().mean()
 

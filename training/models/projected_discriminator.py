@@ -58,8 +58,8 @@ class ProjectedDiscriminator(nn.Module):
                 x = (x + F.interpolate(coarser, size=x.shape[2:], mode="bilinear", align_corners=False)) / 2**0.5
             coarser = self.down[level](x)
             features = self.heads[level](x)
-            told = self.project[level](direction)[:, :, None, None] + self.describe[level](at_size(descriptors, x))
-            agreement = (features * told).sum(dim=1, keepdim=True)
+            condition = self.project[level](direction)[:, :, None, None] + self.describe[level](at_size(descriptors, x))
+            agreement = (features * condition).sum(dim=1, keepdim=True)
             scores.append((self.score[level](features) + agreement / features.shape[1] ** 0.5).float().flatten(1))
         return scores
 

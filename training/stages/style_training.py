@@ -41,7 +41,7 @@ MIX_EVERY, IDENTITY_EVERY = 3, 6  # steps; on half of the batch
 
 
 @dataclass(frozen=True)
-class Seen:
+class PhotographFeatures:
     """What is known of a batch of photographs: frozen features, opponent colors, descriptors of the cells."""
 
     maps: list[Tensor]
@@ -77,7 +77,7 @@ class StyleTraining(Stage):
         }
         self.drawn = SceneBatches(run.dataset.pairs, run.dataset.images, config.batch)
         self.drawn.prepare(n.backbone, n.audio_encoder, config.seed)
-        self.remembered: dict[int, list[Seen]] = defaultdict(list)  # recent photographs, by scene
+        self.remembered: dict[int, list[PhotographFeatures]] = defaultdict(list)  # recent photographs, by scene
         crop = self._crop(0.0)
         examples = (self.drawn.draw(step, crop, config.seed)["real"] for step in range(EXAMPLE_BATCHES))
         rng = torch.Generator().manual_seed(config.seed)
@@ -122,16 +122,16 @@ class StyleTraining(Stage):
         with torch.no_grad(), autocast():
             source_maps = [features.float() for features in n.backbone.features(source)]
             real_maps = [features.float() for features in n.backbone.features(real)]
-            seen = Seen(real_maps, opponent_colors(real), self.describe(real))
-            there = self.describe(source)
+            photographs = PhotographFeatures(real_maps, opponent_colors(real), self.describe(real))
+            source_descriptors = self.describe(source)
 
         # D: photographs of the scene against results, and against photographs of another scene (mismatched pairs)
         detached = [features.detach() for features in made_maps]
         with autocast():
-            judged = hinge(n.discriminator(seen.maps, direction, seen.descriptors), True)
-            judged = judged + hinge(n.discriminator(detached, direction, there), False)
+            judged = hinge(n.discriminator(photographs.maps, direction, photographs.descriptors), True)
+            judged = judged + hinge(n.discriminator(detached, direction, source_descriptors), False)
             others = [other for other, kept in self.remembered.items() if kept and other != scene]
-            others = [other for other in others if self.remembered[other][-1].colors.shape == seen.colors.shape]
+            others = [other for other in others if self.remembered[other][-1].colors.shape == photographs.colors.shape]
             if others:
                 wrong = self.remembered[others[int(torch.randint(len(others), (), generator=rng))]][-1]
                 judged = judged + hinge(n.discriminator(wrong.maps, direction, wrong.descriptors), False)
@@ -140,11 +140,11 @@ class StyleTraining(Stage):
 
         # G (Eq. 4)
         n.discriminator.requires_grad_(False)
-        losses = self._losses(made, made_maps, source, source_maps, there, seen, scene, rng)
+        losses = self._losses(made, made_maps, source, source_maps, source_descriptors, photographs, scene, rng)
         with autocast():
             ramp = min(1.0, max(0.0, (number - config.gan_start_steps) / GAN_RAMP_STEPS))
             if weights.gan and ramp:
-                scores = n.discriminator(made_maps, direction, there)
+                scores = n.discriminator(made_maps, direction, source_descriptors)
                 losses["gan"] = -ramp * weights.gan * torch.stack([s.mean() for s in scores]).mean()
         if weights.mix and number % MIX_EVERY == 0:
             losses["mix"] = weights.mix * self._mix_loss(scene, source, maps, color, direction, number)
@@ -159,16 +159,18 @@ class StyleTraining(Stage):
         self.scaler.update()
         for parameter in n.discriminator.learning():
             parameter.requires_grad_(True)
-        self.remembered[scene] = [*self.remembered[scene], seen][-REMEMBERED_BATCHES:]
+        self.remembered[scene] = [*self.remembered[scene], photographs][-REMEMBERED_BATCHES:]
         self.run.average.update(n, config.batch, (number + 1) * config.batch)
         said = {f"generator/{name}": loss.detach() for name, loss in losses.items()}
         return {**said, "discriminator": judged.detach(), "gradient/generator": norm}
 
     def extra(self) -> dict[str, Any]:
-        return {"remembered": {scene: [vars(seen) for seen in kept] for scene, kept in self.remembered.items()}}
+        return {"remembered": {scene: [vars(each) for each in kept] for scene, kept in self.remembered.items()}}
 
     def restore_extra(self, values: dict[str, Any]) -> None:
-        kept = {scene: [Seen(**seen) for seen in batches] for scene, batches in values["remembered"].items()}
+        kept = {
+            scene: [PhotographFeatures(**each) for each in batches] for scene, batches in values["remembered"].items()
+        }
         self.remembered = defaultdict(list, kept)
 
     def _losses(
@@ -177,17 +179,20 @@ class StyleTraining(Stage):
         made_maps: list[Tensor],
         source: Tensor,
         source_maps: list[Tensor],
-        there: Tensor,
-        seen: Seen,
+        source_descriptors: Tensor,
+        photographs: PhotographFeatures,
         scene: int,
         rng: torch.Generator,
     ) -> dict[str, Tensor]:
         """The weighted terms that need no discriminator."""
         n, weights = self.run.networks, self.run.config.losses
-        pool = [seen, *(kept for kept in self.remembered[scene] if kept.colors.shape[2:] == seen.colors.shape[2:])]
-        pairs = Correspondence.of(there, torch.cat([each.descriptors for each in pool]), rng)
+        pool = [
+            photographs,
+            *(kept for kept in self.remembered[scene] if kept.colors.shape[2:] == photographs.colors.shape[2:]),
+        ]
+        correspondence = Correspondence.of(source_descriptors, torch.cat([each.descriptors for each in pool]), rng)
         swd = [
-            sliced_wasserstein(maps, torch.cat([each.maps[level] for each in pool]), pairs, rng)
+            sliced_wasserstein(maps, torch.cat([each.maps[level] for each in pool]), correspondence, rng)
             for level, maps in enumerate(made_maps)
         ]
         colors = torch.cat([each.colors for each in pool])
@@ -198,7 +203,8 @@ class StyleTraining(Stage):
         nce = multiscale_patch_nce(n.projector(made_maps, places), keys, weights.nce_temperature)
         return {
             "swd": weights.swd * torch.stack(swd).sum(),
-            "colors": weights.colors * sliced_wasserstein(opponent_colors(made), colors, pairs, rng, normalize=False),
+            "colors": weights.colors
+            * sliced_wasserstein(opponent_colors(made), colors, correspondence, rng, normalize=False),
             "self_similarity": weights.self_similarity * torch.stack(alike).sum(),
             "gradients": weights.gradients * gradient_loss(made, source),
             "nce": weights.nce * nce,

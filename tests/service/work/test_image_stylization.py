@@ -147,9 +147,20 @@ def test_weights_move_the_mix_from_one_sound_to_the_other(engine: Engine) -> Non
         shift(stylize(engine, photo, sounds, ImageRequest(weights=weights))[0], photo)[0]
         for weights in ((1, 0), (3, 1), (1, 3), (0, 1))
     ]
-    assert reds == sorted(reds, reverse=True)
-    alone = stylize(engine, photo, sounds[:1])[0]
-    np.testing.assert_array_equal(stylize(engine, photo, sounds, ImageRequest(weights=(1, 0)))[0].pixels, alone.pixels)
+    assert reds[0] > reds[1] > reds[2] > reds[3]
+    assert (reds[1] - reds[2]) / (reds[0] - reds[3]) == pytest.approx(0.5, abs=0.15)  # evenly
+    for number, weights in enumerate(((1, 0), (0, 1))):
+        alone = stylize(engine, photo, sounds[number : number + 1])[0]
+        mixed = stylize(engine, photo, sounds, ImageRequest(weights=weights))[0]
+        np.testing.assert_array_equal(mixed.pixels, alone.pixels)
+
+
+def test_every_gain_of_a_mix_is_of_all_its_sounds(engine: Engine) -> None:
+    photo, sounds, gains = make_photo(64, 48), [make_tone(5), make_noise(4)], (-20.0, 0.0)
+    together = stylize(engine, photo, sounds, ImageRequest(gains_db=gains, weights=(1, 2)))
+    for gain, result in zip(gains, together, strict=True):
+        (alone,) = stylize(engine, photo, sounds, ImageRequest(gain_db=gain, weights=(1, 2)))
+        np.testing.assert_array_equal(result.pixels, alone.pixels)
 
 
 def test_each_sound_of_a_mix_is_taken_where_it_is_loudest(engine: Engine) -> None:
