@@ -80,9 +80,10 @@ def test_the_shares_of_a_mix_are_live_too(visit: Visit, photo: Path, tmp_path: P
         write_wav(tmp_path / "a.wav", make_noise(3.0, rms=0.2)),
         write_wav(tmp_path / "b.wav", make_tone(3.0)),
     )
-    result_of(page)
+    first = result_of(page)
     share = ".lane:nth-child(1) .weight input"
     page.locator(share).fill("30")
+    next_result(page, first)
     wait_until_live(page, share)
     before = len(visit.requests)
 

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Browser, Page, expect
 
-from tests.support.browsing import Visit, choose, result_of
+from tests.support.browsing import Visit, choose, result_of, wait_until_true
 from tests.support.media import make_photo, write_jpeg
 from tests.support.running_service import RunningService
 
@@ -81,7 +81,7 @@ def test_a_whole_photo_lets_the_page_scroll(visit: Visit, photo: Path, sound: Pa
     fitted = page.locator("#zoom").inner_text()
     page.mouse.move(*middle(page))
     page.mouse.wheel(0, 200)
-    page.wait_for_function("scrollY > 0")
+    wait_until_true(page, "scrollY > 0")
     expect(page.locator("#zoom")).to_have_text(fitted)
 
 

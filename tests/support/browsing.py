@@ -150,6 +150,15 @@ def wait_until_live(page: Page, selector: str = "#gain") -> None:
     raise AssertionError("the dials never became live")
 
 
+def wait_until_true(page: Page, condition: str) -> None:
+    """As Playwright's `wait_for_function`, which evaluates in the page and is refused by its content policy."""
+    for _ in range(PATIENCE_MS // 50):
+        if page.evaluate(condition):
+            return
+        page.wait_for_timeout(50)
+    raise AssertionError(f"never true: {condition}")
+
+
 def pixels_of(page: Page, selector: str = "#compare .after") -> list[int]:
     """The mean colors of 8 x 8 parts of the picture that is shown."""
     values: list[int] = page.locator(selector).evaluate(
