@@ -1,11 +1,12 @@
 """Jobs outlive whatever happens to the processes: a stop, a killed child, a killed worker, a killed service."""
 
+import asyncio
 import json
 import os
 import signal
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,9 @@ from typing import Any
 import httpx2 as httpx
 import pytest
 
+from service.client import AsyncClient, Client
+from service.client.models import Job
+from service.client.requests import image_form
 from tests.end_to_end.conftest import CLIENT_SECONDS
 from tests.support.media import make_photo, png_bytes
 from tests.support.processes import child_named, children_of, family_of, has_word, is_running, until
@@ -133,6 +137,31 @@ def test_a_killed_queue_server_keeps_its_jobs(
     until(lambda: True if http.get("/readyz").status_code == 200 else None)
     assert http.get(url).json() == before
     check_success(http, submit(http, photo, rain))
+
+
+def test_programs_wait_while_the_queue_server_is_away(
+    robust: tuple[RunningService, httpx.Client], rain: bytes, tmp_path: Path
+) -> None:
+    running, _ = robust
+    photo, sound = tmp_path / "photo.png", tmp_path / "rain.ogg"
+    photo.write_bytes(png_bytes(make_photo(3000, 2000)))
+    sound.write_bytes(rain)
+    form = image_form(photo, [sound], {"gains_db": list(range(-LONG_RESULTS, 0))})
+
+    def go_on(wait: Callable[[Client, Job], Job]) -> None:
+        with Client(running.address) as client:
+            job = client.submit(form)
+            time.sleep(1.5)  # its log is on disk after a second at most
+            assert not client.job(job).ended
+            os.kill(child_named(running.pid, "valkey-server"), signal.SIGKILL)
+            assert len(wait(client, job).results) == LONG_RESULTS
+
+    async def wait_for_it(job: Job) -> Job:
+        async with AsyncClient(running.address) as client:
+            return await client.wait(job)
+
+    go_on(lambda client, job: client.wait(job))
+    go_on(lambda _, job: asyncio.run(wait_for_it(job)))
 
 
 def test_a_killed_service_leaves_nobody_behind_and_starts_again(tmp_path: Path, models_dir: Path, rain: bytes) -> None:

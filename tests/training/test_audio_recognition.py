@@ -100,6 +100,12 @@ def test_the_loudest_window_is_heard_as_what_it_is(encoder: SceneAudioEncoder) -
     assert min(one.certainty for one in hear_recordings(encoder, recordings())) > 0.95
 
 
+def test_certainty_is_the_probability_of_a_scene(encoder: SceneAudioEncoder, monkeypatch: pytest.MonkeyPatch) -> None:
+    half = torch.tensor([[0.5, 0.0, 0.5, 0.0]])
+    monkeypatch.setattr(encoder, "kind_probabilities", lambda mel_power: half.expand(len(mel_power), -1))
+    assert [one.certainty for one in hear_recordings(encoder, recordings())] == pytest.approx([0.5, 0.5], abs=0.03)
+
+
 def test_effect_rises_with_every_gain(encoder: SceneAudioEncoder) -> None:
     effects = effect_at_gains(encoder, [one[3] for one in recordings()], -23.0)
     assert len(effects) == len(GAINS_DB)

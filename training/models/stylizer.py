@@ -36,7 +36,7 @@ GATE_SPREAD = 1.5  # how far a pixel's threshold may lie from the others', in th
 FULL_LENGTH = 0.9995  # a longer embedding opens the gate no further
 
 
-def pad_same(x: Tensor, kernel: int, stride: int, mode: str = "replicate") -> Tensor:
+def pad_same(x: Tensor, kernel: int, stride: int, mode: str) -> Tensor:
     """TensorFlow's "same" padding of an even size: at stride 2 one pixel less before than after."""
     total = kernel - stride
     before, after = total // 2, total - total // 2
@@ -46,9 +46,7 @@ def pad_same(x: Tensor, kernel: int, stride: int, mode: str = "replicate") -> Te
 class InvertedBottleneck(nn.Module):
     """1x1 expansion, depthwise convolution, 1x1 projection (Sandler et al. 2018); norms are folded into the weights."""
 
-    def __init__(
-        self, kernel: int, stride: int, expansion: int, inputs: int, outputs: int, padding: str = "replicate"
-    ) -> None:
+    def __init__(self, kernel: int, stride: int, expansion: int, inputs: int, outputs: int, padding: str) -> None:
         super().__init__()
         inner = inputs * expansion
         self.padding = padding
