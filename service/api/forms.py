@@ -17,6 +17,8 @@ from service.webhooks.request import FIELDS as WEBHOOK_FIELDS
 
 Request = ImageRequest | VideoRequest
 
+_MOST_VALUES: Final = 1000  # of one field: points of a curve, of which there may be more than of anything else
+
 
 @dataclass(frozen=True)
 class Form:
@@ -130,7 +132,10 @@ def read_parameters(received: ReceivedForm, form: Form, defaults: Mapping[str, A
 
 
 def read_list(name: str, given: Sequence[str]) -> list[Any]:
-    """A list comes as repeated fields, separated by commas, or as JSON."""
+    """A list comes as repeated fields, separated by commas, or as JSON; raises InvalidValue.
+
+    It is refused before its values are looked at if it is longer than any may be: each costs time of everybody.
+    """
     values: list[Any] = []
     for text in given:
         if text.lstrip().startswith("["):
@@ -138,9 +143,17 @@ def read_list(name: str, given: Sequence[str]) -> list[Any]:
                 values += json.loads(text)
             except (ValueError, RecursionError) as exc:
                 raise InvalidValue(f"{name} is not a JSON list: {exc}", field=name) from exc
-        else:
+        elif text.count(",") < _MOST_VALUES:
             values += [part.strip() for part in text.split(",")]
+        else:
+            raise _too_many(name)
+        if len(values) > _MOST_VALUES:
+            raise _too_many(name)
     return values
+
+
+def _too_many(name: str) -> InvalidValue:
+    return InvalidValue(f"{name} has more than {_MOST_VALUES} values", field=name)
 
 
 def check_counts(parameters: Request, audio_count: int, settings: Settings) -> None:

@@ -9,6 +9,7 @@ from service.settings import Settings
 from service.webhooks.address import MAX_URL_LENGTH, AddressRefused, AddressRules
 
 EVENTS: Final = ("job.succeeded", "job.failed", "job.cancelled")
+_MAX_EVENTS_LENGTH: Final = 1024
 FIELDS: Final[dict[str, Any]] = {
     "webhook_url": {
         "type": "string",
@@ -66,6 +67,8 @@ def address_rules(settings: Settings) -> AddressRules:
 def _events(lists: Sequence[str]) -> tuple[str, ...]:
     if not lists:
         return EVENTS
+    if sum(map(len, lists)) > _MAX_EVENTS_LENGTH:
+        raise InvalidValue(f"webhook_events is longer than {_MAX_EVENTS_LENGTH} characters", field="webhook_events")
     names = {name.strip() for text in lists for name in text.split(",")}
     if unknown := sorted(names - set(EVENTS)):
         raise InvalidValue(

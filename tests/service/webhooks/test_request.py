@@ -32,6 +32,7 @@ def test_all_ends_are_told_unless_some_are_named() -> None:
         ([("webhook_url", "https://example.com/" + "a" * 3000)], "webhook_url", "at most"),
         ([URL, ("webhook_events", "job.started")], "webhook_events", "job.cancelled"),
         ([URL, ("webhook_events", "")], "webhook_events", "there are"),
+        ([URL, ("webhook_events", "a," * 1000)], "webhook_events", "longer than"),
         ([("webhook_events", "job.failed")], "webhook_events", "webhook_url"),
     ],
 )
