@@ -103,13 +103,12 @@ def _name_of(host: str) -> str:
 
 def _is_same(origin: str, host: str) -> bool:
     """Whether the origin has that host and port, whatever the scheme: TLS may end at a proxy."""
-    parts = urlsplit(origin)
-    default = _DEFAULT_PORTS.get(parts.scheme)
     try:
-        asked = urlsplit(f"//{host}")
+        parts, asked = urlsplit(origin), urlsplit(f"//{host}")
+        default = _DEFAULT_PORTS.get(parts.scheme)
         return default is not None and (parts.hostname, parts.port or default) == (
             asked.hostname,
             asked.port or default,
         )
-    except ValueError:
+    except ValueError:  # what is no address is nobody's
         return False

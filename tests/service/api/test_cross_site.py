@@ -33,6 +33,7 @@ def worker(redis_url: str) -> Iterator[None]:
         {"Origin": "null"},
         {"Origin": ""},
         {"Origin": "http://127.0.0.1:99999"},
+        {"Origin": "http://[::1"},
         {"Sec-Fetch-Site": "cross-site"},
         {"Sec-Fetch-Site": "cross-site", **VISIT},  # a form that is sent from elsewhere
         {"Sec-Fetch-Site": "something-new"},
