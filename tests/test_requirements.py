@@ -54,6 +54,12 @@ def test_a_lock_file_satisfies_the_extras_that_it_is_for(name: str) -> None:
     assert not missing, f"requirements/{name}.txt is behind pyproject.toml: run `make lock`"
 
 
+def test_no_form_parser_is_allowed_that_buffers_a_parts_header_without_bound() -> None:
+    """Which python-multipart did before 0.0.27."""
+    (allowed,) = (one for one in asked_for(("api",)) if one.name == "python-multipart")
+    assert not any(allowed.specifier.contains(version) for version in ("0.0.20", "0.0.26"))
+
+
 @pytest.mark.parametrize("name", [*INSTALLED, "store"])
 def test_every_pin_has_a_hash(name: str) -> None:
     blocks = re.split(r"^(?=[\w.-]+==)", lock(name), flags=re.MULTILINE)[1:]

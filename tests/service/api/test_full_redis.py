@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 from fastapi.testclient import TestClient
 
+from service.auth.keys import ApiKeyRepository
 from service.jobs.connection import Client
 from service.webhooks.deliverer import LEASE_SECONDS, MAX_ATTEMPTS
 from service.webhooks.schedule import Delivery, Schedule
@@ -29,6 +30,30 @@ def test_what_is_there_can_be_read(http: TestClient, client: Client, ended: str)
         assert http.get(f"/jobs/{ended}/events").text.count('"state":"succeeded"') == 1
         assert http.get("/models").json()["models"][0]["name"] == "demo"
         assert "adis_redis_up 1.0" in http.get("/metrics").text
+
+
+def test_a_keys_jobs_are_listed_read_fetched_and_deleted(
+    http: TestClient, client: Client, redis_url: str, data_dir: Path
+) -> None:
+    _, token = with_client(redis_url, lambda one: ApiKeyRepository(one).create("Ada"))
+    key = {"Authorization": f"Bearer {token}"}
+    first, second, third = (http.post("/stylize", files=GOOD, headers=key).json()["id"] for _ in range(3))
+    finish(redis_url, data_dir, second)
+    client.delete(f"adis:job:{first}")  # which is to leave the list
+    with full(client):
+        page = http.get("/jobs?limit=1", headers=key).json()
+        assert [job["id"] for job in page["jobs"]] == [third]
+        rest = http.get("/jobs", params={"cursor": page["next_cursor"]}, headers=key).json()
+        assert ([job["id"] for job in rest["jobs"]], rest["next_cursor"]) == ([second], None)
+        done = http.get("/jobs?state=succeeded", headers=key).json()["jobs"]
+        assert [job["id"] for job in done] == [second]
+        assert http.get(f"/jobs/{second}", headers=key).json()["state"] == "succeeded"
+        assert http.get(f"/jobs/{second}/results/0", headers=key).content == RESULT
+        assert http.get(f"/jobs/{second}", headers={"X-API-Key": "adis_wrong"}).status_code == 401
+        assert [http.delete(f"/jobs/{one}", headers=key).status_code for one in (second, third)] == [204, 204]
+        left = http.get("/jobs", headers=key).json()["jobs"]
+        assert [(job["id"], job["state"]) for job in left] == [(third, "cancelled")]
+    assert client.zcard(client.keys("adis:mine:*")[0]) == 1
 
 
 def test_the_service_is_ready_and_says_what_it_does_not_take(http: TestClient, client: Client) -> None:
