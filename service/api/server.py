@@ -3,8 +3,10 @@
 import asyncio
 import functools
 import logging
+import resource
 import signal
 import socket
+from contextlib import suppress
 from types import FrameType
 from typing import Final
 
@@ -20,10 +22,12 @@ from service.settings import Settings
 logger = logging.getLogger(__name__)
 
 _LAST_ANSWERS_SECONDS: Final = 10
+_MOST_FILES: Final = 65_536  # connections among them
 
 
 def serve(settings: Settings, redis_url: str, listener: socket.socket) -> None:
     """Answer requests until SIGTERM or SIGINT; held answers and event streams end then."""
+    raise_file_limit()
     app = create_app(settings, redis_url)
     config = uvicorn.Config(
         app,
@@ -43,6 +47,15 @@ def serve(settings: Settings, redis_url: str, listener: socket.socket) -> None:
         _Server(config, app).run(sockets=[listener])
     finally:
         stop_tracing()
+
+
+def raise_file_limit() -> None:
+    """Take as many open files as this user may have: the usual 1,024 are few idle connections of one client."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = _MOST_FILES if hard == resource.RLIM_INFINITY else min(hard, _MOST_FILES)
+    if soft != resource.RLIM_INFINITY and soft < wanted:
+        with suppress(ValueError, OSError):  # of a system with a bound of its own
+            resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
 
 
 class _Server(uvicorn.Server):
