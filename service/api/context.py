@@ -14,7 +14,7 @@ from celery import Celery
 from fastapi import Depends, Request
 from starlette.concurrency import run_in_threadpool
 
-from service.api.upload_limits import ProbeQueue, UploadGate
+from service.api.upload_limits import ProbeQueue, Shares, UploadGate
 from service.auth.keys import ApiKeyRepository
 from service.errors import Unavailable
 from service.examples.catalogue import ExampleFiles
@@ -44,6 +44,7 @@ _SLOW_PROBES: Final = 6
 _RETRY_AFTER_SECONDS: Final = 5
 _STORAGE_CHECK_KEPT_SECONDS: Final = 1.0
 _STORAGE_CHECK_SECONDS: Final = 3.0
+MOST_STREAMS: Final = 256  # of events, of one caller
 
 
 class StorageCheck:
@@ -76,6 +77,7 @@ class Context:
     """What the routes share.
 
     upload_gate, upload_budget: how many uploads arrive at a time, and how many bytes.
+    streams: how many streams of events each caller has.
     decoder_pool: probes uploads in processes of their own. probes: how many at a time.
     """
 
@@ -94,6 +96,7 @@ class Context:
     probes: ProbeQueue
     upload_gate: UploadGate
     upload_budget: UploadBudget
+    streams: Shares
 
     async def ready_workers(self, kind: Kind | None, kept_seconds: float = 0.0) -> list[WorkerReport]:
         """The workers that take jobs of that kind (None: of any) now; raises Unavailable if there are none.
@@ -164,6 +167,7 @@ async def open_context(settings: Settings, redis_url: str) -> AsyncIterator[Cont
         probes=ProbeQueue(_QUICK_PROBES, _SLOW_PROBES),
         upload_gate=UploadGate(settings.max_uploads_at_once),
         upload_budget=UploadBudget(client, settings.max_queue_bytes, settings.max_kept_upload_bytes),
+        streams=Shares(MOST_STREAMS),
     )
     tasks = [asyncio.create_task(context.event_bus.run()), asyncio.create_task(_sweep_for_ever(context))]
     if (deliverer := make_deliverer(client, context.submissions, settings)) is not None:

@@ -1,23 +1,29 @@
 """Follow a job by server-sent events, which FastAPI writes and keeps alive."""
 
+import logging
 import re
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from typing import Annotated, Final
 
-from fastapi import APIRouter, Depends, Header, Response
+from fastapi import APIRouter, Depends, Header, Request, Response
 from fastapi.sse import EventSourceResponse, ServerSentEvent
+from redis.exceptions import RedisError
 from starlette.exceptions import HTTPException
 
-from service.api.auth import Known
-from service.api.context import Using
+from service.api.auth import Known, name_caller
+from service.api.context import MOST_STREAMS, Using
 from service.api.descriptions import EVENTS, PROBLEMS
 from service.api.jobs import JobId, read_own_job
+from service.errors import TooManyRequests
+
+logger = logging.getLogger(__name__)
 
 router = APIRouter(tags=["jobs"], responses=PROBLEMS)
 
 _EVENT_ID: Final = re.compile(r"\d{1,18}(-\d{1,18})?", re.ASCII)
 _RECONNECT_MS: Final = 1000
+_RETRY_AFTER_SECONDS: Final = 10
 
 
 @dataclass(frozen=True)
@@ -45,12 +51,27 @@ async def _find_position(
 Position = Annotated[_Position, Depends(_find_position)]
 
 
-@router.get("/jobs/{job_id}/events", response_class=EventSourceResponse, **EVENTS)
+async def _hold_stream(request: Request, context: Using, caller: Known) -> AsyncIterator[None]:
+    """A dependency that lasts as long as the stream; raises TooManyRequests where its caller has too many."""
+    share = context.streams.of(name_caller(request, caller))
+    if share.locked():
+        raise TooManyRequests(
+            f"one client may follow {MOST_STREAMS} jobs at a time; end some of them first",
+            retry_after=_RETRY_AFTER_SECONDS,
+        )
+    async with share:
+        yield
+
+
+@router.get("/jobs/{job_id}/events", response_class=EventSourceResponse, dependencies=[Depends(_hold_stream)], **EVENTS)
 async def follow_job(position: Position, context: Using, response: Response) -> AsyncIterator[ServerSentEvent]:
     """Follow a job by server-sent events; they are kept, so that a reader who was cut off misses nothing."""
     yield ServerSentEvent(retry=_RECONNECT_MS)
-    async for event in context.event_bus.follow(position.job_id, position.after):
-        yield ServerSentEvent(id=event.id, event=event.name, raw_data=event.data)
+    try:
+        async for event in context.event_bus.follow(position.job_id, position.after):
+            yield ServerSentEvent(id=event.id, event=event.name, raw_data=event.data)
+    except RedisError as exc:  # the answer has begun: it ends here, and its reader comes again
+        logger.warning("the events of job %s break off, since Redis does not answer: %s", position.job_id, exc)
 
 
 @router.head("/jobs/{job_id}/events", include_in_schema=False)

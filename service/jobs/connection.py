@@ -24,6 +24,7 @@ AsyncClient: TypeAlias = Any
 
 _TIMEOUT_SECONDS: Final = 5.0
 _HEALTH_CHECK_SECONDS: Final = 15
+_MOST_CONNECTIONS: Final = 1000  # of one event loop; beyond redis-py refuses the command, by default from 100 on
 _RETRIES: Final = 3
 _RETRY_SECONDS: Final = 1.0
 _TELL_EVERY: Final = 30  # attempts
@@ -41,7 +42,8 @@ def connect(url: str) -> Client:
 
 def connect_async(url: str) -> AsyncClient:
     """The same for the API's event loop."""
-    return redis.asyncio.Redis.from_url(url, retry=AsyncRetry(_backoff(), _RETRIES), **_options(url))
+    retry = AsyncRetry(_backoff(), _RETRIES)
+    return redis.asyncio.Redis.from_url(url, retry=retry, max_connections=_MOST_CONNECTIONS, **_options(url))
 
 
 def connect_patiently(url: str) -> Client:

@@ -18,6 +18,7 @@ logger = logging.getLogger(__name__)
 
 _RECONNECT_SECONDS: Final = 0.5
 _SILENCE_SECONDS: Final = 15.0  # after it a waiter looks for itself, in case news was lost
+_LOOKS_AT_ONCE: Final = 32  # each takes a connection to Redis, and many may be woken together
 
 
 @dataclass(frozen=True)
@@ -35,6 +36,7 @@ class JobEventBus:
     def __init__(self, client: AsyncClient) -> None:
         self._client = client
         self._waiters: dict[str, set[_Waiter]] = defaultdict(set)
+        self._looks = asyncio.Semaphore(_LOOKS_AT_ONCE)
         self.closed = False
 
     async def run(self) -> None:
@@ -69,7 +71,7 @@ class JobEventBus:
             while not self.closed:
                 waiter.woken.clear()
                 state, waiter.state = waiter.state, ""
-                state = state or await self._client.hget(f"adis:job:{job_id}", "state")
+                state = state or await self._state(job_id)
                 if state is None or JobState(state).ended:
                     return True
                 if (left := end - loop.time()) <= 0:
@@ -85,11 +87,10 @@ class JobEventBus:
         with self._waiting_for(job_id) as waiter:
             while not self.closed:
                 waiter.woken.clear()
-                stream = f"adis:events:{job_id}"
                 # the state first: the events of one that has ended are all there
-                async with self._client.pipeline(transaction=False) as pipe:
+                async with self._looks, self._client.pipeline(transaction=False) as pipe:
                     pipe.hget(f"adis:job:{job_id}", "state")
-                    pipe.xrange(stream, min=f"({after}")
+                    pipe.xrange(f"adis:events:{job_id}", min=f"({after}")
                     state, entries = await pipe.execute()
                 for event_id, fields in entries:
                     after = event_id
@@ -101,6 +102,11 @@ class JobEventBus:
     async def has_events(self, job_id: str, after: str) -> bool:
         """Whether anything happened to the job after the event `after`."""
         return bool(await self._client.xrange(f"adis:events:{job_id}", min=f"({after}", count=1))
+
+    async def _state(self, job_id: str) -> str | None:
+        async with self._looks:
+            state: str | None = await self._client.hget(f"adis:job:{job_id}", "state")
+            return state
 
     async def _next(self, woken: asyncio.Event, seconds: float = _SILENCE_SECONDS) -> None:
         """Wait for news, but not for ever."""

@@ -3,14 +3,19 @@
 import hashlib
 import json
 import threading
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
 import pytest
 from fastapi.testclient import TestClient
+from redis.exceptions import RedisError
 
+from service.api.upload_limits import Shares
 from service.jobs.connection import Client
+from service.jobs.events import JobEventBus
 from tests.service.api.harness import GOOD, HEARD, RESULT, finish, somebody_finishing
+from tests.support.processes import until
 
 TAG = f'"{hashlib.sha256(RESULT).hexdigest()}"'
 PROBLEM = {"type": "/problems/damaged-media", "title": "T", "status": 422, "detail": "damaged", "field": "image"}
@@ -221,6 +226,38 @@ def test_a_silent_stream_is_kept_alive(http: TestClient, job_id: str, monkeypatc
     deletion.join()
     assert ": ping\n\n" in text
     assert [event["data"]["state"] for event in events_of(text)] == ["queued", "cancelled"]
+
+
+def test_no_client_follows_jobs_without_bound(http: TestClient, job_id: str) -> None:
+    context = http.app.state.context  # type: ignore[attr-defined]
+    address = f"/jobs/{job_id}/events"
+    object.__setattr__(context, "streams", Shares(2))
+    with ThreadPoolExecutor(2) as pool:
+        following = [pool.submit(http.get, address) for _ in range(2)]
+        until(lambda: len(context.event_bus._waiters[job_id]) == 2 or None)
+        refused = http.get(address)
+        assert (refused.status_code, refused.json()["type"]) == (429, "/problems/too-many-requests")
+        assert refused.headers["Retry-After"]
+        assert http.get(f"/jobs/{job_id}").status_code == 200
+        http.delete(f"/jobs/{job_id}")
+        assert [len(events_of(answer.result().text)) for answer in following] == [2, 2]
+    assert http.get(f"/jobs/{'0' * 32}/events").status_code == 404
+    assert [http.get(address).status_code for _ in range(3)] == [200] * 3  # each gives its place back
+
+
+def test_a_stream_ends_where_redis_goes_away_so_that_its_reader_comes_again(
+    http: TestClient, job_id: str, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    follow = JobEventBus.follow
+
+    async def break_off(bus: JobEventBus, job: str, after: str) -> Any:
+        async for event in follow(bus, job, after):
+            yield event
+            raise RedisError("it went away")
+
+    monkeypatch.setattr(JobEventBus, "follow", break_off)
+    assert len(events_of(http.get(f"/jobs/{job_id}/events").text)) == 1
+    assert "it went away" in caplog.text
 
 
 def test_head_is_answered_wherever_get_is(http: TestClient, done: str) -> None:

@@ -1,12 +1,21 @@
 """One address serves redis-py and Celery, and no password is printed."""
 
+import asyncio
 import logging
 import threading
 
 import pytest
 from redis.exceptions import OutOfMemoryError
 
-from service.jobs.connection import Client, broker_url, connect, connect_patiently, version_problem, without_password
+from service.jobs.connection import (
+    Client,
+    broker_url,
+    connect,
+    connect_async,
+    connect_patiently,
+    version_problem,
+    without_password,
+)
 from tests.support.valkey import full
 
 
@@ -73,3 +82,14 @@ def test_who_works_on_a_job_waits_for_a_full_redis_and_says_so(
     logging.getLogger("service.jobs.connection").removeHandler(handler)
     assert "Redis is full" in caplog.text
     assert "the job goes on" in caplog.text
+
+
+def test_hundreds_of_questions_at_a_time_are_answered(redis_url: str) -> None:
+    async def run() -> None:
+        client = connect_async(redis_url)
+        try:
+            assert len(await asyncio.gather(*(client.time() for _ in range(400)))) == 400
+        finally:
+            await client.aclose()
+
+    asyncio.run(run())
