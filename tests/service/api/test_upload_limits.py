@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from fastapi.testclient import TestClient
 from starlette.requests import Request
 
 from service.api.auth import Caller, name_caller
@@ -136,6 +137,20 @@ def test_an_upload_waits_for_its_place() -> None:
         assert await waiting == "came in"
 
     asyncio.run(run())
+
+
+def test_every_route_that_takes_files_waits_for_a_place(http: TestClient) -> None:
+    gate = UploadGate(2, patience_seconds=0.05)
+    object.__setattr__(http.app.state.context, "upload_gate", gate)  # type: ignore[attr-defined]
+    assert http.portal is not None
+    for _ in range(2):
+        http.portal.call(gate._all.acquire)  # somebody else's
+    uploads = (("/stylize", GOOD), ("/stylize/video", GOOD), ("/uploads", [("file", ("rain.wav", SOUND))]))
+    for address, files in uploads:
+        refused = http.post(address, files=files)
+        assert (refused.status_code, "too many uploads" in refused.text) == (503, True)
+    gate._all.release()
+    assert [http.post(address, files=files).status_code for address, files in uploads] == [202, 202, 201]
 
 
 def named(host: str | None, key: Key | None = None) -> str:
