@@ -70,8 +70,8 @@ class JobEventBus:
         with self._waiting_for(job_id) as waiter:
             while not self.closed:
                 waiter.woken.clear()
-                state, waiter.state = waiter.state, ""
-                state = state or await self._state(job_id)
+                news, waiter.state = waiter.state, ""
+                state = news or await self._state(job_id)
                 if state is None or JobState(state).ended:
                     return True
                 if (left := end - loop.time()) <= 0:
