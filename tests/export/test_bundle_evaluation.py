@@ -86,6 +86,8 @@ def test_the_table_has_the_model_and_its_controls(report: Path) -> None:
     assert copy["gradient correlation"]["mean"] == pytest.approx(1, abs=1e-3)
     assert transfer["right scene"]["mean"] > copy["right scene"]["mean"]
     assert model["change by silence /255, the most"] < 2
+    assert transfer["right of three scenes, by color statistics"]["mean"] > 0.9
+    assert copy["right of three scenes, by color statistics"]["mean"] < 0.5
     assert "| right scene: snow |" in (report / "table.md").read_text()
 
 
@@ -100,6 +102,21 @@ def test_a_contact_sheet_has_a_column_for_each_scene_of_the_bundle(bundle: Path,
     with Image.open(tmp_path / "sheet.png") as sheet:
         assert sheet.size == (64 * 7, 64 * 2)
     assert main(["contact-sheet", str(bundle), str(tmp_path / "sheet.png"), *arguments, "--folders", "nowhere"]) == 2
+
+
+def test_a_contact_sheet_shows_other_methods_below(bundle: Path, data: Path, tmp_path: Path) -> None:
+    arguments = ["--data", str(data), "--recipe", str(data / "photographs.toml"), "--images", "1", "--side", "64"]
+    arguments += ["--folders", "other", "--with-input", "--beside", str(bundle), "--color-transfer"]
+    assert main(["contact-sheet", str(bundle), str(tmp_path / "sheet.png"), *arguments]) == 0
+    with Image.open(tmp_path / "sheet.png") as opened:
+        pixels = np.asarray(opened, float)
+    scenes = [sound["name"] for sound in json.loads((bundle / "manifest.json").read_text())["sounds"]]
+    ours, beside, recolored = pixels.reshape(3, 64, -1, 64, 3).swapaxes(1, 2)  # of each the input, then the scenes
+    assert np.array_equal(ours, beside)
+    assert np.array_equal(ours[0], recolored[0])
+    red, green, _blue = recolored[1 + scenes.index("summer")].mean(axis=(0, 1))
+    assert green > red + 10  # as summer's photographs
+    assert set(np.unique(recolored[1 + scenes.index("night")])) == {128}  # of which there is none
 
 
 def test_an_interval_is_over_both_sources() -> None:

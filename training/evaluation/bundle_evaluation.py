@@ -15,6 +15,7 @@ from training.data.scene_photographs import Photograph, read_photographs
 from training.data.sound_recordings import Recording, read_recordings
 from training.evaluation.bundle_table import (
     GAINS_DB,
+    THREE_SCENES,
     HeldOutImage,
     HeldOutSound,
     Judge,
@@ -26,13 +27,16 @@ from training.evaluation.bundle_table import (
     judge_scenes,
     mixes_turn_evenly,
     stylize_all,
+    three_labels,
     two_way_bootstrap,
 )
+from training.evaluation.color_statistics import color_statistics
 from training.evaluation.metrics.statistics import Estimate
 from training.evaluation.onnx_bundle import FloatArray, OnnxBundle
 from training.evaluation.scene_probe import Lite2Features, SceneProbe
 
 SIDE = 256
+COLOR_INVERSE_REGULARIZATION = 1.0
 SHEET_IMAGES = 12
 HOP_SECONDS = 0.05
 FEW_IMAGES, FEW_SOUNDS = 4, 2  # for gains and mixes, which need many results each
@@ -57,7 +61,8 @@ def evaluate_bundles(
     photographs = read_photographs(recipe, data / "photos")
     recordings = read_recordings(sounds_recipe, data / "sounds")
     scenes = sorted({p.scene for p in photographs if p.scene is not None})
-    judge, recall = make_judge(photographs, scenes)
+    judge, *recalls = make_judge(photographs, scenes)
+    said = [", ".join(f"{scenes[label]} {share:.2f}" for label, share in recall.items()) for recall in recalls]
     images = draw_images(photographs, image_count)
     bundles = [OnnxBundle(folder) for folder in folders]
     held_out = [recording for recording in recordings if recording.fold == fold]
@@ -82,7 +87,7 @@ def evaluate_bundles(
         f"{len(images)} held-out photographs at {SIDE} px of {len({i.source for i in images})} sources, "
         f"{len(known)} held-out recordings of scenes and {len(sounds) - len(known)} of none, at the level as recorded; "
         "95 % intervals over sources of photographs and of recordings. The probe names real held-out photographs "
-        "rightly: " + ", ".join(f"{scenes[label]} {share:.2f}" for label, share in recall.items()) + "."
+        f"rightly: {said[0]}; the one on color statistics: {said[1]}."
     )
     (output / "table.md").write_text(f"{note}\n\n{table(figures)}\n")
     plain = {name: {key: _plain(value) for key, value in row.items()} for name, row in figures.items()}
@@ -90,16 +95,30 @@ def evaluate_bundles(
     print(note, table(figures), sep="\n\n")
 
 
-def make_judge(photographs: Sequence[Photograph], scenes: Sequence[str]) -> tuple[Judge, dict[int, float]]:
-    """The probe, trained on training photographs of the scenes; and its recall on held-out ones."""
+def make_judge(
+    photographs: Sequence[Photograph], scenes: Sequence[str]
+) -> tuple[Judge, dict[int, float], dict[int, float]]:
+    """The probes, trained on training photographs of the scenes; and the recall of each on held-out ones."""
     features = Lite2Features()
     of_scene = [p for p in photographs if p.scene is not None]
     found = np.concatenate([features(media.to_tensor(_square(p.pixels))[None]) for p in of_scene])
     labels = np.array([scenes.index(str(p.scene)) for p in of_scene])
     held_out = np.array([p.held_out for p in of_scene])
     probe = SceneProbe(found[~held_out], labels[~held_out].tolist())
+    color_probe, color_recall = make_color_probe(of_scene, scenes)
     real = {scene: found[held_out & (labels == place)] for place, scene in enumerate(scenes)}
-    return Judge(scenes, features, probe, real), probe.recall(found[held_out], labels[held_out].tolist())
+    judge = Judge(scenes, features, probe, color_probe, real)
+    return judge, probe.recall(found[held_out], labels[held_out].tolist()), color_recall
+
+
+def make_color_probe(photographs: Sequence[Photograph], scenes: Sequence[str]) -> tuple[SceneProbe, dict[int, float]]:
+    """A probe of rain, snow and summer, trained on training photographs of them; and its recall on held-out ones."""
+    three = three_labels(scenes)
+    chosen = [p for p in photographs if p.scene is not None and scenes.index(p.scene) in three]
+    found = np.concatenate([color_statistics(media.to_tensor(_square(p.pixels))[None]) for p in chosen])
+    labels, held_out = np.array([scenes.index(str(p.scene)) for p in chosen]), np.array([p.held_out for p in chosen])
+    probe = SceneProbe(found[~held_out], labels[~held_out].tolist(), COLOR_INVERSE_REGULARIZATION, standardized=False)
+    return probe, probe.recall(found[held_out], labels[held_out].tolist())
 
 
 def draw_images(photographs: Sequence[Photograph], count: int, seed: int = 11) -> list[HeldOutImage]:
@@ -212,12 +231,13 @@ def scene_figures(
         if here.any():
             own = [source for source, inside in zip(columns, here, strict=True) if inside]
             figures[f"right scene: {scene}"] = two_way_bootstrap(results.right[:, here], rows, own)
-    figures["right scene of rain, snow and summer"] = two_way_bootstrap(results.right_of_three, rows, columns)
-    for scene in ("rain", "snow", "summer"):
-        here = of_scene == scene
-        if here.any():
-            own = [source for source, inside in zip(columns, here, strict=True) if inside]
-            figures[f"right of three: {scene}"] = two_way_bootstrap(results.right_of_three[:, here], rows, own)
+    for name, right in (("", results.right_of_three), (", by color statistics", results.right_by_color)):
+        figures[f"right of three scenes{name}"] = two_way_bootstrap(right, rows, columns)
+        for scene in THREE_SCENES:
+            here = of_scene == scene
+            if here.any():
+                own = [source for source, inside in zip(columns, here, strict=True) if inside]
+                figures[f"right of three scenes{name}: {scene}"] = two_way_bootstrap(right[:, here], rows, own)
     figures["gradient correlation"] = two_way_bootstrap(results.kept, rows, columns)
     figures["change /255"] = two_way_bootstrap(results.change, rows, columns)
     distances = [frechet_by_scene(judge, results, scene) for scene in judge.scenes if len(results.features[scene]) > 1]

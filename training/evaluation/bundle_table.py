@@ -10,6 +10,7 @@ import torch
 from numpy.typing import NDArray
 from tqdm import tqdm
 
+from training.evaluation.color_statistics import color_statistics
 from training.evaluation.metrics.controls import colour_transfer
 from training.evaluation.metrics.frechet import Gaussian, frechet_distance
 from training.evaluation.metrics.pictures import gradient_correlation
@@ -44,11 +45,16 @@ class HeldOutSound:
 
 @dataclass(frozen=True)
 class Judge:
-    """What every method is judged by. photographs: features [n, D] of real held-out photographs of each scene."""
+    """What every method is judged by.
+
+    probe: on Lite2 features, of all scenes. color_probe: on color statistics, of those of the three scenes that there
+    are. photographs: Lite2 features [n, D] of real held-out photographs of each scene.
+    """
 
     scenes: Sequence[str]
     features: Lite2Features
     probe: SceneProbe
+    color_probe: SceneProbe
     photographs: Mapping[str, NDArray[np.float32]]
 
 
@@ -56,12 +62,14 @@ class Judge:
 class SceneResults:
     """What one method made of every image for every sound of the scenes.
 
-    right, right_of_three: [P, R] whether the probe names the scene (NaN where it is none of the three). kept: [P, R]
-    gradient correlation. change: [P, R] mean absolute change in units of 1/255. features: scene -> [n, D].
+    right, right_of_three, right_by_color: [P, R] whether the probe, the probe among three scenes, and the color probe
+    names the scene (NaN where it is none of the three). kept: [P, R] gradient correlation. change: [P, R] mean absolute
+    change in units of 1/255. features: scene -> [n, D].
     """
 
     right: NDArray[np.float64]
     right_of_three: NDArray[np.float64]
+    right_by_color: NDArray[np.float64]
     kept: NDArray[np.float64]
     change: NDArray[np.float64]
     features: Mapping[str, NDArray[np.float32]]
@@ -98,15 +106,16 @@ def judge_scenes(
 ) -> SceneResults:
     """made_for: image number -> [R, 3, S, S], one result for each of the sounds."""
     labels = np.array([judge.scenes.index(sound.scene) for sound in sounds if sound.scene is not None])
-    three = [judge.scenes.index(name) for name in THREE_SCENES if name in judge.scenes]
-    right, of_three, kept, change, features = [], [], [], [], []
+    three = three_labels(judge.scenes)
+    is_of_three = np.isin(labels, three)
+    right, of_three, by_color, kept, change, features = [], [], [], [], [], []
     for number, image in enumerate(images):
         made = torch.from_numpy(made_for[number]) * 2 - 1
         source = torch.from_numpy(image.pixels)[None].expand(len(made), -1, -1, -1) * 2 - 1
         found = judge.features(made)
         right.append(judge.probe(found) == labels)
-        among = (judge.probe(found, three) == labels).astype(float)
-        of_three.append(np.where(np.isin(labels, three), among, np.nan))
+        of_three.append(np.where(is_of_three, judge.probe(found, three) == labels, np.nan))
+        by_color.append(np.where(is_of_three, judge.color_probe(color_statistics(made)) == labels, np.nan))
         kept.append(gradient_correlation(made, source).numpy())
         change.append(change_255(made_for[number], image.pixels))
         features.append(found)
@@ -115,8 +124,18 @@ def judge_scenes(
         scene: stacked[:, labels == place].reshape(-1, stacked.shape[2]) for place, scene in enumerate(judge.scenes)
     }
     return SceneResults(
-        np.array(right, float), np.array(of_three, float), np.array(kept, float), np.array(change), by_scene
+        np.array(right, float),
+        np.array(of_three, float),
+        np.array(by_color, float),
+        np.array(kept, float),
+        np.array(change),
+        by_scene,
     )
+
+
+def three_labels(scenes: Sequence[str]) -> list[int]:
+    """Labels of those of rain, snow and summer that are among the scenes."""
+    return [scenes.index(name) for name in THREE_SCENES if name in scenes]
 
 
 def stylize_all(bundle: OnnxBundle, images: Sequence[HeldOutImage], embeddings: FloatArray) -> dict[int, FloatArray]:

@@ -1,4 +1,4 @@
-"""A probe of scenes on features that no loss has seen: EfficientNet-Lite2 and a logistic regression on photographs."""
+"""Probes of scenes: logistic regressions on photographs, of features that no loss has seen (EfficientNet-Lite2)."""
 
 from __future__ import annotations
 
@@ -47,9 +47,16 @@ class Lite2Features:
 class SceneProbe:
     """Says which scene an image shows. Trained on real photographs alone."""
 
-    def __init__(self, features: NDArray[np.float32], labels: Sequence[int]) -> None:
-        regression = LogisticRegression(C=INVERSE_REGULARIZATION, class_weight="balanced", max_iter=300)
-        self._pipeline = make_pipeline(StandardScaler(), regression).fit(features, np.asarray(labels))
+    def __init__(
+        self,
+        features: NDArray[np.float32],
+        labels: Sequence[int],
+        inverse_regularization: float = INVERSE_REGULARIZATION,
+        standardized: bool = True,
+    ) -> None:
+        regression = LogisticRegression(C=inverse_regularization, class_weight="balanced", max_iter=1000)
+        steps = [StandardScaler(), regression] if standardized else [regression]
+        self._pipeline = make_pipeline(*steps).fit(features, np.asarray(labels))
 
     def __call__(self, features: NDArray[np.float32], among: Sequence[int] | None = None) -> NDArray[np.int64]:
         """[N, D] -> labels [N], of all scenes or of those in `among`."""
