@@ -1,6 +1,7 @@
 """Hand in jobs at a steady rate while processes are killed, then check every accepted job one by one."""
 
 import hashlib
+import os
 import signal
 import sys
 import threading
@@ -15,11 +16,12 @@ import httpx2 as httpx
 
 from service.jobs.connection import connect
 from tests.faults.cluster import Cluster
+from tests.faults.recovery import by_kind, flows_again
 from tests.support.media import make_noise, make_photo, png_bytes, write_ogg
 from tests.support.tiny_bundle import make_decoder, replace_tiny_bundle
 
 GAINS_DB = ("-18", "-12", "-6", "0")
-PATIENCE_SECONDS = 240.0
+PATIENCE_SECONDS = 240.0  # without any job's end
 RETRY_SECONDS = 0.2
 RESENT = 100
 FULL_SECONDS = 20.0  # that Redis has no room
@@ -29,6 +31,8 @@ MODELS = {"1.0.0": 1.0, "2.0.0": 0.5}  # versions of the model, and how strongly
 @dataclass(frozen=True)
 class Plan:
     """rate: jobs a second. kill_every: seconds between kills of a random worker, 0 for a single kill in all.
+
+    The next kill waits until a worker is ready, however long that takes: else a busy machine would have none.
 
     store: the files lie in a bucket, whose server is stopped once, too. full_seconds: that Redis is full, once.
     """
@@ -63,6 +67,8 @@ class Scenario:
         self._cluster = cluster
         self._bundle = bundle
         self._room_at = float("inf")
+        self._full_since = self._full_seconds = 0.0
+        self._faults_left = 0
         self._plan = plan
         self._photos = [png_bytes(make_photo(96, 64, seed)) for seed in range(4)]
         self._sound = write_ogg(folder / "noise.ogg", make_noise(3.0)).read_bytes()
@@ -141,11 +147,12 @@ class Scenario:
             elif great and accepted >= great[0][0] * self._plan.jobs and self._room_at == float("inf"):
                 _, name, number = great.pop(0)
                 self._fault(name, number)
-            if time.monotonic() >= worker_at:
+            if time.monotonic() >= worker_at and self._cluster.is_ready():
                 self._fault("worker", signal.SIGKILL)
                 worker_at = time.monotonic() + self._plan.kill_every if self._plan.kill_every else float("inf")
             line = f"\r{accepted}/{self._plan.jobs} accepted, {len(self._ledger.faults)} faults, retried "
             print(f"{line}{self._ledger.retries}", end="", file=sys.stderr, flush=True)
+        self._faults_left = len(great)
         print(file=sys.stderr)
 
     def _fault(self, name: str, number: signal.Signals | None) -> None:
@@ -153,7 +160,8 @@ class Scenario:
         at = time.time()
         if name == "full":
             self._cluster.fill_redis()
-            self._room_at = time.monotonic() + self._plan.full_seconds
+            self._full_since = time.monotonic()
+            self._room_at = self._full_since + self._plan.full_seconds
         elif name == "model":
             self._put_model(list(MODELS)[-1])
         else:
@@ -162,6 +170,7 @@ class Scenario:
         self._ledger.faults.append((f"{name} {number.name}" if number else name, at))
 
     def _make_room(self) -> None:
+        self._full_seconds = time.monotonic() - self._full_since
         self._cluster.make_room_in_redis()
         self._room_at = float("inf")
 
@@ -170,10 +179,11 @@ class Scenario:
 
     def _wait_until_all_ended(self) -> None:
         """Or until patience ends: what is active then counts as lost."""
-        deadline = time.monotonic() + PATIENCE_SECONDS
+        latest = time.monotonic()
         waiting = set(self._ledger.accepted.values())
-        while waiting and time.monotonic() < deadline:
-            waiting -= {job_id for job_id in waiting if self._get(f"/jobs/{job_id}").json()["state"] in _ENDED}
+        while waiting and time.monotonic() < latest + PATIENCE_SECONDS:
+            if ended := {job_id for job_id in waiting if self._get(f"/jobs/{job_id}").json()["state"] in _ENDED}:
+                waiting, latest = waiting - ended, time.monotonic()
             print(f"\r{len(waiting)} jobs still wait or run    ", end="", file=sys.stderr, flush=True)
             time.sleep(0.3)
         print(file=sys.stderr)
@@ -224,6 +234,7 @@ class Scenario:
         with connect(self._cluster.redis_url) as client:
             records = sum(1 for _ in client.scan_iter("adis:job:*", count=1000))
             times = [client.hmget(f"adis:job:{job_id}", "started", "finished", "lost") for job_id in accepted.values()]
+        faults = [(name, flows_again(at, times)) for name, at in self._ledger.faults]
         return {
             "accepted": len(accepted),
             "never_accepted": self._plan.jobs - len(accepted),
@@ -239,17 +250,12 @@ class Scenario:
             "keys_with_two_jobs": again.count(False),
             "jobs_that_lost_a_worker": sum(int(lost or 0) > 0 for _, _, lost in times),
             "retried": self._ledger.retries,
-            "faults": [
-                {"fault": name, "flows_again_after_seconds": _flows_again(at, times)}
-                for name, at in self._ledger.faults
-            ],
+            "redis_full_seconds": round(self._full_seconds, 1),
+            "faults_that_never_came": self._faults_left,
+            "load_average": [round(load, 1) for load in os.getloadavg()],
+            "faults_by_kind": by_kind(faults),
+            "faults": [{"fault": name, "flows_again_after_seconds": seconds} for name, seconds in faults],
         }
 
 
 _ENDED = ("succeeded", "failed", "cancelled")
-
-
-def _flows_again(at: float, times: list[list[str | None]]) -> float | None:
-    """Seconds from the fault until the first job ended that began after it."""
-    ends = [float(end) for began, end, _ in times if began and end and float(began) > at]
-    return round(min(ends) - at, 2) if ends else None
