@@ -18,6 +18,7 @@ from tests.support.running_service import ROOT, free_port
 HEAD_SECONDS = 2.0
 PATIENCE_SECONDS = 60.0
 GET = b"GET /healthz HTTP/1.1\r\nHost: localhost\r\n"
+FORM = b"POST /uploads HTTP/1.1\r\nHost: localhost\r\nContent-Type: multipart/form-data; boundary=b\r\n"
 
 
 @pytest.fixture(scope="module")
@@ -114,6 +115,27 @@ def test_a_body_that_nobody_reads_is_cut_off(port: int) -> None:
         assert HEAD_SECONDS / 2 < send_until_closed(slow, b"x") < PATIENCE_SECONDS
 
 
+@pytest.mark.parametrize("piece", [b"X-Trailer: " + b"x" * 1000 + b"\r\n", b"x" * 1000], ids=["many", "one"])
+def test_trailers_without_end_are_refused(port: int, piece: bytes) -> None:
+    """The application waits for a body meanwhile, and would answer 408."""
+    with connect(port) as greedy:
+        greedy.sendall(FORM + b"Transfer-Encoding: chunked\r\n\r\n3\r\n--b\r\n0\r\nX: ")
+        answer = b""
+        with suppress(OSError):  # closed while we were sending
+            for _ in range(200):
+                greedy.sendall(piece)
+        with suppress(ConnectionResetError):
+            answer = greedy.recv(65536)
+        assert answer == b"" or answer.startswith(b"HTTP/1.1 431")
+    assert_still_serves(port)
+
+
+def test_a_body_in_chunks_of_a_byte_is_taken(port: int) -> None:
+    with connect(port) as good:
+        good.sendall(FORM + b"Transfer-Encoding: chunked\r\n\r\n" + b"1\r\n-\r\n" * 50_000 + b"0\r\nX: y\r\n\r\n")
+        assert good.recv(65536).startswith(b"HTTP/1.1 422")
+
+
 def test_several_requests_of_one_connection_are_answered(port: int) -> None:
     """Quick ones, pipelined ones, and ones whose head takes its time, with a pause before each."""
     with connect(port) as good:
@@ -135,7 +157,6 @@ def test_several_requests_of_one_connection_are_answered(port: int) -> None:
 
 def test_the_data_folder_stays_empty(port: int, tmp_path: Path) -> None:
     """An upload that trickles is no upload."""
-    form = b"POST /stylize HTTP/1.1\r\nHost: localhost\r\nContent-Type: multipart/form-data; boundary=b\r\n"
     with connect(port) as slow:
-        slow.sendall(form + b"Content-Length: 1000\r\n\r\n--b")
+        slow.sendall(FORM + b"Content-Length: 1000\r\n\r\n--b")
         assert send_until_closed(slow, b"x") < PATIENCE_SECONDS
