@@ -7,7 +7,6 @@ import time
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Annotated, Final
 
 from celery import Celery
@@ -17,7 +16,7 @@ from starlette.concurrency import run_in_threadpool
 from service.api.upload_limits import ProbeQueue, Shares, UploadGate
 from service.auth.keys import ApiKeyRepository
 from service.errors import Unavailable
-from service.examples.catalogue import ExampleFiles
+from service.examples.catalogue import FOLDER as EXAMPLES_FOLDER
 from service.jobs.connection import AsyncClient, connect_async
 from service.jobs.events import JobEventBus
 from service.jobs.open_storage import open_storage
@@ -92,7 +91,6 @@ class Context:
     storage_check: StorageCheck
     celery: Celery
     decoder_pool: DecoderPool
-    examples: ExampleFiles
     probes: ProbeQueue
     upload_gate: UploadGate
     upload_budget: UploadBudget
@@ -162,8 +160,7 @@ async def open_context(settings: Settings, redis_url: str) -> AsyncIterator[Cont
         storage=storage,
         storage_check=StorageCheck(storage),
         celery=make_queue(redis_url, settings.longest_job_seconds),
-        decoder_pool=DecoderPool(MediaLimits.of(settings), kept=_QUICK_PROBES, files=_probed_files(storage, settings)),
-        examples=ExampleFiles(_examples_folder(settings)),
+        decoder_pool=DecoderPool(MediaLimits.of(settings), kept=_QUICK_PROBES, files=_probed_files(storage)),
         probes=ProbeQueue(_QUICK_PROBES, _SLOW_PROBES),
         upload_gate=UploadGate(settings.max_uploads_at_once),
         upload_budget=UploadBudget(client, settings.max_queue_bytes, settings.max_kept_upload_bytes),
@@ -188,16 +185,10 @@ async def open_context(settings: Settings, redis_url: str) -> AsyncIterator[Cont
         await run_in_threadpool(context.decoder_pool.close)
 
 
-def _probed_files(storage: Storage, settings: Settings) -> dict[str, int]:
-    """What helpers of the API may read: uploads and examples. The folders are made, so that it can be granted."""
-    folders = (storage.jobs_folder, _examples_folder(settings))
-    for folder in folders:
-        folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-    return {str(folder.resolve()): READ for folder in folders}
-
-
-def _examples_folder(settings: Settings) -> Path:
-    return settings.data_dir / "examples"
+def _probed_files(storage: Storage) -> dict[str, int]:
+    """What helpers of the API may read: uploads and examples. The folder is made, so that it can be granted."""
+    storage.jobs_folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+    return {str(folder.resolve()): READ for folder in (storage.jobs_folder, EXAMPLES_FOLDER)}
 
 
 async def _sweep_for_ever(context: Context) -> None:

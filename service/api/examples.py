@@ -5,9 +5,7 @@ from typing import Annotated, Final
 from fastapi import APIRouter, Path, Request
 from fastapi.responses import FileResponse
 from pydantic import BaseModel
-from starlette.concurrency import run_in_threadpool
 
-from service.api.context import Using
 from service.api.descriptions import EXAMPLE_FILE, PROBLEMS
 from service.errors import ExampleNotFound
 from service.examples.catalogue import EXAMPLES, PREFIX, Example, ExampleField
@@ -37,9 +35,8 @@ class Examples(BaseModel):
 
 
 @router.get("/examples")
-async def list_examples(request: Request, context: Using) -> Examples:
+async def list_examples(request: Request) -> Examples:
     """List images and sounds to try the service with; each can be named by its id in place of a file."""
-    context.examples.make_soon()
     root = request.scope.get("root_path", "")
 
     def documents(field: ExampleField) -> list[ExampleDocument]:
@@ -50,16 +47,15 @@ async def list_examples(request: Request, context: Using) -> Examples:
 
 @router.get("/examples/{file_name}", response_class=FileResponse, **EXAMPLE_FILE)
 async def read_example(
-    file_name: Annotated[str, Path(description="the `file_name` of an example", max_length=64)], context: Using
+    file_name: Annotated[str, Path(description="the `file_name` of an example", max_length=64)],
 ) -> FileResponse:
     """Fetch the file of one example."""
     example = next((one for one in EXAMPLES.values() if one.file_name == file_name), None)
     if example is None:
         raise ExampleNotFound(f"there is no example {file_name!r}; GET /examples lists them")
-    path = await run_in_threadpool(context.examples.path, example)
     headers = {"Cache-Control": f"public, max-age={_KEPT_SECONDS}", "X-Content-Type-Options": "nosniff"}
     return FileResponse(
-        path,
+        example.path,
         media_type=example.media_type,
         filename=example.file_name,
         content_disposition_type="inline",

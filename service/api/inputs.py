@@ -80,14 +80,11 @@ async def _find_example(context: Context, field: UploadField, name: str) -> JobI
             field=id_field(field),
         )
 
-    def read() -> tuple[Path, str, int]:
-        path = context.examples.path(example)
-        content = path.read_bytes()
-        return path, hashlib.sha256(content).hexdigest(), len(content)
-
-    path, sha256, size = await run_in_threadpool(read)
-    probed = await context.probes.run("", partial(probes_of(context)[field], path))
-    return JobInput(StoredInput(field=field, sha256=sha256, bytes=size, name=example.file_name), probed, path)
+    content = await run_in_threadpool(example.path.read_bytes)
+    sha256 = hashlib.sha256(content).hexdigest()
+    probed = await context.probes.run("", partial(probes_of(context)[field], example.path))
+    stored = StoredInput(field=field, sha256=sha256, bytes=len(content), name=example.file_name)
+    return JobInput(stored, probed, example.path)
 
 
 async def link_uploads(context: Context, job_id: str, folder: Path, inputs: Sequence[JobInput]) -> None:

@@ -70,6 +70,18 @@ def test_a_photograph_is_stylized_from_any_folder_without_a_service(installed: P
         assert image.size == (120, 80)
 
 
+@pytest.mark.parametrize("folder", ["service/api/static", "service/examples/files", "service/model/adapters"])
+def test_every_file_of_a_folder_is_in_the_package_however_deep_it_lies(folder: str, installed: Path) -> None:
+    (packages,) = installed.parent.glob("lib/python*/site-packages")
+    own, shipped = (
+        {path.relative_to(root).as_posix(): path.read_bytes() for path in (root / folder).rglob("*") if path.is_file()}
+        for root in (ROOT, packages)
+    )
+    assert len(own) >= 2
+    assert shipped.keys() == own.keys()
+    assert shipped == own
+
+
 def test_the_package_says_that_it_is_typed(installed: Path) -> None:
     (packages,) = installed.parent.glob("lib/python*/site-packages")
     assert all((packages / name / "py.typed").is_file() for name in ("service", "training", "export"))

@@ -28,7 +28,7 @@ CHROMIUM_FLAGS = [
 
 @contextmanager
 def launched_browser() -> Iterator[Browser]:
-    """The machine's Chromium."""
+    """The machine's Chromium, with a profile that knows nothing."""
     executable = next((path for name in CHROMIUM_NAMES if (path := shutil.which(name))), None)
     assert executable, "install Chromium: tests/install_packages.sh"
     with sync_playwright() as playwright:
