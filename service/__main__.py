@@ -56,6 +56,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--json", action="store_true", help="doctor: as JSON")
     parser.add_argument("--markdown", action="store_true", help="settings: as the page docs/settings.md")
     parser.add_argument("--fd", type=int, help=argparse.SUPPRESS)  # a listening socket, from the supervisor
+    if given[:1] and not given[0].startswith("-") and given[0] not in _PARTS:
+        parser.error(f"there is no {given[0]!r}; there are {', '.join(_PARTS | _KEYS | _CLIENTS)}")
     options = parser.parse_args(given)
     if options.queues:
         os.environ["ADIS_WORKER_QUEUES"] = options.queues

@@ -10,6 +10,7 @@ from service.client.animation import write_animation
 from service.client.client import Client
 from service.client.errors import ClientError
 from service.client.local import LocalFailed, local_service
+from service.client.messages import explain, warnings_of
 from service.client.models import Job
 from service.client.parsers import image_parser, join_values, video_parser
 from service.client.plan import BadPlan, Plan, check_outputs, plan_images, plan_video
@@ -36,12 +37,13 @@ def main(command: str, arguments: Sequence[str]) -> int:
     except BadPlan as problem:
         parser.error(str(problem))
     except (ClientError, LocalFailed, OSError) as problem:
-        print(f"service {command}: {problem}", file=sys.stderr)
+        print(f"{parser.prog}: {problem}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
-        print(f"service {command}: cancelled", file=sys.stderr)
+        further = "; the same command goes on where it was" if plan.resumes and len(plan.tasks) > 1 else ""
+        print(f"{parser.prog}: cancelled{further}", file=sys.stderr)
         return _EXIT_INTERRUPTED
-    return _tell(command, options, plan, outcome)
+    return _tell(parser.prog, options, plan, outcome)
 
 
 def _run(client: Client, runner: Runner, plan: Plan) -> Outcome:
@@ -58,7 +60,7 @@ def _run(client: Client, runner: Runner, plan: Plan) -> Outcome:
     return outcome
 
 
-def _tell(command: str, options: argparse.Namespace, plan: Plan, outcome: Outcome) -> int:
+def _tell(program: str, options: argparse.Namespace, plan: Plan, outcome: Outcome) -> int:
     """Say what came of it: results on the standard output, all else on the other."""
     jobs = results_of(outcome, plan.tasks)
     if options.json and len(plan.tasks) == 1 and jobs:
@@ -71,10 +73,8 @@ def _tell(command: str, options: argparse.Namespace, plan: Plan, outcome: Outcom
         made = [plan.tasks[number].outputs for number in sorted(outcome.jobs) if plan.animation is None]
         print("".join(f"{path}\n" for outputs in made for path in outputs), end="")
     if not options.quiet:
-        for warning in dict.fromkeys(warning.detail for job in jobs for warning in job.warnings):
+        for warning in warnings_of(outcome.jobs, plan.tasks):
             print(f"warning: {warning}", file=sys.stderr)
     for number, problem in sorted(outcome.problems.items()):
-        several = len(plan.tasks) > 1
-        about = f"{' with '.join(map(str, plan.tasks[number].sources))}: " if several else ""
-        print(f"service {command}: {about}{problem}", file=sys.stderr)
+        print(f"{program}: {explain(problem, plan.tasks[number], len(plan.tasks) > 1)}", file=sys.stderr)
     return 1 if outcome.problems else 0

@@ -42,4 +42,4 @@ class JobFailed(ClientError):
 def words(problem: Mapping[str, Any]) -> str:
     """A problem document in one line."""
     field = f"{problem['field']}: " if problem.get("field") else ""
-    return f"{field}{problem.get('detail', problem.get('title', 'the service refused'))}"
+    return f"{field}{str(problem.get('detail', problem.get('title', 'the service refused'))).removeprefix(field)}"

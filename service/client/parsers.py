@@ -6,7 +6,7 @@ import re
 from collections.abc import Sequence
 from itertools import pairwise
 from pathlib import Path
-from typing import Final
+from typing import Final, NoReturn
 
 from service.build import command_name
 from service.client.requests import DEFAULT_SERVER
@@ -15,6 +15,17 @@ from service.media.image_kind import MEDIA_TYPES
 _NEGATIVE: Final = re.compile(r"-[\d.]")
 _MOST_STEPS: Final = 200
 _GAINS_DB: Final = (-60.0, 24.0)
+_EXIT_CODES: Final = (
+    "exit codes: 0 all results are there; 1 the service refused or failed, or none answers; 2 bad arguments, nothing "
+    "was sent; 130 stopped by Ctrl-C"
+)
+
+
+class _Parser(argparse.ArgumentParser):
+    """Says what is wrong without all of its options before it."""
+
+    def error(self, message: str) -> NoReturn:
+        self.exit(2, f"{self.prog}: {message}\n{self.prog} --help lists the options\n")
 
 
 def image_parser() -> argparse.ArgumentParser:
@@ -87,7 +98,7 @@ def join_values(arguments: Sequence[str]) -> list[str]:
 
 
 def _parser(name: str, description: str) -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog=f"{command_name()} {name}", description=description)
+    parser = _Parser(prog=f"{command_name()} {name}", description=description, epilog=_EXIT_CODES)
     parser.add_argument(
         "-o", "--output", help="result, or a folder for all (default: beside the input, named NAME-stylized)"
     )
@@ -96,7 +107,9 @@ def _parser(name: str, description: str) -> argparse.ArgumentParser:
     parser.add_argument("--max-side", type=_count, help="longest side of the result in pixels")
     parser.add_argument("--model", help="a bundle of the service (default: its own choice)")
     where = parser.add_mutually_exclusive_group()
-    where.add_argument("--server", default=DEFAULT_SERVER, help="address of the service (default: %(default)s)")
+    where.add_argument(
+        "--server", type=_server, default=DEFAULT_SERVER, help="address of the service (default: %(default)s)"
+    )
     where.add_argument("--local", action="store_true", help="start a service for this one command, and stop it again")
     parser.add_argument(
         "--key",
@@ -112,6 +125,14 @@ def _parser(name: str, description: str) -> argparse.ArgumentParser:
 def is_folder(output: str) -> bool:
     """Whether the name is meant as a folder: it is one, or ends with a slash."""
     return output.endswith(("/", os.sep)) or Path(output).is_dir()
+
+
+def _server(text: str) -> str:
+    """An address with its scheme, which may be left out."""
+    address = text if "://" in text else f"http://{text}"
+    if not re.match(r"https?://[^/]", address):
+        raise argparse.ArgumentTypeError(f"{text!r} is no address of a service; write http://HOST:PORT")
+    return address
 
 
 def _key(text: str) -> str:

@@ -141,7 +141,8 @@ def _plan_sweep(options: argparse.Namespace) -> Plan:
         image, sounds = _image_and_sounds(options)
     target = Path(options.output) if options.output else None
     if target is None or target.suffix.lower() not in _ANIMATIONS:
-        raise BadPlan(f"--sweep writes an animation: -o NAME.gif, NAME.webp or NAME.mp4, not {options.output or '-'}")
+        but = f", not {options.output}" if options.output else ""
+        raise BadPlan(f"--sweep writes an animation: -o NAME.gif, NAME.webp or NAME.mp4{but}")
     values = {"max_side": _ANIMATION_SIDE} | _image_options(options) | {"format": "png"}
     parts = [options.sweep[first : first + _GAINS_AT_ONCE] for first in range(0, len(options.sweep), _GAINS_AT_ONCE)]
     tasks = [Task("image", (image, *sounds), values | {"gains_db": gains}, ()) for gains in parts]
@@ -150,6 +151,8 @@ def _plan_sweep(options: argparse.Namespace) -> Plan:
 
 def _image_and_sounds(options: argparse.Namespace) -> tuple[Source, list[Source]]:
     image, *sounds = options.inputs
+    if Path(image).is_dir():
+        raise BadPlan(f"{image} is a folder: name the sounds for all of its photographs by --sound FILE")
     if not sounds:
         raise BadPlan("the audio is missing: name one to four sounds behind the photograph, or use --sound")
     return _source(image), [_source(sound) for sound in sounds]
@@ -202,7 +205,8 @@ def _source(text: str) -> Source:
         return text
     path = Path(text)
     if not path.is_file():
-        raise BadPlan(f"{text} is no file" + (" but a folder; name files, or use --sound" if path.is_dir() else ""))
+        what = "no file fits" if _PATTERN.search(text) else "there is no file"
+        raise BadPlan(f"{text} is a folder, not a file" if path.is_dir() else f"{what} {text}")
     return path
 
 

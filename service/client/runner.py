@@ -150,7 +150,10 @@ class Runner:
                 with self._gate, (output.parent / _RECORD).open("a") as record:
                     # before the file is there: a file without its line would be taken for somebody else's
                     record.write(json.dumps({"file": output.name, "made": key}) + "\n")
-            self._client.save(result, output)
+            try:
+                self._client.save(result, output)
+            except OSError as exc:
+                raise OSError(f"{output} cannot be written: {exc.strerror or exc}") from exc
 
     def _is_made(self, task: Task) -> bool:
         if not self._plan.resumes:

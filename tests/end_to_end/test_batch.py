@@ -127,11 +127,13 @@ def test_values_may_begin_with_a_minus(service: RunningService, desk: Path) -> N
     [
         (["stylize", "photos/00.jpg", "rain.ogg", "-o", "x.tiff"], "results are .jpg, .png or .webp"),
         (["stylize", "photos/00.jpg", "rain.ogg", "-o", "x.png", "--format", "jpeg"], "does not go with"),
-        (["stylize", "photos", "rain.ogg"], "is no file but a folder"),
-        (["stylize", "photos", "--sound", "nobody.ogg", "-o", "out/"], "nobody.ogg is no file"),
+        (["stylize", "photos", "rain.ogg"], "name the sounds for all of its photographs by --sound"),
+        (["stylize", "photos", "--sound", "nobody.ogg", "-o", "out/"], "there is no file nobody.ogg"),
         (["stylize", "photos", "--sound", "rain.ogg"], "-o FOLDER"),
         (["stylize", "photos", "--sound", "rain.ogg", "-o", "x.png"], "is no folder"),
         (["stylize", "none*.jpg", "--sound", "rain.ogg", "-o", "out/"], "no file fits none*.jpg"),
+        (["stylize", "none*.jpg", "rain.ogg"], "no file fits none*.jpg"),
+        (["stylize-video", "photos"], "photos is a folder, not a file"),
         (["stylize", "photos/00.jpg", "rain.ogg", "--gains-db", "-3,loud"], "'loud' is no number"),
         (["stylize", "photos/00.jpg", "rain.ogg", "--sweep", "-30:24", "-o", "x.gif"], "FROM:TO:STEP"),
         (["stylize", "photos/00.jpg", "rain.ogg", "--sweep", "-30:90:3", "-o", "x.gif"], "-60 to 24"),
@@ -151,6 +153,34 @@ def test_what_cannot_be_done_is_told_before_the_work(arguments: list[str], words
     ran = run(desk, *arguments, "--server", "http://127.0.0.1:9")
     assert (ran.returncode, words in ran.stderr) == (2, True), ran.stderr
     assert "Traceback" not in ran.stderr
+    assert len(ran.stderr.splitlines()) <= 3, "the message is buried"
+
+
+def test_a_batch_that_is_interrupted_says_how_to_go_on(service: RunningService, desk: Path) -> None:
+    arguments = ["stylize", "photos", "--sound", "rain.ogg", "-o", "soon/", "--server", service.address]
+    with subprocess.Popen(
+        [sys.executable, "-m", "service", *arguments],
+        cwd=desk,
+        env=os.environ | {"PYTHONPATH": str(ROOT)},
+        stderr=subprocess.PIPE,
+        text=True,
+    ) as ran:
+        until(lambda: True if len(list(desk.glob("soon/*.jpg"))) >= 2 else None)
+        ran.send_signal(signal.SIGINT)
+        _, said = ran.communicate()
+    assert (ran.returncode, "the same command goes on" in said) == (130, True), said
+    assert "Traceback" not in said
+
+
+def test_a_result_that_cannot_be_written_is_named(service: RunningService, desk: Path) -> None:
+    ran = run(desk, "stylize", "photos/00.jpg", "rain.ogg", "-o", "/proc/x.jpg", "--server", service.address)
+    assert (ran.returncode, "/proc/x.jpg cannot be written" in ran.stderr) == (1, True), ran.stderr
+
+
+def test_warnings_of_a_batch_name_the_files(service: RunningService, desk: Path) -> None:
+    patterns = ["photos/0[01].jpg", "--sound", "birds.ogg"]
+    ran = run(desk, "stylize", *patterns, "--gain-db", "-60", "-o", "quiet/", "--server", service.address)
+    assert "warning: photos/00.jpg with birds.ogg and 1 more: " in ran.stderr
 
 
 def test_a_program_restyles_and_saves(client: Client, desk: Path) -> None:
