@@ -13,7 +13,7 @@ import urllib.request
 from contextlib import suppress
 from pathlib import Path
 
-from redis.exceptions import OutOfMemoryError
+from redis.exceptions import OutOfMemoryError, RedisError
 
 from service.jobs.connection import connect
 from service.standalone.embedded_valkey import prepare_valkey
@@ -96,6 +96,18 @@ class Cluster:
                 return True
         except (urllib.error.URLError, OSError):
             return False
+
+    def spares_a_worker(self) -> bool:
+        """Whether more than half of the workers have loaded their model, so that jobs go on when one of them ends."""
+        workers = {str(process.pid) for name, process in self._processes.items() if name.startswith("worker")}
+        try:
+            with connect(self.redis_url) as client:
+                entries = [
+                    client.hmget(f"adis:worker:{one}", "pid", "runtime") for one in client.smembers("adis:workers")
+                ]
+        except RedisError:
+            return False
+        return 2 * sum(pid in workers and runtime is not None for pid, runtime in entries) > len(workers)
 
     def pid(self, name: str) -> int:
         """Of the process of that name which runs now."""

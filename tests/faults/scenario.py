@@ -32,7 +32,7 @@ MODELS = {"1.0.0": 1.0, "2.0.0": 0.5}  # versions of the model, and how strongly
 class Plan:
     """rate: jobs a second. kill_every: seconds between kills of a random worker, 0 for a single kill in all.
 
-    The next kill waits until a worker is ready, however long that takes: else a busy machine would have none.
+    The next kill waits until most workers are ready, however long that takes: else a busy machine would have none.
 
     store: the files lie in a bucket, whose server is stopped once, too. full_seconds: that Redis is full, once.
     """
@@ -147,7 +147,7 @@ class Scenario:
             elif great and accepted >= great[0][0] * self._plan.jobs and self._room_at == float("inf"):
                 _, name, number = great.pop(0)
                 self._fault(name, number)
-            if time.monotonic() >= worker_at and self._cluster.is_ready():
+            if time.monotonic() >= worker_at and self._cluster.spares_a_worker():
                 self._fault("worker", signal.SIGKILL)
                 worker_at = time.monotonic() + self._plan.kill_every if self._plan.kill_every else float("inf")
             line = f"\r{accepted}/{self._plan.jobs} accepted, {len(self._ledger.faults)} faults, retried "

@@ -232,15 +232,18 @@ def test_no_client_follows_jobs_without_bound(http: TestClient, job_id: str) -> 
     context = http.app.state.context  # type: ignore[attr-defined]
     address = f"/jobs/{job_id}/events"
     object.__setattr__(context, "streams", Shares(2))
-    with ThreadPoolExecutor(2) as pool:
+    waiters = context.event_bus._waiters
+    with ThreadPoolExecutor(3) as pool:
         following = [pool.submit(http.get, address) for _ in range(2)]
-        until(lambda: len(context.event_bus._waiters[job_id]) == 2 or None)
-        refused = http.get(address)
-        assert (refused.status_code, refused.json()["type"]) == (429, "/problems/too-many-requests")
-        assert refused.headers["Retry-After"]
+        until(lambda: len(waiters[job_id]) == 2 or None)
+        third = pool.submit(http.get, address)
+        until(lambda: third.done() or len(waiters[job_id]) == 3 or None)
         assert http.get(f"/jobs/{job_id}").status_code == 200
-        http.delete(f"/jobs/{job_id}")
-        assert [len(events_of(answer.result().text)) for answer in following] == [2, 2]
+        http.delete(f"/jobs/{job_id}")  # which ends all of them
+    refused = third.result()
+    assert (refused.status_code, refused.json()["type"]) == (429, "/problems/too-many-requests")
+    assert refused.headers["Retry-After"]
+    assert [len(events_of(answer.result().text)) for answer in following] == [2, 2]
     assert http.get(f"/jobs/{'0' * 32}/events").status_code == 404
     assert [http.get(address).status_code for _ in range(3)] == [200] * 3  # each gives its place back
 
