@@ -76,9 +76,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _check_and_run(part: str, settings: Settings, fd: int | None) -> int:
     """Refuse what needs a package that is missing before anything starts."""
-    from service.jobs.open_storage import StoreNotInstalled, check_store
     from service.observe.logs import set_up_logging
     from service.observe.tracing import TracingNotInstalled, check_installed
+    from service.storage.open_storage import StoreNotInstalled, check_store
 
     set_up_logging(settings.log_level, settings.log_format)
     if settings.otlp_endpoint is not None:
@@ -162,7 +162,7 @@ def _refuse(reason: str, exit_code: int) -> int:
 
 def _print_settings(settings: Settings, markdown: bool) -> None:
     """One paragraph for each: variable, value, meaning. markdown: the page of all with their defaults instead."""
-    from service.jobs.connection import without_password
+    from service.redis.connection import without_password
     from service.settings_reference import show_value, write_reference
 
     if markdown:

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from service.jobs.connection import Client, connect
+from service.redis.connection import Client, connect
 from tests.support.object_store import ENVIRONMENT, ObjectStore, running_store
 from tests.support.valkey import running_valkey
 
@@ -20,8 +20,8 @@ TIERS = {
     "service/api/test_multipart": "unit",
     "service/api/test_preferences": "unit",
     "service/api/": "integration",
-    "service/jobs/test_bucket_storage": "integration",
-    "service/jobs/test_object_store": "integration",
+    "service/storage/test_bucket": "integration",
+    "service/storage/test_object_store": "integration",
     "service/media/test_decoder_pool": "integration",
     "service/media/test_video": "integration",
     "service/observe/": "integration",

@@ -17,22 +17,22 @@ from service.api.upload_limits import ProbeQueue, Shares, UploadGate
 from service.auth.keys import ApiKeyRepository
 from service.errors import Unavailable
 from service.examples.catalogue import FOLDER as EXAMPLES_FOLDER
-from service.jobs.connection import AsyncClient, connect_async
 from service.jobs.events import JobEventBus
-from service.jobs.open_storage import open_storage
 from service.jobs.queue import QUEUES, make_queue
 from service.jobs.record import JobRecord, JobState
-from service.jobs.storage import Storage
 from service.jobs.submission_repository import SubmissionRepository
-from service.jobs.upload_budget import UploadBudget
-from service.jobs.upload_repository import UploadRepository
 from service.jobs.worker_registry import WorkerRegistry, WorkerReport
 from service.kind import Kind
 from service.media.confinement import describe_confinement
 from service.media.decoder_pool import DecoderPool
 from service.media.landlock import READ
 from service.media.limits import MediaLimits
+from service.redis.connection import AsyncClient, connect_async
 from service.settings import Settings
+from service.storage.folder import Storage
+from service.storage.open_storage import open_storage
+from service.uploads.budget import UploadBudget
+from service.uploads.repository import UploadRepository
 from service.webhooks.deliverer import make_deliverer
 
 logger = logging.getLogger(__name__)

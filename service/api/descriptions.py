@@ -3,9 +3,9 @@
 from typing import Any, Final
 
 from service.api.problems import MEDIA_TYPE
-from service.jobs.documents import Job, Problem
-from service.jobs.requests import ImageRequest, VideoRequest
 from service.media.image_kind import MEDIA_TYPES
+from service.schemas.documents import Job, Problem
+from service.schemas.requests import ImageRequest, VideoRequest
 from service.webhooks.request import FIELDS as WEBHOOK_FIELDS
 
 MAX_IDEMPOTENCY_KEY_LENGTH: Final = 255

@@ -9,10 +9,10 @@ from pydantic import ValidationError
 
 from service.api.multipart import FileRule, FormRules, ReceivedForm
 from service.errors import InvalidValue, MissingField
-from service.jobs.requests import ImageRequest, PreviewRequest, VideoRequest
-from service.jobs.upload_repository import UploadField
 from service.kind import Kind
+from service.schemas.requests import ImageRequest, PreviewRequest, VideoRequest
 from service.settings import Settings
+from service.uploads.repository import UploadField
 from service.webhooks.request import FIELDS as WEBHOOK_FIELDS
 
 Request = ImageRequest | VideoRequest

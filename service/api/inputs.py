@@ -19,7 +19,7 @@ from service.api.mismatch import explain_mismatch
 from service.errors import ExampleNotFound, InvalidValue, MediaError, UnsupportedMedia
 from service.examples.catalogue import EXAMPLES, PREFIX
 from service.jobs.record import StoredInput
-from service.jobs.upload_repository import ProbeResult, Upload, UploadField, upload_not_found
+from service.uploads.repository import ProbeResult, Upload, UploadField, upload_not_found
 
 _ID: Final = re.compile(r"[0-9a-f]{64}")
 _KINDS: Final[dict[UploadField, str]] = {"image": "an image", "audio": "an audio clip", "video": "a video"}

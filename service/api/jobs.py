@@ -17,12 +17,12 @@ from service.api.problems import stored_problem_response
 from service.api.results import send_result
 from service.api.submission import submit
 from service.errors import Conflict, Unauthorized
-from service.jobs.documents import Job, Jobs, job_document
 from service.jobs.job_index import list_jobs
 from service.jobs.record import JobRecord, JobState
-from service.jobs.requests import MAX_SECONDS
 from service.jobs.submission_repository import job_not_found
 from service.jobs.wait_estimator import whole_seconds
+from service.schemas.documents import Job, Jobs, job_document
+from service.schemas.requests import MAX_SECONDS
 
 router = APIRouter(tags=["jobs"], responses=PROBLEMS)
 

@@ -20,8 +20,8 @@ from starlette.requests import Request
 
 from service.api.request_body import BodyRules, read_body
 from service.errors import InvalidValue, MissingField, TooLarge, UnsupportedMedia
-from service.jobs.file_name import safe_name
 from service.jobs.record import StoredInput
+from service.schemas.file_name import safe_name
 
 if TYPE_CHECKING:
     from python_multipart.multipart import MultipartCallbacks

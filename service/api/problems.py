@@ -15,8 +15,8 @@ from starlette.routing import compile_path
 
 from service.api.headers import SECURITY_HEADERS
 from service.errors import InvalidValue, StylizationError, Unavailable
-from service.jobs.connection import IS_FULL
 from service.observe.correlation import HEADER
+from service.redis.connection import IS_FULL
 
 logger = logging.getLogger(__name__)
 

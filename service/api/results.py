@@ -9,9 +9,9 @@ from starlette.responses import RedirectResponse, Response, StreamingResponse
 
 from service.api.problems import problem_response
 from service.errors import RangeNotSatisfiable, ResultNotFound
-from service.jobs.file_name import content_disposition, result_name
 from service.jobs.record import JobRecord, StoredResult
-from service.jobs.storage import Storage
+from service.schemas.file_name import content_disposition, result_name
+from service.storage.folder import Storage
 
 _AT_ONCE_BYTES: Final = 1024 * 1024  # a small result is read in one go; a large one is streamed
 _RANGE: Final = re.compile(r"bytes=(\d{0,18})-(\d{0,18})", re.ASCII)  # beyond, int() takes no number of any length
@@ -27,11 +27,11 @@ async def send_result(
     if not 0 <= index < len(record.results):
         raise ResultNotFound(f"job {record.id} is {record.state} and has {len(record.results)} results, from 0")
     stored = record.results[index]
-    name = result_name(record, index)
+    disposition = content_disposition(result_name(record, index))
     headers = {
         "ETag": f'"{stored.sha256}"',
         "Cache-Control": "private, no-cache",  # a deleted result is not shown from memory
-        "Content-Disposition": content_disposition(name),
+        "Content-Disposition": disposition,
         "Content-Location": f"{request.scope.get('root_path', '')}/jobs/{record.id}/results/{index}",
         "X-Content-Type-Options": "nosniff",
     }
@@ -44,7 +44,7 @@ async def send_result(
         except RangeNotSatisfiable as error:
             return problem_response(error, {"Content-Range": f"bytes */{stored.bytes}"})
     if redirect and request.method == "GET" and "If-Range" not in request.headers:  # the storage has tags of its own
-        link = await run_in_threadpool(storage.result_link, record.id, stored.sha256, stored.media_type, name)
+        link = await run_in_threadpool(storage.result_link, record.id, stored.sha256, stored.media_type, disposition)
         if link is not None:
             return RedirectResponse(link, 307, {"Cache-Control": "no-store", "ETag": headers["ETag"]})
     return await _send(request, storage, record.id, stored, span, headers)

@@ -13,11 +13,11 @@ from service.api.context import Context, Using
 from service.api.descriptions import PROBLEMS
 from service.api.problems import problem_response
 from service.errors import Unavailable
-from service.jobs.connection import describe_redis
-from service.jobs.documents import Model, Models, Status
 from service.jobs.queue import QUEUES
 from service.kind import Kind
 from service.media.confinement import describe_confinement
+from service.redis.connection import describe_redis
+from service.schemas.documents import Model, Models, Status
 
 router = APIRouter(tags=["service"], responses={503: PROBLEMS[503]})
 

@@ -22,17 +22,17 @@ from service.api.request_body import announced_bytes
 from service.errors import InvalidValue, MediaError, ModelNotFound, StorageUnavailable, Unavailable
 from service.jobs.queue import send
 from service.jobs.record import StoredInput
-from service.jobs.requests import PREVIEW_STEPS_DB, ImageRequest, PreviewRequest, VideoRequest
 from service.jobs.submission_repository import NewJob
-from service.jobs.upload_budget import Reservation
-from service.jobs.upload_repository import ProbeResult
 from service.jobs.worker_registry import WorkerReport
 from service.kind import Kind
 from service.media.audio import AudioInfo
 from service.media.still_video import STILL_FPS
 from service.media.video_file import VideoInfo
 from service.observe import correlation, tracing
+from service.schemas.requests import PREVIEW_STEPS_DB, ImageRequest, PreviewRequest, VideoRequest
 from service.settings import Settings
+from service.uploads.budget import Reservation
+from service.uploads.repository import ProbeResult
 from service.webhooks.request import WebhookRequest, read_webhook
 
 _RETRY_AFTER_SECONDS: Final = 60

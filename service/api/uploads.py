@@ -20,11 +20,11 @@ from service.api.multipart import FileRule, FormRules, receive_form
 from service.api.request_body import announced_bytes
 from service.api.submission import discard
 from service.errors import MediaError, MissingField, StylizationError, TooLarge, Unavailable, UnsupportedMedia
-from service.jobs.documents import UploadDocument, upload_document
-from service.jobs.upload_budget import Reservation
-from service.jobs.upload_repository import Probed, ProbeResult, Upload, UploadField, upload_not_found
 from service.media.file_kind import FileKind, MediaKind, file_kind
+from service.schemas.documents import UploadDocument, upload_document
 from service.settings import Settings
+from service.uploads.budget import Reservation
+from service.uploads.repository import Probed, ProbeResult, Upload, UploadField, upload_not_found
 
 router = APIRouter(tags=["uploads"], responses=PROBLEMS)
 

@@ -13,11 +13,13 @@ import hmac
 import re
 import secrets
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Final, Literal
 
 from pydantic import BaseModel, ConfigDict
 
-from service.jobs.connection import AsyncClient
+from service.redis.connection import AsyncClient
+from service.redis.scripts import arguments, load_script
 
 MAX_NAME_LENGTH: Final = 64
 
@@ -26,23 +28,7 @@ _SECRET_BYTES: Final = 32
 _TOKEN: Final = re.compile(rf"adis_([0-9a-f]{{{2 * _ID_BYTES}}})_([0-9a-f]{{{2 * _SECRET_BYTES}}})")
 _INDEX: Final = "adis:access:keys"
 _VALID: Final = "adis:access:valid"
-# id, time -> 1, or 0 if there is no such key; a second time changes nothing
-_REVOKE: Final = """#!lua flags=allow-oom
-local key = 'adis:access:key:' .. ARGV[1]
-if redis.call('EXISTS', key) == 0 then return 0 end
-redis.call('HSETNX', key, 'revoked', ARGV[2])
-redis.call('SREM', 'adis:access:valid', ARGV[1])
-return 1
-"""
-
-
-# id, time -> how often the key's webhook secret has been renewed with this, or 0 if there is no such key
-_RENEW_WEBHOOK: Final = """
-local key = 'adis:access:key:' .. ARGV[1]
-if redis.call('EXISTS', key) == 0 then return 0 end
-redis.call('HSET', key, 'webhook_renewed', ARGV[2])
-return redis.call('HINCRBY', key, 'webhook_generation', 1)
-"""
+_REVOKE: Final = load_script(Path(__file__).parent / "lua" / "revoke.lua")
 
 
 class Key(BaseModel):
@@ -86,7 +72,6 @@ class ApiKeyRepository:
     def __init__(self, client: AsyncClient) -> None:
         self._client = client
         self._revoke = client.register_script(_REVOKE)
-        self._renew_webhook = client.register_script(_RENEW_WEBHOOK)
 
     async def create(
         self,
@@ -125,7 +110,7 @@ class ApiKeyRepository:
 
     async def revoke(self, key_id: str) -> bool:
         """Take a key back for ever; False if there is none of that id."""
-        return bool(await self._revoke(args=[key_id, await self.now()]))
+        return bool(await self._revoke(args=arguments(id=key_id)))
 
     async def find(self, key_id: str) -> Key | None:
         """The key of that id, valid or not."""
@@ -134,7 +119,13 @@ class ApiKeyRepository:
 
     async def renew_webhook(self, key_id: str) -> int | None:
         """Give the key another webhook secret; how often that was done, or None if there is no key of that id."""
-        return int(await self._renew_webhook(args=[key_id, await self.now()])) or None
+        if not await self._client.exists(_place(key_id)):
+            return None
+        async with self._client.pipeline(transaction=True) as pipe:  # a key's entry is never removed
+            pipe.hset(_place(key_id), "webhook_renewed", await self.now())
+            pipe.hincrby(_place(key_id), "webhook_generation", 1)
+            _, generation = await pipe.execute()
+        return int(generation)
 
     async def look_up(self, token: str | None) -> KeyLookup:
         """Find the key that a client shows, if it is valid, and whether one is needed at all."""

@@ -1,1 +1,1 @@
-"""What the API and the workers share: job records, the queue, stored files, events, and who is at work."""
+"""What the API and the workers share of a job: its record, the queue, its lease, its events, and who is at work."""

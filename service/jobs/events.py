@@ -11,8 +11,8 @@ from typing import Final
 
 from redis.exceptions import RedisError
 
-from service.jobs.connection import AsyncClient
 from service.jobs.record import JobState
+from service.redis.connection import AsyncClient
 
 logger = logging.getLogger(__name__)
 

@@ -4,8 +4,8 @@ from dataclasses import dataclass
 from typing import Final
 
 from service.errors import InvalidValue
-from service.jobs.connection import AsyncClient
 from service.jobs.record import JobRecord, JobState, record_from_hash
+from service.redis.connection import AsyncClient
 
 _MOST_LOOKED_AT: Final = 1000  # a page that few jobs fit on ends there, and the next goes on
 _AT_ONCE: Final = 100

@@ -12,12 +12,12 @@ from typing import Any
 
 from service.errors import LostTooOften
 from service.jobs import scripts
-from service.jobs.connection import Client
 from service.jobs.owner import Owner, belongs_to, is_dead
 from service.jobs.record import JobRecord, JobState, StoredResult, hash_fields, record_from_hash
 from service.jobs.renewal import renewed
-from service.jobs.scripts import arguments
 from service.kind import Kind
+from service.redis.connection import Client
+from service.redis.scripts import arguments
 
 logger = logging.getLogger(__name__)
 

@@ -4,8 +4,8 @@ from typing import Any, Final
 
 from celery import Celery
 
-from service.jobs.connection import broker_url
 from service.kind import Kind
+from service.redis.connection import broker_url
 
 TASKS: Final[dict[Kind, str]] = {"image": "stylize-image", "video": "stylize-video", "preview": "preview-video"}
 HELP_WITH_VIDEO: Final = "help-with-video"

@@ -15,11 +15,11 @@ from typing import Final
 
 from celery import Celery
 
-from service.jobs.connection import Client
 from service.jobs.lease import LeaseTerms, release_lost
 from service.jobs.owner import is_dead
 from service.jobs.queue import QUEUES, messages, send
 from service.kind import Kind
+from service.redis.connection import Client
 
 logger = logging.getLogger(__name__)
 

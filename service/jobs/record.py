@@ -28,7 +28,7 @@ class JobState(StrEnum):
 class StoredInput(BaseModel):
     """An upload. field: name of the request's part. sha256: also its name in the job's storage.
 
-    name: what the client called the file, made safe (service.jobs.file_name); empty if it did not.
+    name: what the client called the file, made safe (service.schemas.file_name); empty if it did not.
     """
 
     model_config = ConfigDict(frozen=True)

@@ -6,11 +6,11 @@ from typing import Any
 
 from service.errors import IdempotencyMismatch, JobNotFound, QueueFull, TooManyRequests
 from service.jobs import scripts
-from service.jobs.connection import AsyncClient
 from service.jobs.record import JobRecord, StoredInput, hash_fields, record_from_hash
-from service.jobs.scripts import arguments
 from service.jobs.wait_estimator import WaitEstimator
 from service.kind import Kind
+from service.redis.connection import AsyncClient
+from service.redis.scripts import arguments
 
 
 @dataclass(frozen=True)

@@ -7,9 +7,9 @@ ends a job well, so that the newest job counts a fifth. It is an estimate: jobs 
 import math
 from typing import Final
 
-from service.jobs.connection import AsyncClient
 from service.jobs.queue import QUEUES
 from service.kind import Kind
+from service.redis.connection import AsyncClient
 
 MAX_RETRY_AFTER_SECONDS: Final = 3600
 

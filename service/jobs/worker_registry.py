@@ -10,21 +10,18 @@ import os
 import socket
 import time
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any, Final
 
 from pydantic import BaseModel, ConfigDict
 
-from service.jobs.connection import AsyncClient, Client
+from service.redis.connection import AsyncClient, Client
+from service.redis.scripts import arguments, load_script
 
 BEAT_SECONDS: Final = 2.0
 _SILENCE_SECONDS: Final = 15  # after it a worker is taken for gone
 _ENTRY_SECONDS: Final = 86_400  # an entry outlives its worker's silence: a machine may sleep and wake up
-# worker, seconds of its heartbeat and of its entry -> 0 if there is no entry. Three small keys fit into a full Redis.
-_BEAT: Final = """#!lua flags=allow-oom
-redis.call('SET', 'adis:heartbeat:' .. ARGV[1], '1', 'EX', ARGV[2])
-redis.call('SADD', 'adis:workers', ARGV[1])
-return redis.call('EXPIRE', 'adis:worker:' .. ARGV[1], ARGV[3])
-"""
+_BEAT: Final = load_script(Path(__file__).parent / "lua" / "beat.lua")
 
 
 class ModelSummary(BaseModel):
@@ -115,7 +112,7 @@ class WorkerRegistration:
 
     def beat(self) -> bool:
         """Say that the worker lives; False if Redis has forgotten its entry."""
-        return bool(self._beat(args=[self._worker, _SILENCE_SECONDS, _ENTRY_SECONDS]))
+        return bool(self._beat(args=arguments(id=self._worker, silence=_SILENCE_SECONDS, lifetime=_ENTRY_SECONDS)))
 
     def deregister(self) -> None:
         """The worker stops."""

@@ -12,11 +12,11 @@ from prometheus_client.metrics_core import CounterMetricFamily, GaugeMetricFamil
 from prometheus_client.registry import Collector
 from redis.exceptions import RedisError
 
-from service.jobs.connection import AsyncClient
 from service.jobs.queue import QUEUES
 from service.jobs.worker_registry import WorkerReport, live_workers
 from service.kind import Kind
 from service.observe.catalogue import COUNTED, HASH, SUM, Count, Distribution
+from service.redis.connection import AsyncClient
 
 _QUEUE_NAMES: Final = tuple(dict.fromkeys(QUEUES.values()))
 

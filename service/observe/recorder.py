@@ -8,25 +8,19 @@ import logging
 import threading
 import time
 from collections import Counter, defaultdict
-from itertools import chain
+from pathlib import Path
 from typing import Final
 
 from redis.exceptions import RedisError
 
-from service.jobs.connection import Client
-from service.observe.catalogue import HASH, Count, Distribution
+from service.observe.catalogue import Count, Distribution
+from service.redis.connection import Client
+from service.redis.scripts import arguments, load_script
 
 logger = logging.getLogger(__name__)
 
 _ADD_SECONDS: Final = 5.0
-# how many counts there are, then fields and what is to be added to them: the counts, then the sums. One call: a command
-# for each of the thirty cost the worker more time than the next job's claim.
-_ADD: Final = """#!lua flags=allow-oom
-for i = 2, #ARGV, 2 do
-  local add = i < 2 * ARGV[1] + 2 and 'HINCRBY' or 'HINCRBYFLOAT'
-  redis.call(add, KEYS[1], ARGV[i], ARGV[i + 1])
-end
-"""
+_ADD: Final = load_script(Path(__file__).parent / "lua" / "add.lua")
 
 
 class Recorder:
@@ -61,7 +55,7 @@ class Recorder:
         if not counts:
             return
         try:
-            self._add(keys=[HASH], args=[len(counts), *chain(*counts.items(), *sums.items())])
+            self._add(args=arguments(counts=counts, sums=sums))
         except RedisError as exc:
             logger.warning("Redis takes no counts: %s", exc)
             with self._lock:

@@ -8,7 +8,7 @@ import sys
 
 from redis.exceptions import RedisError
 
-from service.jobs.connection import Client, connect
+from service.redis.connection import Client, connect
 from service.settings import get_settings
 
 

@@ -5,7 +5,7 @@ import logging
 from redis.exceptions import RedisError
 
 from service.auth.keys import ApiKeyRepository
-from service.jobs.connection import connect_async
+from service.redis.connection import connect_async
 from service.settings import Settings
 from service.standalone.redis_access import open_redis
 

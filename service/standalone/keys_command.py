@@ -10,7 +10,7 @@ from redis.exceptions import RedisError
 
 from service.auth.keys import MAX_NAME_LENGTH, ApiKeyRepository, Key
 from service.build import command_name
-from service.jobs.connection import connect_async
+from service.redis.connection import connect_async
 from service.settings import Settings
 from service.standalone.redis_access import open_redis
 from service.standalone.supervisor import StartFailed

@@ -11,10 +11,10 @@ from redis.exceptions import RedisError
 
 from service.auth.keys import ApiKeyRepository
 from service.errors import JobNotFound
-from service.jobs.connection import AsyncClient
-from service.jobs.documents import job_document
 from service.jobs.record import JobRecord
 from service.jobs.submission_repository import SubmissionRepository
+from service.redis.connection import AsyncClient
+from service.schemas.documents import job_document
 from service.settings import Settings
 from service.webhooks.request import address_rules
 from service.webhooks.schedule import Delivery, DeliveryState, Schedule

@@ -7,13 +7,13 @@ from typing import Final
 
 from service.jobs.lease import Lease
 from service.jobs.record import StoredResult
-from service.jobs.requests import ImageRequest
 from service.media.image_kind import MEDIA_TYPES
 from service.media.image_reader import ImageHeader, ReadPlan
 from service.media.image_writer import encode_image, write_image
 from service.model.audio import Window
 from service.model.bundle import Manifest
 from service.observe.stages import stage
+from service.schemas.requests import ImageRequest
 from service.settings import Settings
 from service.work.audio_input import choose_window
 from service.work.image_source import read_source

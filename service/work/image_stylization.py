@@ -20,12 +20,12 @@ from pydantic import BaseModel, ConfigDict
 
 from service.build import build_version
 from service.heard import Heard
-from service.jobs.requests import ImageRequest
 from service.media.image_reduce import Pixels, visible_colors
 from service.model.audio import Waveform, Window, apply_gain_db, heard, mix, mix_embeddings
 from service.model.bound_graph import DeviceTensor
 from service.model.engine import Engine
 from service.model.speech import speech_share
+from service.schemas.requests import ImageRequest
 from service.work.detail_transfer import DetailTransfer
 from service.work.image_source import Colors, Source
 from service.work.prefetch import kept_threads

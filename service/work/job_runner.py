@@ -11,18 +11,18 @@ from celery.exceptions import SoftTimeLimitExceeded
 from redis.exceptions import RedisError
 
 from service.errors import StorageUnavailable, StylizationError, TooLarge, Unavailable
-from service.jobs.connection import Client
 from service.jobs.lease import Lease, LeaseLost, LeaseTerms, claim
 from service.jobs.owner import this_process
 from service.jobs.record import JobRecord, JobState, record_from_hash
-from service.jobs.storage import Storage
 from service.kind import Kind
 from service.media.decoder_pool import DecoderPool
 from service.observe import correlation, tracing
 from service.observe.catalogue import RESULTS, WAIT_SECONDS, WORK_SECONDS
 from service.observe.recorder import Recorder
 from service.observe.stages import measured
+from service.redis.connection import Client
 from service.settings import Settings
+from service.storage.folder import Storage
 from service.work.engines import Engines
 from service.work.image_job import run_image_job
 from service.work.preview_job import run_preview_job

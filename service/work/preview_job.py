@@ -13,7 +13,6 @@ from PIL import Image, ImageDraw, ImageFont
 from service.errors import InvalidValue
 from service.jobs.lease import Lease
 from service.jobs.record import StoredResult
-from service.jobs.requests import PREVIEW_STEPS_DB, PreviewRequest
 from service.media.decoder_pool import DecoderPool
 from service.media.downmix import downmix, downmix_matrix, to_mono
 from service.media.image_kind import MEDIA_TYPES
@@ -24,6 +23,7 @@ from service.model.audio import Waveform, Window, apply_gain_db, heard
 from service.model.engine import Engine
 from service.model.speech import speech_share
 from service.observe.stages import stage
+from service.schemas.requests import PREVIEW_STEPS_DB, PreviewRequest
 from service.work.audio_input import endless_audio, stretch
 from service.work.detail_transfer import transfer_detail
 from service.work.image_stylization import decode_each, model_input

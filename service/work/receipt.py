@@ -9,8 +9,8 @@ from typing import Any, Final
 from service.build import build_version
 from service.heard import Heard
 from service.jobs.record import StoredInput
-from service.jobs.requests import ImageRequest, VideoRequest
 from service.model.engine import Engine
+from service.schemas.requests import ImageRequest, VideoRequest
 from service.work.image_stylization import Stylization
 
 _PACKAGES: Final = ("numpy", "pillow", "pillow-heif", "av", "opencv-python-headless")

@@ -16,16 +16,16 @@ from redis.exceptions import RedisError
 
 from service import __version__
 from service.errors import StylizationError
-from service.jobs.connection import connect_patiently
-from service.jobs.open_storage import open_storage
 from service.jobs.queue import HELP_WITH_VIDEO, TASKS, hard_limit, send, send_help
 from service.jobs.worker_registry import Runtime, WorkerRegistration
 from service.observe.tracing import start_tracing, stop_tracing
+from service.redis.connection import connect_patiently
 from service.settings import Settings
+from service.storage.open_storage import open_storage
 
 if TYPE_CHECKING:
-    from service.jobs.storage import Storage
     from service.media.decoder_pool import DecoderPool
+    from service.storage.folder import Storage
     from service.work.job_runner import JobRunner
 
 logger = logging.getLogger(__name__)

@@ -17,8 +17,6 @@ from typing import Final
 
 from service.jobs.lease import Lease
 from service.jobs.record import JobRecord, StoredResult
-from service.jobs.requests import VideoRequest
-from service.jobs.segment_leases import SegmentLeases
 from service.media.mux import MEDIA_TYPES, Segment
 from service.media.soundtrack import GainCurve
 from service.media.still_video import STILL_SIDE
@@ -27,8 +25,10 @@ from service.media.video_manifest import VideoManifest, keep_manifest, read_kept
 from service.model.engine import Engine
 from service.observe import tracing
 from service.observe.stages import count_frames
+from service.schemas.requests import VideoRequest
 from service.work.audio_track import AudioTrack, read_track, write_track
 from service.work.receipt import video_receipt
+from service.work.segment_leases import SegmentLeases
 from service.work.segment_report import SegmentReport, read_report, write_report
 from service.work.soundtrack import edit_soundtrack, keep_further_tracks
 from service.work.video import VideoPlan, plan_segments, render, result_size

@@ -21,7 +21,12 @@ from kombu.exceptions import OperationalError
 from redis.exceptions import RedisError
 
 from service.errors import BundleError, ModelNotFound
-from service.jobs.connection import (
+from service.jobs.lease import LeaseTerms, release_all
+from service.jobs.queue import make_queue, messages, send
+from service.jobs.reaper import requeue_overdue
+from service.jobs.worker_registry import BEAT_SECONDS, ModelSummary, WorkerRegistration
+from service.model.bundle import find_bundle
+from service.redis.connection import (
     Client,
     connect,
     takes_writes,
@@ -30,13 +35,8 @@ from service.jobs.connection import (
     wait_until_reachable,
     without_password,
 )
-from service.jobs.lease import LeaseTerms, release_all
-from service.jobs.open_storage import open_storage
-from service.jobs.queue import make_queue, messages, send
-from service.jobs.reaper import requeue_overdue
-from service.jobs.worker_registry import BEAT_SECONDS, ModelSummary, WorkerRegistration
-from service.model.bundle import find_bundle
 from service.settings import Settings
+from service.storage.open_storage import open_storage
 from service.work.model_catalog import ModelCatalog
 from service.work.tasks import PoolProcess, register_tasks
 

@@ -6,15 +6,15 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from service.jobs.connection import Client
 from service.jobs.owner import Owner
 from service.jobs.record import JobRecord, StoredResult
-from service.jobs.segment_leases import SegmentLeases
-from service.jobs.storage import Storage
 from service.media.decoder_pool import DecoderPool
 from service.observe.stages import stage
+from service.redis.connection import Client
 from service.settings import Settings
+from service.storage.folder import Storage
 from service.work.engines import Engines
+from service.work.segment_leases import SegmentLeases
 
 
 @dataclass(frozen=True)

@@ -13,13 +13,13 @@ import litserve
 import uvicorn
 from fastapi import FastAPI, Request, Response, UploadFile
 
-from service.jobs.requests import ImageRequest
 from service.media.audio import read_window
 from service.media.image_reader import ImageHeader, ReadPlan, read_image
 from service.media.image_writer import encode_image
 from service.media.limits import MediaLimits
 from service.model.bundle import load_bundle
 from service.model.engine import Engine
+from service.schemas.requests import ImageRequest
 from service.work.audio_input import window_of
 from service.work.image_source import HeldSource
 from service.work.image_stylization import encode_content, stylize_image

@@ -13,10 +13,10 @@ from typing import Any
 
 from service.jobs.queue import make_queue, send
 from service.jobs.record import JobState, StoredInput
-from service.jobs.requests import VideoRequest
-from service.jobs.storage import Storage
 from service.jobs.submission_repository import NewJob
+from service.schemas.requests import VideoRequest
 from service.settings import Settings
+from service.storage.folder import Storage
 from tests.bench.rain import rainy_clip
 from tests.service.jobs.harness import delete, read, submit
 from tests.support.media import make_photo

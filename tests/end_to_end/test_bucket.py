@@ -10,9 +10,9 @@ from pathlib import Path
 import httpx2 as httpx
 import pytest
 
-from service.jobs.connection import connect
 from service.media.limits import MediaLimits
 from service.media.video_manifest import read_manifest
+from service.redis.connection import connect
 from tests.end_to_end.conftest import CLIENT_SECONDS
 from tests.end_to_end.test_durability import LONG_RESULTS, check_success, submit, submit_long, wait_for
 from tests.end_to_end.test_video import after_frames, submit_video

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import httpx2 as httpx
 
-from service.jobs.connection import connect
+from service.redis.connection import connect
 from service.standalone.embedded_valkey import prepare_valkey
 from tests.support.media import make_noise, make_photo, png_bytes, write_wav
 from tests.support.processes import until

@@ -15,7 +15,7 @@ from pathlib import Path
 
 from redis.exceptions import OutOfMemoryError, RedisError
 
-from service.jobs.connection import connect
+from service.redis.connection import connect
 from service.standalone.embedded_valkey import prepare_valkey
 from tests.support.object_store import ENVIRONMENT, ObjectStore
 from tests.support.processes import until

@@ -14,7 +14,7 @@ from typing import Any
 
 import httpx2 as httpx
 
-from service.jobs.connection import connect
+from service.redis.connection import connect
 from tests.faults.cluster import Cluster
 from tests.faults.recovery import by_kind, flows_again
 from tests.support.media import make_noise, make_photo, png_bytes, write_ogg

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import httpx2 as httpx
 
-from service.jobs.connection import connect
+from service.redis.connection import connect
 from tests.faults.__main__ import SETTINGS
 from tests.faults.cluster import Cluster
 from tests.support.media import make_noise, make_photo, png_bytes, write_ogg

@@ -42,7 +42,7 @@ def test_the_service_needs_no_onnx_beside_its_runtime() -> None:
     assert done.returncode == 0, done.stderr
 
 
-@pytest.mark.parametrize("package", ["service.api", "service.jobs", "service.media", "service.settings"])
+@pytest.mark.parametrize("package", ["service.api", "service.webhooks", "service.media", "service.settings"])
 def test_what_answers_http_needs_no_onnx_runtime(package: str) -> None:
     modules = [name for name in MODULES if name == package or name.startswith(f"{package}.")]
     assert modules, f"{package} is gone"

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from service.jobs.connection import Client
+from service.redis.connection import Client
 from service.standalone.embedded_valkey import prepare_valkey
 
 START_SECONDS = 120.0

@@ -1,17 +1,6 @@
--- What the scripts of the job's state machine share; service/jobs/scripts.py puts it before each of them.
--- Every script takes one JSON object as its only argument, here `a`. Keys are described in scripts.py.
-local P = 'adis:'
-local a = cjson.decode(ARGV[1])
+-- What the scripts of the job's state machine share; service/jobs/scripts.py puts it before each of them, behind
+-- service/redis/prelude.lua. Keys are described in scripts.py.
 local job = P .. 'job:' .. a.id
-
-local function now()
-  local t = redis.call('TIME')
-  return tonumber(t[1]) + tonumber(t[2]) / 1e6
-end
-
-local function stamp(seconds)
-  return string.format('%.6f', seconds)
-end
 
 -- Append what is so now to the job's events; `name` is `state` or `progress`.
 local function log(name)

@@ -10,13 +10,13 @@ from typing import Any
 from fastapi.testclient import TestClient
 
 from service.api.app import create_app
-from service.jobs.connection import connect
 from service.jobs.lease import LeaseTerms, claim
 from service.jobs.owner import Owner
 from service.jobs.record import StoredResult
-from service.jobs.storage import Storage
 from service.jobs.worker_registry import BEAT_SECONDS, ModelSummary, Runtime, WorkerRegistration
+from service.redis.connection import connect
 from service.settings import Settings
+from service.storage.folder import Storage
 from tests.support.media import make_noise, make_photo, png_bytes, write_wav
 
 TERMS = LeaseTerms(lease_seconds=30, max_attempts=3, lifetime_seconds=100)

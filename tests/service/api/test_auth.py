@@ -7,7 +7,7 @@ import pytest
 from fastapi.testclient import TestClient
 
 from service.auth.keys import ApiKeyRepository
-from service.jobs.connection import Client
+from service.redis.connection import Client
 from tests.service.api.harness import GOOD, api, finish, somebody_at_work
 from tests.service.jobs.harness import with_client
 

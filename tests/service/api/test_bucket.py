@@ -14,9 +14,9 @@ import pytest
 from fastapi.testclient import TestClient
 
 from service.api.context import open_context, sweep
-from service.jobs.connection import Client
-from service.jobs.open_storage import open_storage
-from service.jobs.storage import Storage
+from service.redis.connection import Client
+from service.storage.folder import Storage
+from service.storage.open_storage import open_storage
 from tests.service.api.harness import GOOD, PHOTO, RESULT, SOUND, api, finish, settings, somebody_at_work, stored_files
 from tests.support.object_store import PREFIX, SECRET_KEY, ObjectStore
 from tests.support.processes import until

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from fastapi.testclient import TestClient
 
-from service.jobs.connection import Client
+from service.redis.connection import Client
 from tests.service.api.harness import GOOD, api, finish, settings, somebody_at_work
 from tests.service.api.test_proxy import behind_proxy
 

@@ -7,7 +7,7 @@ import pytest
 from fastapi.testclient import TestClient
 
 from service.auth.keys import ApiKeyRepository
-from service.jobs.connection import Client
+from service.redis.connection import Client
 from service.webhooks.deliverer import LEASE_SECONDS, MAX_ATTEMPTS
 from service.webhooks.schedule import Delivery, Schedule
 from tests.service.api.harness import GOOD, PHOTO, RESULT, SOUND, finish, stored_files

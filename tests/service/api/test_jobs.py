@@ -12,8 +12,8 @@ from fastapi.testclient import TestClient
 from redis.exceptions import RedisError
 
 from service.api.upload_limits import Shares
-from service.jobs.connection import Client
 from service.jobs.events import JobEventBus
+from service.redis.connection import Client
 from tests.service.api.harness import GOOD, HEARD, RESULT, finish, somebody_finishing
 from tests.support.processes import until
 

@@ -12,7 +12,7 @@ import pytest
 from service.api import openapi
 from service.api.app import create_app
 from service.api.examples import Examples
-from service.jobs.documents import Job, Jobs, Models, Status, UploadDocument
+from service.schemas.documents import Job, Jobs, Models, Status, UploadDocument
 from service.settings import Settings
 
 METHODS = ("get", "post", "delete")

@@ -11,8 +11,8 @@ import pytest
 from fastapi.testclient import TestClient
 
 from service.api.context import Context, open_context, sweep
-from service.jobs.connection import Client
 from service.media.confinement import describe_confinement
+from service.redis.connection import Client
 from tests.service.api.harness import GOOD, MODEL, api, finish, somebody_at_work
 
 

@@ -13,10 +13,10 @@ from redis.exceptions import TimeoutError as RedisTimeoutError
 
 from service.api import submission
 from service.jobs import reaper
-from service.jobs.connection import Client
 from service.jobs.queue import make_queue, messages
-from service.jobs.storage import sync
 from service.jobs.submission_repository import SubmissionRepository
+from service.redis.connection import Client
+from service.storage.folder import sync
 from tests.service.api.harness import GOOD, PHOTO, SOUND, TERMS, api, somebody_at_work, sound_bytes, stored_files
 from tests.support.hostile import png_bomb
 
@@ -278,7 +278,7 @@ def test_uploads_and_their_names_are_on_the_disk_before_the_record_is_written(
         sync(path)
         synced.append((path, client.keys("adis:job:*")))
 
-    monkeypatch.setattr("service.jobs.storage.sync", sync_slowly)
+    monkeypatch.setattr("service.storage.folder.sync", sync_slowly)
     job_id = http.post("/stylize", files=GOOD).json()["id"]
     jobs = data_dir / "jobs"
     inputs = jobs / job_id / "inputs"
@@ -292,7 +292,7 @@ def test_a_full_disk_is_not_the_clients_fault(
     def no_space(_: Path) -> None:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr("service.jobs.storage.sync", no_space)
+    monkeypatch.setattr("service.storage.folder.sync", no_space)
     answer = http.post("/stylize", files=GOOD)
     assert (answer.status_code, answer.json()["type"]) == (503, "/problems/unavailable")
     assert int(answer.headers["Retry-After"]) > 0

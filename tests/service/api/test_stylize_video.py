@@ -8,9 +8,9 @@ from typing import Any
 import pytest
 from fastapi.testclient import TestClient
 
-from service.jobs.connection import Client, connect
 from service.jobs.queue import messages
 from service.jobs.worker_registry import Runtime, WorkerRegistration
+from service.redis.connection import Client, connect
 from tests.service.api.harness import MODEL, PHOTO, RESULT, SOUND, api, finish, somebody_at_work, stored_files
 from tests.support.video import Clip, noise_track, write_video
 from tests.support.video_edits import write_empty_track

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from service.api.app import create_app
-from service.jobs.connection import Client
+from service.redis.connection import Client
 from tests.service.api.harness import settings, somebody_at_work, stored_files
 
 

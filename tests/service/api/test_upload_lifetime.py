@@ -10,7 +10,7 @@ from typing import Any
 from fastapi.testclient import TestClient
 
 from service.api.context import open_context, sweep
-from service.jobs.connection import Client
+from service.redis.connection import Client
 from tests.service.api.harness import PHOTO, SOUND, settings, stored_files
 from tests.service.api.uploading import AUDIO, PHOTO_ID, SOUND_ID, refusal, upload
 

@@ -9,7 +9,7 @@ import pytest
 from fastapi.testclient import TestClient
 
 from service.auth.keys import ApiKeyRepository
-from service.jobs.connection import Client
+from service.redis.connection import Client
 from tests.service.api.harness import PHOTO, SOUND, api, somebody_at_work, stored_files
 from tests.service.api.uploading import AUDIO, IMAGE, PHOTO_ID, SOUND_ID, inputs, refusal, upload
 from tests.service.jobs.harness import with_client

@@ -6,7 +6,7 @@ from typing import Any
 
 from fastapi.testclient import TestClient
 
-from service.jobs.connection import Client
+from service.redis.connection import Client
 from tests.service.api.harness import PHOTO, SOUND
 
 PHOTO_ID, SOUND_ID = (hashlib.sha256(content).hexdigest() for content in (PHOTO, SOUND))

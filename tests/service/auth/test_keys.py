@@ -6,7 +6,7 @@ import pytest
 
 from service.auth.keys import ApiKeyRepository, Key, KeyLookup
 from service.auth.rate_limit import take_token
-from service.jobs.connection import AsyncClient, Client
+from service.redis.connection import AsyncClient, Client
 from tests.service.jobs.harness import with_client
 
 

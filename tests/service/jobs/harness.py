@@ -5,11 +5,11 @@ import uuid
 from collections.abc import Awaitable, Callable
 from typing import TypeVar
 
-from service.jobs.connection import AsyncClient, Client, connect_async
 from service.jobs.lease import Lease, LeaseTerms, claim
 from service.jobs.owner import Owner
 from service.jobs.record import JobRecord, StoredInput, StoredResult
 from service.jobs.submission_repository import NewJob, SubmissionRepository
+from service.redis.connection import AsyncClient, Client, connect_async
 
 Result = TypeVar("Result")
 

@@ -7,7 +7,6 @@ from dataclasses import replace
 import pytest
 
 from service.errors import JobNotFound, QueueFull
-from service.jobs.connection import AsyncClient, Client
 from service.jobs.lease import Lease, LeaseLost, LeaseTerms, claim
 from service.jobs.queue import QUEUES, make_queue
 from service.jobs.reaper import requeue_overdue
@@ -15,6 +14,7 @@ from service.jobs.record import JobState, StoredInput
 from service.jobs.submission_repository import NewJob, SubmissionRepository
 from service.jobs.wait_estimator import WaitEstimator
 from service.kind import Kind
+from service.redis.connection import AsyncClient, Client
 from tests.service.jobs.harness import TERMS, claimed, delete, new_job, owner, result, submit, with_client
 
 LOST_AT_ONCE = LeaseTerms(lease_seconds=0, max_attempts=2, lifetime_seconds=100)

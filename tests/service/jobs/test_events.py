@@ -5,8 +5,8 @@ import json
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
-from service.jobs.connection import Client, connect_async
 from service.jobs.events import JobEvent, JobEventBus
+from service.redis.connection import Client, connect_async
 from tests.service.jobs.harness import claimed, delete, result, submitted
 
 PATIENCE_SECONDS = 60.0

@@ -8,10 +8,10 @@ import threading
 
 import pytest
 
-from service.jobs.connection import Client
 from service.jobs.lease import LeaseLost, LeaseTerms, claim, release_all
 from service.jobs.owner import Owner, is_dead, this_process
 from service.jobs.record import JobState
+from service.redis.connection import Client
 from tests.service.jobs.harness import TERMS, claimed, delete, owner, read, result, submitted
 
 BRIEF = LeaseTerms(lease_seconds=0.05, max_attempts=3, lifetime_seconds=100)

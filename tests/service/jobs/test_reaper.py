@@ -7,12 +7,12 @@ import pytest
 from celery import Celery
 
 from service.jobs import reaper
-from service.jobs.connection import Client
 from service.jobs.lease import LeaseTerms
 from service.jobs.owner import Owner, this_process
 from service.jobs.queue import QUEUES, make_queue, messages, send, send_help
 from service.jobs.reaper import requeue_overdue
 from service.jobs.record import JobState
+from service.redis.connection import Client
 from service.settings import Settings
 from service.work.tasks import PoolProcess, register_tasks
 from tests.service.jobs.harness import TERMS, claimed, owner, read, submitted

@@ -3,8 +3,8 @@
 import pytest
 
 from service.errors import IdempotencyMismatch, JobNotFound, QueueFull
-from service.jobs.connection import Client
 from service.jobs.record import JobState
+from service.redis.connection import Client
 from tests.service.jobs.harness import claimed, delete, new_job, read, result, submit, submitted
 
 

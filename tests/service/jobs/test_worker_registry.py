@@ -2,7 +2,6 @@
 
 import asyncio
 
-from service.jobs.connection import AsyncClient, Client
 from service.jobs.worker_registry import (
     ModelSummary,
     Runtime,
@@ -11,6 +10,7 @@ from service.jobs.worker_registry import (
     WorkerReport,
     live_workers,
 )
+from service.redis.connection import AsyncClient, Client
 from tests.service.jobs.harness import with_client
 
 MODEL = ModelSummary(

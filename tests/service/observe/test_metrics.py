@@ -8,10 +8,10 @@ import pytest
 from fastapi.testclient import TestClient
 
 from service.errors import MediaError
-from service.jobs.connection import Client
 from service.observe.catalogue import COUNTED, FRAMES, RESULTS, STAGE_SECONDS
 from service.observe.recorder import Recorder
 from service.observe.stages import count_frames, each, measured, stage
+from service.redis.connection import Client
 from tests.service.api.harness import GOOD, api, finish, somebody_at_work
 from tests.support.prometheus import Samples, names, samples
 

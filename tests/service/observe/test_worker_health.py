@@ -4,9 +4,9 @@ import socket
 
 import pytest
 
-from service.jobs.connection import Client
 from service.jobs.worker_registry import WorkerRegistration
 from service.observe import worker_health
+from service.redis.connection import Client
 from service.settings import get_settings
 
 

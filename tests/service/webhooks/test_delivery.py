@@ -9,12 +9,12 @@ from ipaddress import ip_network
 import pytest
 
 from service.auth.keys import ApiKeyRepository
-from service.jobs.connection import Client
 from service.jobs.lease import LeaseTerms, claim
 from service.jobs.queue import make_queue
 from service.jobs.reaper import requeue_overdue
 from service.jobs.record import JobRecord
 from service.jobs.submission_repository import SubmissionRepository
+from service.redis.connection import Client
 from service.webhooks.address import AddressRules
 from service.webhooks.deliverer import LEASE_SECONDS, MAX_ATTEMPTS, Backoff, Deliverer
 from service.webhooks.request import EVENTS

@@ -8,8 +8,8 @@ from ipaddress import ip_network
 from standardwebhooks import Webhook, WebhookVerificationError
 
 from service.auth.keys import ApiKeyRepository
-from service.jobs.connection import AsyncClient, Client
 from service.jobs.submission_repository import SubmissionRepository
+from service.redis.connection import AsyncClient, Client
 from service.webhooks.address import AddressRules
 from service.webhooks.deliverer import LEASE_SECONDS, MAX_ATTEMPTS, Deliverer
 from service.webhooks.schedule import Schedule

@@ -7,15 +7,15 @@ from typing import Any
 
 import pytest
 
-from service.jobs.connection import Client
 from service.jobs.record import StoredInput
-from service.jobs.requests import PreviewRequest, VideoRequest
-from service.jobs.storage import Storage
 from service.jobs.submission_repository import NewJob
 from service.kind import Kind
 from service.media.decoder_pool import DecoderPool
 from service.media.limits import MediaLimits
+from service.redis.connection import Client
+from service.schemas.requests import PreviewRequest, VideoRequest
 from service.settings import Settings
+from service.storage.folder import Storage
 from service.work.engines import Engines
 from service.work.job_runner import JobRunner
 from tests.service.jobs.harness import submit

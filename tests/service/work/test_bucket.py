@@ -8,14 +8,14 @@ from typing import Any
 
 import pytest
 
-from service.jobs.connection import Client, connect
-from service.jobs.open_storage import open_storage
 from service.jobs.record import JobState, StoredInput
-from service.jobs.requests import ImageRequest, VideoRequest
-from service.jobs.storage import Storage
 from service.jobs.submission_repository import NewJob
 from service.media.decoder_pool import DecoderPool
+from service.redis.connection import Client, connect
+from service.schemas.requests import ImageRequest, VideoRequest
 from service.settings import Settings
+from service.storage.folder import Storage
+from service.storage.open_storage import open_storage
 from service.work import job_runner, video_job
 from service.work.engines import Engines
 from service.work.job_runner import JobRunner

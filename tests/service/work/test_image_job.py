@@ -10,9 +10,9 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from service.jobs.record import JobRecord
-from service.jobs.storage import Storage
 from service.media.icc import profile_of_code_points
 from service.media.image_writer import encode_image
+from service.storage.folder import Storage
 from service.work import image_job
 from service.work.job_runner import JobRunner
 from tests.fuzz.mutations import image_tags

@@ -8,10 +8,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from service.jobs.requests import ImageRequest
 from service.model.audio import Window
 from service.model.bundle import load_bundle
 from service.model.engine import Engine
+from service.schemas.requests import ImageRequest
 from service.work.image_source import HeldSource
 from service.work.image_stylization import Stylization, encode_content, stylize_image, warm_up
 from tests.support.media import make_noise, make_photo, make_tone

@@ -11,13 +11,13 @@ from celery.exceptions import SoftTimeLimitExceeded
 from PIL import Image
 
 from service.errors import ModelNotFound
-from service.jobs.connection import Client
 from service.jobs.record import JobRecord, JobState, StoredInput
-from service.jobs.requests import ImageRequest
-from service.jobs.storage import Storage
 from service.jobs.submission_repository import NewJob
 from service.media.decoder_pool import DecoderPool
+from service.redis.connection import Client
+from service.schemas.requests import ImageRequest
 from service.settings import Settings
+from service.storage.folder import Storage
 from service.work import image_job
 from service.work.engines import Engines
 from service.work.job_runner import JobRunner

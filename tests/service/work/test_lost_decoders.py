@@ -4,13 +4,13 @@ from collections.abc import Callable
 
 import pytest
 
-from service.jobs.connection import Client
 from service.jobs.record import JobState
-from service.jobs.storage import Storage
 from service.media import decoder_pool as decoder_pool_module
 from service.media.decoder_pool import DecoderPool
 from service.media.limits import MediaLimits
+from service.redis.connection import Client
 from service.settings import Settings
+from service.storage.folder import Storage
 from service.work.engines import Engines
 from service.work.job_runner import JobRunner
 from tests.service.jobs.harness import read

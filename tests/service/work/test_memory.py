@@ -25,7 +25,7 @@ from service.model.engine import Engine
 from service.work.audio_input import window_of
 from service.work.image_source import HeldSource
 from service.work.image_stylization import encode_content, stylize_image
-from service.jobs.requests import ImageRequest
+from service.schemas.requests import ImageRequest
 
 folder = Path(sys.argv[1])
 engine = Engine(load_bundle(folder / "realistic"))

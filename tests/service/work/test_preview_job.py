@@ -6,7 +6,7 @@ import numpy as np
 from PIL import Image
 
 from service.jobs.record import JobRecord, JobState
-from service.jobs.storage import Storage
+from service.storage.folder import Storage
 from service.work.job_runner import JobRunner
 from tests.service.jobs.harness import read
 from tests.service.work.conftest import Queue

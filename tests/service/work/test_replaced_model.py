@@ -7,12 +7,12 @@ from typing import Any
 
 import pytest
 
-from service.jobs.connection import Client
 from service.jobs.record import JobState
-from service.jobs.storage import Storage
 from service.media.decoder_pool import DecoderPool
 from service.model.engine import Engine
+from service.redis.connection import Client
 from service.settings import Settings
+from service.storage.folder import Storage
 from service.work import video_job
 from service.work.engines import Engines
 from service.work.job_runner import JobRunner

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
-from service.jobs.requests import ImageRequest
+from service.schemas.requests import ImageRequest
 
 
 def test_the_defaults_are_the_whole_effect_of_the_sound_as_given() -> None:

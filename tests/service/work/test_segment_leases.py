@@ -6,16 +6,16 @@ from typing import Any
 
 import pytest
 
-from service.jobs.connection import Client, connect
 from service.jobs.owner import Owner, this_process
 from service.jobs.record import JobState
-from service.jobs.segment_leases import SegmentLeases
-from service.jobs.storage import Storage
 from service.media.decoder_pool import DecoderPool
+from service.redis.connection import Client, connect
 from service.settings import Settings
+from service.storage.folder import Storage
 from service.work import video_job
 from service.work.engines import Engines
 from service.work.job_runner import JobRunner
+from service.work.segment_leases import SegmentLeases
 from tests.service.jobs.harness import read
 from tests.service.work.conftest import Queue
 from tests.service.work.video_harness import succeeded

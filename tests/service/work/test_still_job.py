@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 
 from service.jobs.record import StoredInput
-from service.jobs.requests import VideoRequest
-from service.jobs.storage import Storage
 from service.jobs.submission_repository import NewJob
+from service.schemas.requests import VideoRequest
+from service.storage.folder import Storage
 from service.work.job_runner import JobRunner
 from tests.service.jobs.harness import submit
 from tests.service.work.video_harness import failure, succeeded

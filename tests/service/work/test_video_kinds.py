@@ -6,10 +6,10 @@ from typing import Any
 import av
 import pytest
 
-from service.jobs.storage import Storage
 from service.media import decoder_pool as decoder_pool_module
 from service.media.limits import MediaLimits
 from service.media.video_manifest import keep_manifest, read_kept_manifest, read_manifest
+from service.storage.folder import Storage
 from service.work import video_job
 from service.work.job_runner import JobRunner
 from tests.service.media.test_video_color import flat, write_hdr, write_interlaced

@@ -4,7 +4,7 @@ from pathlib import Path
 from typing import Any
 
 from service.jobs.record import JobRecord, JobState
-from service.jobs.storage import Storage
+from service.storage.folder import Storage
 from tests.service.jobs.harness import read
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from service.jobs.storage import Storage
+from service.storage.folder import Storage
 
 JOB = "1" * 32
 

@@ -1,7 +1,7 @@
 """Records of the files that were uploaded once, to be used by any number of jobs of the same API key.
 
 An upload is known by its owner and the SHA-256 of its content. Its file is the input of a folder of its own
-(`service.jobs.storage`), which the sweep spares as long as the record lives: a while from when it was last used.
+(`service.storage.folder`), which the sweep spares as long as the record lives: a while from when it was last used.
 """
 
 from dataclasses import dataclass
@@ -10,12 +10,12 @@ from typing import Any, Literal, TypeAlias
 from pydantic import BaseModel, ConfigDict
 
 from service.errors import QueueFull, UploadNotFound
-from service.jobs import scripts
-from service.jobs.connection import AsyncClient
-from service.jobs.scripts import arguments
 from service.media.audio import AudioInfo
 from service.media.image import ImageInfo
 from service.media.video_file import VideoInfo
+from service.redis.connection import AsyncClient
+from service.redis.scripts import arguments
+from service.uploads import scripts
 
 ProbeResult: TypeAlias = ImageInfo | AudioInfo | VideoInfo
 UploadField = Literal["image", "audio", "video"]
@@ -66,8 +66,8 @@ class UploadRepository:
         self._client = client
         self._lifetime_seconds = lifetime_seconds
         self._max_bytes = max_bytes
-        self._keep = client.register_script(scripts.KEEP_UPLOAD)
-        self._use = client.register_script(scripts.USE_UPLOAD)
+        self._keep = client.register_script(scripts.KEEP)
+        self._use = client.register_script(scripts.USE)
 
     async def keep(
         self, owner: str, sha256: str, folder: str, size: int, name: str, probed: Probed
@@ -108,7 +108,7 @@ class UploadRepository:
         return [expires is not None and expires > now for expires in expiries]
 
     async def _ask(self, owner: str, sha256: str, lifetime: int) -> Upload | None:
-        answer = await self._use(args=arguments(id="", key=f"{owner}:{sha256}", lifetime=lifetime))
+        answer = await self._use(args=arguments(key=f"{owner}:{sha256}", lifetime=lifetime))
         return _upload(sha256, *answer) if answer else None
 
 

@@ -35,6 +35,8 @@ def test_a_bucket_without_the_package_is_refused_with_what_to_install(part: str)
 
 
 def test_a_folder_needs_no_package() -> None:
-    program = "import service.api.app; from service.jobs.open_storage import *; from service.settings import Settings\n"
+    program = (
+        "import service.api.app; from service.storage.open_storage import *; from service.settings import Settings\n"
+    )
     done = run_without_boto3(program + "print(type(open_storage(Settings(_env_file=None))).__name__)")
     assert done.stdout == "Storage\n", done.stderr

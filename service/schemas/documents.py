@@ -6,10 +6,10 @@ from typing import Any, Final, Literal
 from pydantic import BaseModel, ConfigDict, Field
 
 from service.heard import Heard
-from service.jobs.file_name import result_name
 from service.jobs.record import JobRecord, JobState
-from service.jobs.upload_repository import Upload, UploadField
 from service.jobs.worker_registry import ModelSummary
+from service.schemas.file_name import result_name
+from service.uploads.repository import Upload, UploadField
 
 
 class Problem(BaseModel):

@@ -17,8 +17,8 @@ from pathlib import Path
 from typing import ClassVar, Final, TextIO
 
 from service.errors import StorageUnavailable
-from service.jobs.object_store import ObjectStore
-from service.jobs.storage import Storage
+from service.storage.folder import Storage
+from service.storage.object_store import ObjectStore
 
 logger = logging.getLogger(__name__)
 
@@ -77,9 +77,9 @@ class BucketStorage(Storage):
     def link_input(self, source_id: str, job_id: str, sha256: str) -> None:
         self._store.copy(*(f"jobs/{one}/inputs/{sha256}" for one in (source_id, job_id)))
 
-    def result_link(self, job_id: str, sha256: str, media_type: str, file_name: str) -> str | None:
+    def result_link(self, job_id: str, sha256: str, media_type: str, disposition: str) -> str | None:
         key = f"jobs/{job_id}/results/{sha256}"
-        return self._store.link(key, _LINK_SECONDS, media_type, file_name) if self._links else None
+        return self._store.link(key, _LINK_SECONDS, media_type, disposition) if self._links else None
 
     def read_result(self, job_id: str, sha256: str, first: int, size: int) -> Iterator[bytes]:
         return self._store.read(f"jobs/{job_id}/results/{sha256}", first, size)

@@ -7,7 +7,7 @@ import threading
 import pytest
 from redis.exceptions import OutOfMemoryError
 
-from service.jobs.connection import (
+from service.redis.connection import (
     Client,
     broker_url,
     connect,
@@ -68,7 +68,7 @@ def test_who_works_on_a_job_waits_for_a_full_redis_and_says_so(
             waiting.set()
 
     handler = Telling(logging.WARNING)
-    logging.getLogger("service.jobs.connection").addHandler(handler)
+    logging.getLogger("service.redis.connection").addHandler(handler)
     with full(client), connect_patiently(redis_url) as patient, connect(redis_url) as other:
         with pytest.raises(OutOfMemoryError):
             other.set("key", "value")
@@ -79,7 +79,7 @@ def test_who_works_on_a_job_waits_for_a_full_redis_and_says_so(
             pipe.get("key")
             assert pipe.execute() == [True, "value"]
         room.join()
-    logging.getLogger("service.jobs.connection").removeHandler(handler)
+    logging.getLogger("service.redis.connection").removeHandler(handler)
     assert "Redis is full" in caplog.text
     assert "the job goes on" in caplog.text
 

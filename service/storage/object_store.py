@@ -18,7 +18,6 @@ from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
 
 from service.errors import StorageUnavailable
-from service.jobs.file_name import content_disposition
 
 logger = logging.getLogger(__name__)
 
@@ -140,13 +139,13 @@ class ObjectStore:
             if said.get("Errors"):
                 raise _unavailable(said["Errors"][0])
 
-    def link(self, key: str, seconds: int, media_type: str, file_name: str) -> str:
-        """An address at which anybody gets the object for that long, under that type and name."""
+    def link(self, key: str, seconds: int, media_type: str, disposition: str) -> str:
+        """An address at which anybody gets the object for that long, with that Content-Type and Content-Disposition."""
         wanted = {
             "Bucket": self._bucket,
             "Key": self._prefix + key,
             "ResponseContentType": media_type,
-            "ResponseContentDisposition": content_disposition(file_name),
+            "ResponseContentDisposition": disposition,
         }
         with _translated():
             return str(self._lender.generate_presigned_url("get_object", Params=wanted, ExpiresIn=seconds))

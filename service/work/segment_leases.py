@@ -15,10 +15,10 @@ from typing import Final
 from redis.exceptions import LockError
 from redis.lock import Lock
 
-from service.jobs.connection import Client
 from service.jobs.owner import Owner, is_dead
 from service.jobs.record import JobState
 from service.jobs.renewal import renewed
+from service.redis.connection import Client
 
 _LIFETIME_SECONDS: Final = 86_400
 _MODEL: Final = "model"

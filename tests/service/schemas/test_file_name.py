@@ -4,8 +4,8 @@ from typing import Any
 
 import pytest
 
-from service.jobs.file_name import content_disposition, result_name, safe_name
 from service.jobs.record import JobRecord, JobState, StoredInput, StoredResult
+from service.schemas.file_name import content_disposition, result_name, safe_name
 
 
 def record(image: str, sounds: list[str], gains: list[float], media_type: str = "image/png", **more: Any) -> JobRecord:

@@ -1,5 +1,5 @@
 -- Find an upload; it then lives anew, or its record is erased.
---   id (not used), key ("OWNER:HASH"), lifetime (seconds to live from now on; 0: erase it; -1: change nothing)
+--   key ("OWNER:HASH"), lifetime (seconds to live from now on; 0: erase it; -1: change nothing)
 -- -> {the time at which it expires, the record's fields and values}, or {} if there is none
 local upload, uploads, sizes = P .. 'upload:' .. a.key, P .. 'uploads', P .. 'upload-bytes'
 local fields = redis.call('HGETALL', upload)

@@ -9,8 +9,8 @@ from kombu.exceptions import OperationalError
 from pydantic import ValidationError
 from redis.exceptions import ConnectionError as RedisConnectionError
 
-from service.jobs.connection import broker_url, connect
 from service.jobs.queue import make_queue, messages, send
+from service.redis.connection import broker_url, connect
 from service.settings import Settings
 from tests.service.jobs.harness import with_client
 from tests.support.tls_valkey import running_tls_valkey

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from service.errors import StorageUnavailable
-from service.jobs.object_store import ObjectStore
+from service.storage.object_store import ObjectStore
 from tests.support import object_store as support
 
 CONTENT = os.urandom(3_000_000)
@@ -78,7 +78,7 @@ def test_the_most_talkative_log_has_neither_keys_nor_signatures(store: support.O
     code = f"""
 from service.observe.logs import set_up_logging
 set_up_logging("debug", "text")
-from service.jobs.object_store import ObjectStore
+from service.storage.object_store import ObjectStore
 objects = ObjectStore({store.url!r}, {store.endpoint!r})
 objects.put("x", b"1")
 objects.link("x", 60, "image/png", "x.png")

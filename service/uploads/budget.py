@@ -9,11 +9,11 @@ from typing import Final, Literal, TypeAlias
 from redis.exceptions import RedisError
 
 from service.errors import QueueFull
-from service.jobs import scripts
-from service.jobs.connection import AsyncClient
-from service.jobs.scripts import arguments
 from service.jobs.wait_estimator import WaitEstimator
 from service.kind import Kind
+from service.redis.connection import AsyncClient
+from service.redis.scripts import arguments
+from service.uploads import scripts
 
 Budget: TypeAlias = Kind | Literal["upload"]  # of a kind of job, or of the files that are kept for later
 

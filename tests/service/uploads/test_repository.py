@@ -6,9 +6,9 @@ from typing import TypeVar
 import pytest
 
 from service.errors import QueueFull
-from service.jobs.connection import Client
-from service.jobs.upload_repository import Probed, Upload, UploadRepository
 from service.media.image import ImageInfo
+from service.redis.connection import Client
+from service.uploads.repository import Probed, Upload, UploadRepository
 from tests.service.jobs.harness import with_client
 
 Result = TypeVar("Result")

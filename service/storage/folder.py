@@ -93,8 +93,11 @@ class Storage:
             shutil.copyfile(source, target)
             sync(target)
 
-    def result_link(self, job_id: str, sha256: str, media_type: str, file_name: str) -> str | None:
-        """An address at which a client gets the result without us, for a while; None if there is none."""
+    def result_link(self, job_id: str, sha256: str, media_type: str, disposition: str) -> str | None:
+        """An address at which a client gets the result without us, for a while; None if there is none.
+
+        media_type, disposition: the headers Content-Type and Content-Disposition of the answer.
+        """
         return None
 
     def read_result(self, job_id: str, sha256: str, first: int, size: int) -> Iterator[bytes]:

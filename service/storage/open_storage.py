@@ -2,8 +2,8 @@
 
 from importlib.util import find_spec
 
-from service.jobs.storage import Storage
 from service.settings import Settings
+from service.storage.folder import Storage
 
 
 class StoreNotInstalled(Exception):
@@ -14,8 +14,8 @@ def open_storage(settings: Settings) -> Storage:
     """The folder of `data_dir`, or the bucket of `storage`; not prepared yet."""
     if settings.storage is None:
         return Storage(settings.data_dir)
-    from service.jobs.bucket_storage import BucketStorage
-    from service.jobs.object_store import ObjectStore
+    from service.storage.bucket import BucketStorage
+    from service.storage.object_store import ObjectStore
 
     store = ObjectStore(settings.storage, settings.s3_endpoint, settings.s3_public_endpoint)
     return BucketStorage(store, settings.data_dir, settings.s3_redirect)

@@ -11,8 +11,8 @@ from pathlib import Path
 import pytest
 
 from service.errors import StorageUnavailable
-from service.jobs.bucket_storage import BucketStorage
-from service.jobs.object_store import ObjectStore
+from service.storage.bucket import BucketStorage
+from service.storage.object_store import ObjectStore
 from tests.support import object_store as support
 
 JOB = "1" * 32
@@ -127,7 +127,7 @@ def test_the_scratch_of_a_process_that_ended_goes_and_that_of_one_that_lives_sta
 ) -> None:
     (here.begin(JOB) / "abc").write_bytes(b"mine")
     code = (
-        "import sys; from pathlib import Path; from service.jobs.bucket_storage import BucketStorage;"
+        "import sys; from pathlib import Path; from service.storage.bucket import BucketStorage;"
         f"s = BucketStorage(None, Path({str(tmp_path / 'here')!r}), True); s.prepare();"
         f"(s.begin({JOB!r}) / 'theirs').write_bytes(b'1')"
     )
@@ -140,11 +140,11 @@ def test_the_scratch_of_a_process_that_ended_goes_and_that_of_one_that_lives_sta
 
 
 def test_links_are_lent_only_where_that_is_wanted(here: BucketStorage, store: support.ObjectStore) -> None:
-    link = here.result_link(JOB, "abc", "image/png", "x.png")
+    link = here.result_link(JOB, "abc", "image/png", "inline")
     assert link is not None
     assert link.startswith(f"{store.endpoint}/{support.BUCKET}/{support.PREFIX}/jobs/{JOB}/results/abc?")
     with host(store, here.work_dir(JOB), links=False) as closed:
-        assert closed.result_link(JOB, "abc", "image/png", "x.png") is None
+        assert closed.result_link(JOB, "abc", "image/png", "inline") is None
 
 
 def test_a_store_that_is_away_is_said_and_parts_left_there_are_no_error(

@@ -7,9 +7,9 @@ from typing import Any
 import pytest
 
 from service.errors import QueueFull
-from service.jobs import upload_budget
-from service.jobs.connection import AsyncClient, Client
-from service.jobs.upload_budget import UploadBudget
+from service.redis.connection import AsyncClient, Client
+from service.uploads import budget as upload_budget
+from service.uploads.budget import UploadBudget
 from tests.service.jobs.harness import new_job, submit, with_client
 
 MEBIBYTE = 1024 * 1024

@@ -1,0 +1,1 @@
+"""Tests of service.storage, on real folders and a real object store."""

@@ -1,0 +1,1 @@
+"""Tests of service.uploads, on a real Valkey."""
