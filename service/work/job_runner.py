@@ -26,7 +26,8 @@ from service.storage.folder import Storage
 from service.work.engines import Engines
 from service.work.image_job import run_image_job
 from service.work.preview_job import run_preview_job
-from service.work.video_job import NotWanted, help_with_video, run_video_job
+from service.work.segment_maker import NotWanted, help_with_video
+from service.work.video_job import run_video_job
 from service.work.worker_context import JobOutput, WorkerContext
 
 logger = logging.getLogger(__name__)

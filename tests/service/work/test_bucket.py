@@ -16,7 +16,7 @@ from service.schemas.requests import ImageRequest, VideoRequest
 from service.settings import Settings
 from service.storage.folder import Storage
 from service.storage.open_storage import open_storage
-from service.work import job_runner, video_job
+from service.work import job_runner, segment_maker
 from service.work.engines import Engines
 from service.work.job_runner import JobRunner
 from tests.service.jobs.harness import delete, read, submit
@@ -124,7 +124,7 @@ def video(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> dict[str, Path]:
 def rendered(monkeypatch: pytest.MonkeyPatch) -> dict[str, list[int]]:
     """The segments that each of two threads makes, neither of which makes one before the other begins."""
     by_thread: dict[str, list[int]] = {}
-    render, both = video_job.render, threading.Barrier(2)
+    render, both = segment_maker.render, threading.Barrier(2)
 
     def counted(engine: Any, plan: Any, segment: Any, progress: Any) -> Any:
         name = threading.current_thread().name
@@ -133,7 +133,7 @@ def rendered(monkeypatch: pytest.MonkeyPatch) -> dict[str, list[int]]:
         by_thread.setdefault(name, []).append(segment.first)
         return render(engine, plan, segment, progress)
 
-    monkeypatch.setattr(video_job, "render", counted)
+    monkeypatch.setattr(segment_maker, "render", counted)
     return by_thread
 
 

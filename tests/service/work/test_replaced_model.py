@@ -13,7 +13,7 @@ from service.model.engine import Engine
 from service.redis.connection import Client
 from service.settings import Settings
 from service.storage.folder import Storage
-from service.work import video_job
+from service.work import segment_maker
 from service.work.engines import Engines
 from service.work.job_runner import JobRunner
 from tests.service.jobs.harness import read
@@ -59,7 +59,7 @@ def test_a_video_ends_on_the_model_that_it_began_with(
     worker, undisturbed = runner(), queued(source, gain_db=6.0)
     worker.run(undisturbed)
     _, expected, before = succeeded(redis_url, storage, undisturbed)
-    render, seen = video_job.render, []
+    render, seen = segment_maker.render, []
 
     def replace_then_render(engine: Engine, *more: Any) -> Any:
         if not seen:
@@ -67,7 +67,7 @@ def test_a_video_ends_on_the_model_that_it_began_with(
         seen.append(engine.manifest.version)
         return render(engine, *more)
 
-    monkeypatch.setattr(video_job, "render", replace_then_render)
+    monkeypatch.setattr(segment_maker, "render", replace_then_render)
     disturbed, next_one = queued(source, gain_db=6.0), queued(source, gain_db=6.0)
     worker = runner()  # has its lanes' engine still to open
     worker.run(disturbed)
@@ -85,7 +85,7 @@ def test_a_video_whose_worker_died_is_made_anew_if_its_model_is_gone(
     runner: Runner, replace: Callable[[], str], storage: Storage, redis_url: str, queued: Queue, source: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:  # fmt: skip
-    render, seen = video_job.render, []
+    render, seen = segment_maker.render, []
 
     def dying(engine: Engine, *more: Any) -> Any:
         seen.append(engine.manifest.version)
@@ -93,7 +93,7 @@ def test_a_video_whose_worker_died_is_made_anew_if_its_model_is_gone(
             raise ConnectionError("the process dies")
         return render(engine, *more)
 
-    monkeypatch.setattr(video_job, "render", dying)
+    monkeypatch.setattr(segment_maker, "render", dying)
     monkeypatch.setattr("service.work.job_runner.JobRunner._fail", lambda *_: None)
     job_id = queued(source, gain_db=6.0)
     runner().run(job_id)
@@ -111,7 +111,7 @@ def test_a_helper_with_another_version_leaves_the_video_alone(
     runner: Runner, replace: Callable[[], str], storage: Storage, redis_url: str, queued: Queue, source: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:  # fmt: skip
-    render, rendered_by = video_job.render, []
+    render, rendered_by = segment_maker.render, []
 
     def watched(*arguments: Any) -> Any:
         rendered_by.append(threading.current_thread().name)
@@ -123,7 +123,7 @@ def test_a_helper_with_another_version_leaves_the_video_alone(
         helper.start()
         helper.join()
 
-    monkeypatch.setattr(video_job, "render", watched)
+    monkeypatch.setattr(segment_maker, "render", watched)
     job_id = queued(source, gain_db=6.0)
     runner(request_helpers=call).run(job_id)
     assert len(rendered_by) == 4

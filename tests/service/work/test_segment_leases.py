@@ -12,7 +12,7 @@ from service.media.decoder_pool import DecoderPool
 from service.redis.connection import Client, connect
 from service.settings import Settings
 from service.storage.folder import Storage
-from service.work import video_job
+from service.work import segment_maker
 from service.work.engines import Engines
 from service.work.job_runner import JobRunner
 from service.work.segment_leases import SegmentLeases
@@ -38,7 +38,7 @@ def test_a_helper_makes_parts_and_the_result_is_the_same_to_the_byte(
     alone = queued(source, gain_db=6.0)
     workshop.run(alone)
     rendered: dict[str, list[int]] = {}
-    render, both = video_job.render, threading.Barrier(2)
+    render, both = segment_maker.render, threading.Barrier(2)
 
     def counted(engine: Any, plan: Any, segment: Any, progress: Any) -> Any:
         name = threading.current_thread().name
@@ -47,7 +47,7 @@ def test_a_helper_makes_parts_and_the_result_is_the_same_to_the_byte(
         rendered.setdefault(name, []).append(segment.first)
         return render(engine, plan, segment, progress)
 
-    monkeypatch.setattr(video_job, "render", counted)
+    monkeypatch.setattr(segment_maker, "render", counted)
     helpers: list[threading.Thread] = []
 
     def call(job_id: str, count: int) -> None:
@@ -80,7 +80,7 @@ def test_a_helper_that_comes_late_begins_no_part_that_is_joined_already(
 ) -> None:
     monkeypatch.setattr("service.work.video._PART_SECONDS", 1.0)
     cleared, helpers, rendered_by = threading.Event(), [], []
-    make_plan, render, clear = video_job._plan, video_job.render, Storage.clear_work
+    make_plan, render, clear = segment_maker.plan_segments, segment_maker.render, Storage.clear_work
 
     def plan_slowly(*arguments: Any) -> Any:
         found = make_plan(*arguments)
@@ -102,8 +102,8 @@ def test_a_helper_that_comes_late_begins_no_part_that_is_joined_already(
         helpers.append(threading.Thread(target=other.help, args=[job_id], name="helper"))
         helpers[0].start()
 
-    monkeypatch.setattr(video_job, "_plan", plan_slowly)
-    monkeypatch.setattr(video_job, "render", watched)
+    monkeypatch.setattr(segment_maker, "plan_segments", plan_slowly)
+    monkeypatch.setattr(segment_maker, "render", watched)
     monkeypatch.setattr(Storage, "clear_work", clear_and_let_it_go_on)
     job_id = queued(write_video(tmp_path / "a.mp4", Clip(frames=20), noise_track(2.0)), gain_db=6.0)
     JobRunner(client, storage, Engines(settings), decoder_pool, settings, "w", call).run(job_id)

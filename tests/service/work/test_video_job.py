@@ -18,7 +18,7 @@ from service.media.video_manifest import read_manifest
 from service.redis.connection import Client
 from service.settings import Settings
 from service.storage.folder import Storage
-from service.work import video_job
+from service.work import segment_maker
 from service.work.engines import Engines
 from service.work.job_runner import JobRunner
 from tests.service.jobs.harness import delete, read
@@ -192,7 +192,7 @@ def test_finished_parts_are_not_made_again(
     monkeypatch.setattr("service.work.video._PART_SECONDS", 1.0)
     job_id = queued(write_video(tmp_path / "a.mp4", Clip(frames=60), noise_track(6.0)), gain_db=3.0)
     rendered: list[int] = []
-    render = video_job.render
+    render = segment_maker.render
 
     def dying(engine: Any, plan: Any, segment: Any, progress: Any) -> Any:
         if len(rendered) == 3:
@@ -200,7 +200,7 @@ def test_finished_parts_are_not_made_again(
         rendered.append(segment.first)
         return render(engine, plan, segment, progress)
 
-    monkeypatch.setattr(video_job, "render", dying)
+    monkeypatch.setattr(segment_maker, "render", dying)
     with monkeypatch.context() as patch:
         patch.setattr("service.work.job_runner.RedisError", ConnectionError)  # the job then stays as it is
         with pytest.raises(ConnectionError):
@@ -223,13 +223,13 @@ def test_a_video_that_is_cancelled_stops_and_leaves_nothing(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     job_id = queued(write_video(tmp_path / "a.mp4", Clip(frames=50), noise_track(5.0)))
-    render = video_job.render
+    render = segment_maker.render
 
     def cancelled(engine: Any, plan: Any, segment: Any, progress: Any) -> Any:
         delete(redis_url, job_id)
         return render(engine, plan, segment, progress)
 
-    monkeypatch.setattr(video_job, "render", cancelled)
+    monkeypatch.setattr(segment_maker, "render", cancelled)
     workshop.run(job_id)
     assert read(redis_url, job_id).state is JobState.CANCELLED
     assert not storage.result_path(job_id, "x").parent.parent.exists()

@@ -10,7 +10,7 @@ from service.media import decoder_pool as decoder_pool_module
 from service.media.limits import MediaLimits
 from service.media.video_manifest import keep_manifest, read_kept_manifest, read_manifest
 from service.storage.folder import Storage
-from service.work import video_job
+from service.work import segment_maker
 from service.work.job_runner import JobRunner
 from tests.service.media.test_video_color import flat, write_hdr, write_interlaced
 from tests.service.media.test_video_tracks import rich_video
@@ -37,7 +37,7 @@ def test_a_manifest_is_made_once_and_kept_with_the_job(
 ) -> None:
     job_id = queued(write_video(tmp_path / "a.mp4", Clip(frames=20), noise_track(2.0)), gain_db=3.0)
     surveys: list[Path] = []
-    read_manifest, render = decoder_pool_module.DecoderPool.read_manifest, video_job.render
+    read_manifest, render = decoder_pool_module.DecoderPool.read_manifest, segment_maker.render
 
     def counted(pool: Any, path: Path, *arguments: Any, **options: Any) -> Any:
         surveys.append(path)
@@ -47,13 +47,13 @@ def test_a_manifest_is_made_once_and_kept_with_the_job(
         raise ConnectionError("a fault")
 
     monkeypatch.setattr(decoder_pool_module.DecoderPool, "read_manifest", counted)
-    monkeypatch.setattr(video_job, "render", dying)
+    monkeypatch.setattr(segment_maker, "render", dying)
     with monkeypatch.context() as patch:
         patch.setattr("service.work.job_runner.RedisError", ConnectionError)  # the job then stays as it is
         with pytest.raises(ConnectionError):
             workshop.run(job_id)
     assert (storage.work_dir(job_id) / "manifest.json").exists()
-    monkeypatch.setattr(video_job, "render", render)
+    monkeypatch.setattr(segment_maker, "render", render)
     workshop.run(job_id)
     succeeded(redis_url, storage, job_id)
     assert len(surveys) == 1
