@@ -4,12 +4,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-import av
 import numpy as np
 from numpy.typing import NDArray
 
 from service.heard import Heard
 from service.media.downmix import MonoStream, downmix, downmix_matrix
+from service.media.resampler import MonoResampler
 from service.media.soundtrack_reader import Block, TrackForm
 from service.model.audio import Waveform, Window, heard, loudness_dbfs
 from service.model.engine import Engine
@@ -87,7 +87,7 @@ class AudioTrackEncoder:
         self._clip = engine.manifest.clip_samples
         self._hop = round(HOP_SECONDS * self._rate)
         self._matrix, self._mono = downmix_matrix(form.names), MonoStream(form.sample_rate_hz)
-        self._resampler = av.AudioResampler("flt", "mono", self._rate)
+        self._resampler = MonoResampler(form.sample_rate_hz, self._rate)
         self._kept = np.zeros(0, np.float32)  # what later windows need
         self._dropped = 0  # samples before `_kept`, counted from the beginning of the mirrored sound
         self._mirrored = False
@@ -98,7 +98,7 @@ class AudioTrackEncoder:
 
     def push(self, block: Block) -> None:
         """Hear [channels, n]."""
-        self._resample(self._mono.push(downmix(block, self._matrix)))
+        self._keep(self._resampler.push(self._mono.push(downmix(block, self._matrix))))
         half = self._clip // 2
         if not self._mirrored and len(self._kept) > half:
             self._kept = np.concatenate([self._kept[half:0:-1], self._kept])
@@ -108,9 +108,8 @@ class AudioTrackEncoder:
 
     def finish(self) -> AudioTrack:
         """The whole track; the sound has ended."""
-        self._resample(self._mono.finish())
-        if self._form.sample_rate_hz != self._rate:
-            self._append(self._resampler.resample(None))
+        self._keep(self._resampler.push(self._mono.finish()))
+        self._keep(self._resampler.finish())
         before, after = (0 if self._mirrored else self._clip // 2), self._clip - self._clip // 2
         self._kept = np.pad(self._kept if len(self._kept) else np.zeros(1, np.float32), (before, after), mode="reflect")
         self._take_whole_windows()
@@ -132,14 +131,8 @@ class AudioTrackEncoder:
             ),
         )
 
-    def _resample(self, mono: Waveform) -> None:
-        if len(mono):
-            frame = av.AudioFrame.from_ndarray(np.ascontiguousarray(mono[None]), format="flt", layout="mono")
-            frame.sample_rate = self._form.sample_rate_hz
-            self._append(self._resampler.resample(frame))
-
-    def _append(self, frames: list[av.AudioFrame]) -> None:
-        self._kept = np.concatenate([self._kept, *(frame.to_ndarray()[0] for frame in frames)])
+    def _keep(self, samples: Waveform) -> None:
+        self._kept = np.concatenate([self._kept, samples])
 
     def _take_whole_windows(self) -> None:
         begin = self._hop * len(self._loudness) - self._dropped
