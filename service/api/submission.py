@@ -1,14 +1,16 @@
-"""Turn a received form into a job: read its values, probe its files, and store, record and queue it."""
+"""Take a request in as a job: receive its files, validate what it asks for, store the files, record and queue it."""
 
 import hashlib
 import json
 import uuid
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from functools import cache, partial
+from pathlib import Path
 from typing import Any, Final
 
 from kombu.exceptions import OperationalError
-from redis.exceptions import OutOfMemoryError, RedisError
+from redis.exceptions import RedisError
 from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
 
@@ -16,10 +18,11 @@ from service.api.auth import Caller, name_caller
 from service.api.context import Context, logger, slots
 from service.api.descriptions import MAX_IDEMPOTENCY_KEY_LENGTH
 from service.api.forms import Form, check_counts, read_ids, read_parameters
-from service.api.inputs import find_uploads, link_uploads, probe_and_keep
-from service.api.multipart import receive_form
+from service.api.inputs import JobInput, find_uploads, link_uploads, probe_and_keep
+from service.api.multipart import ReceivedForm, receive_form
+from service.api.received_files import discard, erased_on_failure
 from service.api.request_body import announced_bytes
-from service.errors import InvalidValue, MediaError, ModelNotFound, StorageUnavailable, Unavailable
+from service.errors import InvalidValue, MediaError, ModelNotFound
 from service.jobs.queue import send
 from service.jobs.record import StoredInput
 from service.jobs.submission_repository import NewJob
@@ -35,8 +38,34 @@ from service.uploads.budget import Reservation
 from service.uploads.repository import ProbeResult
 from service.webhooks.request import WebhookRequest, read_webhook
 
-_RETRY_AFTER_SECONDS: Final = 60
 _WORKERS_KEPT_SECONDS: Final = 1.0  # one that dies in it is missed no sooner than one that dies after it
+
+
+@dataclass(frozen=True)
+class _Incoming:
+    """A request to be taken in as the job `job_id`. defaults: values that the form may leave out.
+
+    workers: those that take such jobs now. folder: makes the one for its files at the first call, which blocks.
+    """
+
+    request: Request
+    context: Context
+    caller: Caller
+    form: Form
+    defaults: Mapping[str, Any]
+    job_id: str
+    workers: Sequence[WorkerReport]
+    folder: Callable[[], Path]
+
+
+@dataclass(frozen=True)
+class _Wanted:
+    """What the form asks for. uploads: the files that it names; files: these and those that came with it."""
+
+    parameters: ImageRequest | VideoRequest
+    webhook: WebhookRequest | None
+    uploads: Sequence[JobInput]
+    files: tuple[StoredInput, ...]
 
 
 async def submit(
@@ -49,29 +78,72 @@ async def submit(
     key = _idempotency_key(request, caller)
     workers = await context.ready_workers(form.kind, _WORKERS_KEPT_SECONDS)
     job_id = uuid.uuid4().hex
-    try:
+    folder = cache(partial(context.storage.begin, job_id))
+    incoming = _Incoming(request, context, caller, form, defaults or {}, job_id, workers, folder)
+    async with erased_on_failure(context, job_id):
         announced = announced_bytes(request, form.rules(context.settings).max_bytes)
         async with context.upload_budget.open(form.kind, job_id, announced, key=key, slots=slots(workers)) as reserved:
-            job = await _receive(request, context, caller, job_id, key, workers, form, defaults or {}, reserved)
+            received = await _receive(incoming, reserved)
+            wanted = await _validate(incoming, received)
+            probed = await _store(incoming, received, wanted)
+            job = _describe(incoming, key, wanted, probed)
             actual_id, is_new = await context.submissions.submit(job, slots(workers))
         correlation.job_id.set(actual_id)
-    except OutOfMemoryError:  # of a full Redis; nothing was written
-        await discard(context, job_id)
-        raise
-    except RedisError:
-        raise  # the record may have been written all the same; then its files are needed, else they are swept up
-    except OSError as exc:
-        await discard(context, job_id)
-        logger.exception("an upload cannot be stored")
-        raise Unavailable("the upload cannot be stored now; try again later", retry_after=_RETRY_AFTER_SECONDS) from exc
-    except BaseException:
-        await discard(context, job_id)
-        raise
     if is_new:
         await _send(context, job_id, form.kind)
     else:
         await discard(context, job_id)
     return actual_id, is_new
+
+
+async def _receive(incoming: _Incoming, reserved: Reservation) -> ReceivedForm:
+    """Write the files that come with the request to the disk."""
+    rules = incoming.form.rules(incoming.context.settings)
+    async with incoming.context.upload_gate.enter(name_caller(incoming.request, incoming.caller)):
+        return await receive_form(incoming.request, incoming.folder, rules, reserved.cover)
+
+
+async def _validate(incoming: _Incoming, received: ReceivedForm) -> _Wanted:
+    """Read the form's values, and find the uploads that it names."""
+    context, form, settings = incoming.context, incoming.form, incoming.context.settings
+    ids = read_ids(received, form, settings)
+    parameters = read_parameters(received, form, incoming.defaults)
+    webhook = read_webhook(received.texts, settings)
+    uploads = await find_uploads(context, incoming.caller, ids)
+    files = (*received.files, *(one.stored for one in uploads))
+    check_counts(parameters, sum(stored.field == "audio" for stored in files), settings)
+    _check_model(parameters.model, incoming.workers, settings)
+    return _Wanted(parameters, webhook, uploads, files)
+
+
+async def _store(incoming: _Incoming, received: ReceivedForm, wanted: _Wanted) -> list[ProbeResult]:
+    """Have the job's files where every worker finds them; what probing found in them."""
+    context, job_id = incoming.context, incoming.job_id
+    folder = await run_in_threadpool(incoming.folder)
+    await link_uploads(context, job_id, folder, wanted.uploads)
+    sender = name_caller(incoming.request, incoming.caller)
+    probed = await probe_and_keep(received.files, job_id, folder, context, sender)
+    await run_in_threadpool(context.storage.release_scratch, job_id)
+    return [*probed, *(one.probed for one in wanted.uploads)]
+
+
+def _describe(incoming: _Incoming, key: str, wanted: _Wanted, probed: Sequence[ProbeResult]) -> NewJob:
+    """The record to be. key: hash of the idempotency key, or empty."""
+    request, caller, webhook = incoming.request, incoming.caller, wanted.webhook
+    return NewJob(
+        id=incoming.job_id,
+        parameters=wanted.parameters.model_dump(mode="json"),
+        inputs=wanted.files,
+        fingerprint=_fingerprint(wanted.parameters, wanted.files, webhook),
+        total=_total(wanted.parameters, probed),
+        key=key,
+        kind=incoming.form.kind,
+        api_key=caller.key_id,
+        max_active=caller.max_active_jobs,
+        request_id=correlation.request_id.get(),
+        traceparent=tracing.traceparent(),
+        more={} if webhook is None else {"root_path": request.scope.get("root_path", ""), **webhook.record_fields()},
+    )
 
 
 async def _send(context: Context, job_id: str, kind: Kind) -> None:
@@ -80,57 +152,6 @@ async def _send(context: Context, job_id: str, kind: Kind) -> None:
         await run_in_threadpool(send, context.celery, job_id, kind)
     except (OperationalError, RedisError, OSError) as exc:
         logger.warning("the message of job %s is sent later: %s", job_id, exc)
-
-
-async def discard(context: Context, job_id: str) -> None:
-    """Erase what was received in vain. What a store that is away keeps of it has no record, and is swept up."""
-    try:
-        await run_in_threadpool(context.storage.erase, job_id)
-    except StorageUnavailable:
-        await run_in_threadpool(context.storage.release_scratch, job_id)
-
-
-async def _receive(
-    request: Request,
-    context: Context,
-    caller: Caller,
-    job_id: str,
-    key: str,
-    workers: Sequence[WorkerReport],
-    form: Form,
-    defaults: Mapping[str, Any],
-    reserved: Reservation,
-) -> NewJob:
-    """Store and check everything that the request brings; what is on disk after an error is the caller's to remove."""
-    folder = cache(partial(context.storage.begin, job_id))
-    async with context.upload_gate.enter(name_caller(request, caller)):
-        received = await receive_form(request, folder, form.rules(context.settings), reserved.cover)
-    ids = read_ids(received, form, context.settings)
-    parameters = read_parameters(received, form, defaults)
-    webhook = read_webhook(received.texts, context.settings)
-    uploads = await find_uploads(context, caller, ids)
-    files = (*received.files, *(one.stored for one in uploads))
-    check_counts(parameters, sum(stored.field == "audio" for stored in files), context.settings)
-    _check_model(parameters.model, workers, context.settings)
-    inputs_folder = await run_in_threadpool(folder)
-    await link_uploads(context, job_id, inputs_folder, uploads)
-    probed = await probe_and_keep(received.files, job_id, inputs_folder, context, name_caller(request, caller))
-    probed += [one.probed for one in uploads]
-    await run_in_threadpool(context.storage.release_scratch, job_id)
-    return NewJob(
-        id=job_id,
-        parameters=parameters.model_dump(mode="json"),
-        inputs=files,
-        fingerprint=_fingerprint(parameters, files, webhook),
-        total=_total(parameters, probed),
-        key=key,
-        kind=form.kind,
-        api_key=caller.key_id,
-        max_active=caller.max_active_jobs,
-        request_id=correlation.request_id.get(),
-        traceparent=tracing.traceparent(),
-        more={} if webhook is None else {"root_path": request.scope.get("root_path", ""), **webhook.record_fields()},
-    )
 
 
 def _total(parameters: ImageRequest | VideoRequest, probed: Sequence[ProbeResult]) -> int:

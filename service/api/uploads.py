@@ -8,18 +8,17 @@ from typing import Annotated, Final
 
 from fastapi import APIRouter, Path, Request, Response
 from fastapi.responses import JSONResponse
-from redis.exceptions import OutOfMemoryError, RedisError
 from starlette.concurrency import run_in_threadpool
 
 from service.api.auth import Admitted, Caller, Known, name_caller
-from service.api.context import Context, Using, logger
+from service.api.context import Context, Using
 from service.api.descriptions import PROBLEMS, UPLOAD
 from service.api.forms import file_sizes
 from service.api.inputs import check_id, probes_of
 from service.api.multipart import FileRule, FormRules, receive_form
+from service.api.received_files import discard, erased_on_failure
 from service.api.request_body import announced_bytes
-from service.api.submission import discard
-from service.errors import MediaError, MissingField, StylizationError, TooLarge, Unavailable, UnsupportedMedia
+from service.errors import MediaError, MissingField, StylizationError, TooLarge, UnsupportedMedia
 from service.media.file_kind import FileKind, MediaKind, file_kind
 from service.schemas.documents import UploadDocument, upload_document
 from service.settings import Settings
@@ -29,7 +28,6 @@ from service.uploads.repository import Probed, ProbeResult, Upload, UploadField,
 router = APIRouter(tags=["uploads"], responses=PROBLEMS)
 
 _FILE: Final = "file"
-_RETRY_AFTER_SECONDS: Final = 60
 # by what a file begins as: what it is tried as, in this order
 _CANDIDATES: Final[dict[MediaKind, tuple[UploadField, ...]]] = {
     "image": ("image",),
@@ -69,23 +67,14 @@ async def upload_file(request: Request, context: Using, caller: Admitted) -> Res
     the hash can ask for it (`GET /uploads/ID`) before sending the file.
     """
     folder, rules, sender = uuid.uuid4().hex, _rules(context.settings), name_caller(request, caller)
-    try:
-        async with context.upload_budget.open("upload", folder, announced_bytes(request, rules.max_bytes)) as reserved:
-            async with context.upload_gate.enter(sender):
-                received = await _receive(request, context, folder, rules, reserved)
-            upload, is_new = await _keep(context, caller, received, sender)
-    except OutOfMemoryError:  # of a full Redis; nothing was written
-        await discard(context, folder)
-        raise
-    except RedisError:
-        raise  # the record may have been written all the same; then the file is needed, else it is swept up
-    except OSError as exc:
-        await discard(context, folder)
-        logger.exception("an upload cannot be stored")
-        raise Unavailable("the upload cannot be stored now; try again later", retry_after=_RETRY_AFTER_SECONDS) from exc
-    except BaseException:
-        await discard(context, folder)
-        raise
+    announced = announced_bytes(request, rules.max_bytes)
+    async with (
+        erased_on_failure(context, folder),
+        context.upload_budget.open("upload", folder, announced) as reserved,
+    ):
+        async with context.upload_gate.enter(sender):
+            received = await _receive(request, context, folder, rules, reserved)
+        upload, is_new = await _keep(context, caller, received, sender)
     if not is_new:
         await discard(context, folder)
     response = _response(request, upload, 201 if is_new else 200)

@@ -55,13 +55,12 @@ def test_an_object_that_is_not_there_is_not_found(objects: ObjectStore, tmp_path
 
 def test_a_link_opens_the_object_for_anybody_for_a_while(objects: ObjectStore) -> None:
     objects.put("x", b"0123456789")
-    link = objects.link("x", 60, "image/png", "Schloß-rain+6dB.png")
+    disposition = "inline; filename=\"Schlo-rain+6dB.png\"; filename*=UTF-8''Schlo%C3%9F-rain+6dB.png"
+    link = objects.link("x", 60, "image/png", disposition)
     with urllib.request.urlopen(urllib.request.Request(link, headers={"Range": "bytes=2-4"})) as answer:
         assert answer.read() == b"234"
         assert answer.headers["Content-Type"] == "image/png"
-        assert answer.headers["Content-Disposition"] == (
-            "inline; filename=\"Schlo-rain+6dB.png\"; filename*=UTF-8''Schlo%C3%9F-rain+6dB.png"
-        )
+        assert answer.headers["Content-Disposition"] == disposition
     with pytest.raises(urllib.error.HTTPError, match="403"):
         urllib.request.urlopen(link[:-1] + ("1" if link[-1] == "0" else "0"))  # its end is the signature
     with pytest.raises(urllib.error.HTTPError, match=r"40[03]"):
