@@ -4,7 +4,7 @@ import asyncio
 import json
 import logging
 import random
-from dataclasses import dataclass
+from collections.abc import Sequence
 from typing import Any, Final
 
 from redis.exceptions import RedisError
@@ -23,28 +23,13 @@ from service.webhooks.signing import SigningSecrets
 
 logger = logging.getLogger(__name__)
 
-MAX_ATTEMPTS: Final = 8
 LEASE_SECONDS: Final = 60.0
+WAITS_SECONDS: Final = (5.0, 20.0, 80.0, 320.0, 1_280.0, 5_120.0, 20_480.0)  # after each failed attempt: 7.6 h in all
 
+_JITTER: Final = 0.2  # share by which a wait varies, so that those who failed together do not come together
 _LOOK_SECONDS: Final = 1.0
 _AT_ONCE: Final = 16
 _GONE: Final = 410
-
-
-@dataclass(frozen=True)
-class Backoff:
-    """How long to wait after a failed attempt: by default 5 s, 20 s, 80 s … 5.7 h, so eight attempts take 7.6 h.
-
-    jitter: share of the time by which it is longer or shorter, so that those who failed together do not come together.
-    """
-
-    first_seconds: float = 5.0
-    factor: float = 4.0
-    jitter: float = 0.2
-
-    def seconds(self, attempt: int, rng: random.Random) -> float:
-        """After that attempt (from 1)."""
-        return self.first_seconds * self.factor ** (attempt - 1) * rng.uniform(1 - self.jitter, 1 + self.jitter)
 
 
 class Deliverer:
@@ -57,41 +42,36 @@ class Deliverer:
         sender: Sender,
         secrets: SigningSecrets,
         rng: random.Random,
-        backoff: Backoff | None = None,
+        waits_seconds: Sequence[float] = WAITS_SECONDS,
     ) -> None:
+        """waits_seconds: after each failed attempt but the last."""
         self._schedule = schedule
         self._submissions = submissions
         self._sender = sender
         self._secrets = secrets
         self._rng = rng
-        self._backoff = backoff or Backoff()
+        self._waits_seconds = waits_seconds
 
     async def run(self) -> None:
         """Deliver for ever, some at once; what is under way when the task is cancelled is due again after its lease."""
-        under_way: set[asyncio.Task[None]] = set()
-        try:
+        places = asyncio.Semaphore(_AT_ONCE)
+        async with asyncio.TaskGroup() as under_way:
             while True:
-                delivery = await self._take() if len(under_way) < _AT_ONCE else None
-                if delivery is not None:
-                    task = asyncio.create_task(self._deliver(delivery))
-                    under_way.add(task)
-                    task.add_done_callback(under_way.discard)
-                elif under_way:
-                    await asyncio.wait(under_way, timeout=_LOOK_SECONDS, return_when=asyncio.FIRST_COMPLETED)
-                else:
+                await places.acquire()
+                if (delivery := await self._take()) is None:
+                    places.release()
                     await asyncio.sleep(_LOOK_SECONDS)
-        finally:
-            for task in under_way:
-                task.cancel()
-            await asyncio.gather(*under_way, return_exceptions=True)
+                else:
+                    under_way.create_task(self.deliver(delivery)).add_done_callback(lambda _: places.release())
 
-    async def deliver_due(self) -> int:
-        """Deliver what is due now, one after the other; returns how many attempts that were."""
-        count = 0
-        while (delivery := await self._schedule.take()) is not None:
-            await self._deliver(delivery)
-            count += 1
-        return count
+    async def deliver(self, delivery: Delivery) -> None:
+        """Make one attempt; never raises."""
+        try:
+            await self._attempt(delivery)
+        except JobNotFound:
+            pass  # erased meanwhile, and its delivery with it
+        except Exception:
+            logger.exception("the webhook of job %s is tried again later", delivery.job_id)
 
     async def _take(self) -> Delivery | None:
         try:
@@ -99,15 +79,6 @@ class Deliverer:
         except (RedisError, OSError) as exc:
             logger.warning("Redis does not answer, so no webhook is delivered: %s", exc)
             return None
-
-    async def _deliver(self, delivery: Delivery) -> None:
-        """One attempt; never raises."""
-        try:
-            await self._attempt(delivery)
-        except JobNotFound:
-            pass  # erased meanwhile, and its delivery with it
-        except Exception:
-            logger.exception("the webhook of job %s is tried again later", delivery.job_id)
 
     async def _attempt(self, delivery: Delivery) -> None:
         record = await self._submissions.read(delivery.job_id)
@@ -127,16 +98,17 @@ class Deliverer:
         """What comes next, and after how many seconds."""
         if status is not None and 200 <= status < 300:
             return DeliveryState.DELIVERED, 0.0
-        if status == _GONE or attempt >= MAX_ATTEMPTS:
+        if status == _GONE or attempt > len(self._waits_seconds):
             return DeliveryState.FAILED, 0.0
-        return DeliveryState.PENDING, self._backoff.seconds(attempt, self._rng)
+        wait = self._waits_seconds[attempt - 1] * self._rng.uniform(1 - _JITTER, 1 + _JITTER)
+        return DeliveryState.PENDING, wait
 
 
 def make_deliverer(client: AsyncClient, submissions: SubmissionRepository, settings: Settings) -> Deliverer | None:
     """The deliverer of one API process; None where nothing can be signed."""
     if settings.webhook_secret is None:
         return None
-    schedule = Schedule(client, LEASE_SECONDS, MAX_ATTEMPTS)
+    schedule = Schedule(client, LEASE_SECONDS, len(WAITS_SECONDS) + 1)
     secrets = SigningSecrets(settings.webhook_secret.get_secret_value(), ApiKeyRepository(client))
     return Deliverer(schedule, submissions, Sender(address_rules(settings)), secrets, random.Random())
 

@@ -2,7 +2,7 @@
 
 import asyncio
 import random
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from ipaddress import ip_network
 
@@ -16,7 +16,7 @@ from service.jobs.record import JobRecord
 from service.jobs.submission_repository import SubmissionRepository
 from service.redis.connection import Client
 from service.webhooks.address import AddressRules
-from service.webhooks.deliverer import LEASE_SECONDS, MAX_ATTEMPTS, Backoff, Deliverer
+from service.webhooks.deliverer import LEASE_SECONDS, WAITS_SECONDS, Deliverer
 from service.webhooks.request import EVENTS
 from service.webhooks.schedule import DeliveryState, Schedule
 from service.webhooks.sender import Sender
@@ -25,7 +25,8 @@ from tests.service.api.harness import HEARD
 from tests.service.jobs.harness import TERMS, claimed, delete, new_job, owner, read, result, submit, with_client
 from tests.support.receiver import SECRET, Receiver, running_receiver
 
-AT_ONCE = Backoff(first_seconds=0.0)
+MAX_ATTEMPTS = len(WAITS_SECONDS) + 1
+AT_ONCE = [0.0] * len(WAITS_SECONDS)
 LOST_AT_ONCE = LeaseTerms(lease_seconds=0, max_attempts=1, lifetime_seconds=100)
 
 
@@ -34,23 +35,25 @@ def new_hook_job(url: str, receiver: Receiver, events: tuple[str, ...] = EVENTS)
     return submit(url, replace(new_job(), more=more))[0]
 
 
-def deliver(url: str, backoff: Backoff = AT_ONCE, lease_seconds: float = LEASE_SECONDS, times: int = 1) -> int:
-    """What the background task does, by as many processes as `times`, each new to it all; returns the attempts."""
+def deliver(
+    url: str, waits: Sequence[float] = AT_ONCE, lease_seconds: float = LEASE_SECONDS, processes: int = 1
+) -> int:
+    """Deliver all that is due now, in as many processes, each new to it all; returns the attempts."""
     rules = AddressRules(allow_http=True, private_networks=(ip_network("127.0.0.0/8"),))
 
+    async def deliver_due(client: object, seed: int) -> int:
+        schedule = Schedule(client, lease_seconds, MAX_ATTEMPTS)
+        submissions = SubmissionRepository(client, 100, TERMS.lifetime_seconds)
+        secrets = SigningSecrets(SECRET, ApiKeyRepository(client))
+        deliverer = Deliverer(schedule, submissions, Sender(rules), secrets, random.Random(seed), waits)
+        count = 0
+        while (delivery := await schedule.take()) is not None:
+            await deliverer.deliver(delivery)
+            count += 1
+        return count
+
     async def work(client: object) -> int:
-        parts = [
-            Deliverer(
-                Schedule(client, lease_seconds, MAX_ATTEMPTS),
-                SubmissionRepository(client, 100, TERMS.lifetime_seconds),
-                Sender(rules),
-                SigningSecrets(SECRET, ApiKeyRepository(client)),
-                random.Random(seed),
-                backoff,
-            ).deliver_due()
-            for seed in range(times)
-        ]
-        return sum(await asyncio.gather(*parts))
+        return sum(await asyncio.gather(*(deliver_due(client, seed) for seed in range(processes))))
 
     return with_client(url, work)
 
@@ -132,7 +135,7 @@ def test_a_failed_attempt_is_repeated_by_whoever_comes_next_with_the_same_messag
     with running_receiver(500, 302, 429) as receiver:
         job_id = new_hook_job(redis_url, receiver)
         succeed(redis_url, client, job_id)
-        assert deliver(redis_url, Backoff(first_seconds=1000)) == 1
+        assert deliver(redis_url, [1000.0] * len(AT_ONCE)) == 1
         assert state(read(redis_url, job_id)) == ("pending", 1, 500)
         assert deliver(redis_url) == 0  # it is not time yet
         client.zadd("adis:webhooks", {job_id: 0})
@@ -165,7 +168,7 @@ def test_several_processes_tell_each_end_once(redis_url: str, client: Client) ->
         job_ids = [new_hook_job(redis_url, receiver) for _ in range(20)]
         for job_id in job_ids:
             succeed(redis_url, client, job_id)
-        assert deliver(redis_url, times=4) == 20
+        assert deliver(redis_url, processes=4) == 20
     assert sorted(post.headers["webhook-id"] for post in receiver.posts) == sorted(f"msg_{one}" for one in job_ids)
 
 
@@ -217,9 +220,20 @@ def test_the_delivery_of_a_job_that_expired_is_dropped(redis_url: str, client: C
     assert (client.zcard("adis:webhooks"), client.keys("adis:job:*")) == (0, [])
 
 
-def test_attempts_are_further_and_further_apart_and_never_in_step() -> None:
-    backoff, rng = Backoff(), random.Random(0)
-    waits = [backoff.seconds(attempt, rng) for attempt in range(1, MAX_ATTEMPTS)]
-    assert waits == sorted(waits)
-    assert all(0.8 * 5 * 4**index <= wait <= 1.2 * 5 * 4**index for index, wait in enumerate(waits))
-    assert len({backoff.seconds(1, rng) for _ in range(10)}) == 10
+def test_attempts_are_further_and_further_apart_and_never_in_step(redis_url: str, client: Client) -> None:
+    with running_receiver(*[503] * MAX_ATTEMPTS) as receiver:
+        first, second = (new_hook_job(redis_url, receiver) for _ in range(2))
+        for job_id in (first, second):
+            succeed(redis_url, client, job_id)
+        waits: dict[str, list[float]] = {first: [], second: []}
+        for _ in WAITS_SECONDS:
+            seconds, microseconds = client.time()
+            assert deliver(redis_url, WAITS_SECONDS) == 2
+            for job_id, due in client.zrange("adis:webhooks", 0, -1, withscores=True):
+                waits[job_id].append(due - seconds - microseconds / 1e6)
+            client.zadd("adis:webhooks", {first: 0, second: 0})
+    for each in waits.values():
+        assert each == sorted(each)
+        # a busy machine's seconds pass while attempts are made
+        assert all(0.8 * wait <= seen <= 1.2 * wait + 30 for wait, seen in zip(WAITS_SECONDS, each, strict=True))
+    assert waits[first] != waits[second]
