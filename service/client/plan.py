@@ -17,7 +17,7 @@ _PHOTOGRAPHS: Final = frozenset(
     {".jpg", ".jpeg", ".jfif", ".png", ".webp", ".heic", ".heif", ".avif", ".tif", ".tiff", ".bmp", ".gif"}
 )
 _FORMATS: Final = {".jpg": "jpeg", **{f".{name}": name for name in MEDIA_TYPES}}
-_SUFFIXES: Final = {"jpeg": ".jpg", "png": ".png", "webp": ".webp"}
+_SUFFIXES: Final = {**{name: f".{name}" for name in MEDIA_TYPES}, "jpeg": ".jpg"}
 _ANIMATIONS: Final = (".gif", ".webp", ".mp4")
 _EXAMPLE: Final = "example:"
 _ANIMATION_SIDE: Final = 640
@@ -170,10 +170,15 @@ def _image_format(options: argparse.Namespace, image: Source) -> str:
         suffix = Path(options.output).suffix.lower()
         named = _FORMATS.get(suffix)
         if named is None:
-            raise BadPlan(f"{options.output}: results are .jpg, .png or .webp, not {suffix or 'without a suffix'}")
+            raise BadPlan(f"{options.output}: results are {_names_of_results()}, not {suffix or 'without a suffix'}")
         if options.format and options.format != named:
             raise BadPlan(f"--format {options.format} does not go with the name {options.output}")
     return str(options.format or named or _usual_format(image))
+
+
+def _names_of_results() -> str:
+    *others, last = sorted(_SUFFIXES.values())
+    return f"{', '.join(others)} or {last}"
 
 
 def _usual_format(image: Source) -> str:

@@ -12,6 +12,7 @@ from pydantic import BaseModel, ValidationError
 
 from service.client.errors import JobFailed, NoService, Refused
 from service.client.models import Job, Upload
+from service.media.image_kind import ImageFormat
 
 DEFAULT_SERVER: Final = "http://127.0.0.1:8000"
 TRY_AGAIN: Final = frozenset({429, 503})
@@ -36,7 +37,7 @@ class ImageOptions(TypedDict, total=False):
     weights: Sequence[float]
     start_seconds: float
     max_side: int
-    format: Literal["png", "jpeg", "webp"]
+    format: ImageFormat
     metadata: Metadata
     color_profile: Literal["srgb", "input"]
     model: str

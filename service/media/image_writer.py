@@ -60,7 +60,7 @@ def write_image(
             image.paste(Image.fromarray(strip), (0, top))
             top += len(strip)
         assert image is not None
-        file.write(_encode(image, "webp", tags, is_lossless))
+        file.write(_encode(image, format, tags, is_lossless))
 
 
 def flattened(pixels: Pixels) -> NDArray[np.uint8]:
