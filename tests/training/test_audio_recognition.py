@@ -24,6 +24,12 @@ def heard(kind: str, scene: str, certainty: float, source: str) -> HeardRecordin
     return HeardRecording(f"{kind}/{source}", kind, source, scene, certainty, scene)
 
 
+@pytest.fixture(autouse=True)
+def few_rounds(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The intervals are drawn less often than for a report."""
+    monkeypatch.setattr("training.evaluation.audio_recognition._ROUNDS", 100)
+
+
 GOOD = [
     *(heard("snow", "snow", 0.9, f"a{i}") for i in range(4)),
     *(heard("rain", "rain", 0.8, f"b{i}") for i in range(8)),

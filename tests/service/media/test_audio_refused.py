@@ -193,7 +193,7 @@ WRITERS = [write_wav, write_float_wav, write_mp3, media.write_flac, media.write_
 
 
 @pytest.mark.parametrize("write", WRITERS)
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=20, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(data=st.data())
 def test_flipped_bytes_give_a_sound_or_our_error(tmp_path: Path, write: Writer, data: st.DataObject) -> None:
     content = bytearray(_encoded(write, tmp_path))

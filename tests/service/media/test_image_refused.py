@@ -144,7 +144,7 @@ def _exif() -> Image.Exif:
 
 @pytest.mark.parametrize("name", ["JPEG", "PNG", "WEBP", "TIFF", "BMP", "GIF", "AVIF", "HEIF"])
 @pytest.mark.filterwarnings("ignore")
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=20, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(data=st.data())
 def test_flipped_bytes_give_a_picture_or_our_error(tmp_path: Path, name: str, data: st.DataObject) -> None:
     content = bytearray(_encoded(name))
