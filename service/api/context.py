@@ -2,8 +2,6 @@
 
 import asyncio
 import logging
-import math
-import time
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
@@ -13,6 +11,8 @@ from celery import Celery
 from fastapi import Depends, Request
 from starlette.concurrency import run_in_threadpool
 
+from service.api.storage_check import StorageCheck
+from service.api.sweep import sweep_for_ever
 from service.api.upload_limits import ProbeQueue, Shares, UploadGate
 from service.auth.keys import ApiKeyRepository
 from service.errors import Unavailable
@@ -37,38 +37,10 @@ from service.webhooks.deliverer import make_deliverer
 
 logger = logging.getLogger(__name__)
 
-_SWEEP_SECONDS: Final = 600.0
 _QUICK_PROBES: Final = 2
 _SLOW_PROBES: Final = 6
 _RETRY_AFTER_SECONDS: Final = 5
-_STORAGE_CHECK_KEPT_SECONDS: Final = 1.0
-_STORAGE_CHECK_SECONDS: Final = 3.0
 MOST_STREAMS: Final = 256  # of events, of one caller
-
-
-class StorageCheck:
-    """Whether the storage can be written to, looked at once a second at most, however many ask."""
-
-    def __init__(self, storage: Storage) -> None:
-        self._storage = storage
-        self._gate = asyncio.Lock()
-        self._looked = -math.inf
-        self._problem: Exception | None = None
-
-    async def check(self) -> None:
-        """Raises what `check_writable` raised, or TimeoutError if that took too long."""
-        async with self._gate:
-            if time.monotonic() - self._looked > _STORAGE_CHECK_KEPT_SECONDS:
-                try:
-                    async with asyncio.timeout(_STORAGE_CHECK_SECONDS):
-                        await run_in_threadpool(self._storage.check_writable)
-                except (Unavailable, OSError) as problem:
-                    self._problem = problem
-                else:
-                    self._problem = None
-                self._looked = time.monotonic()
-        if self._problem is not None:
-            raise self._problem
 
 
 @dataclass(frozen=True)
@@ -166,7 +138,10 @@ async def open_context(settings: Settings, redis_url: str) -> AsyncIterator[Cont
         upload_budget=UploadBudget(client, settings.max_queue_bytes, settings.max_kept_upload_bytes),
         streams=Shares(MOST_STREAMS),
     )
-    tasks = [asyncio.create_task(context.event_bus.run()), asyncio.create_task(_sweep_for_ever(context))]
+    tasks = [
+        asyncio.create_task(context.event_bus.run()),
+        asyncio.create_task(sweep_for_ever(storage, context.submissions, context.uploads, settings.result_ttl_seconds)),
+    ]
     if (deliverer := make_deliverer(client, context.submissions, settings)) is not None:
         tasks.append(asyncio.create_task(deliverer.run()))
     try:
@@ -189,26 +164,3 @@ def _probed_files(storage: Storage) -> dict[str, int]:
     """What helpers of the API may read: uploads and examples. The folder is made, so that it can be granted."""
     storage.jobs_folder.mkdir(parents=True, exist_ok=True, mode=0o700)
     return {str(folder.resolve()): READ for folder in (storage.jobs_folder, EXAMPLES_FOLDER)}
-
-
-async def _sweep_for_ever(context: Context) -> None:
-    """Remove files whose job or upload has expired, now and then."""
-    while True:
-        try:
-            await sweep(context)
-        except Exception:
-            logger.exception("the sweep of old files failed; it is tried again later")
-        await asyncio.sleep(min(_SWEEP_SECONDS, context.settings.result_ttl_seconds))
-
-
-async def sweep(context: Context) -> None:
-    """Erase the files of jobs and uploads that are old and have no record."""
-    await run_in_threadpool(context.storage.empty_trash)
-    lifetime = context.settings.result_ttl_seconds
-    stale = await run_in_threadpool(lambda: list(context.storage.stale_jobs(lifetime)))
-    if not stale:
-        return
-    jobs, uploads = await context.submissions.exists(stale), await context.uploads.living(stale)
-    for job_id, has_record, is_upload in zip(stale, jobs, uploads, strict=True):
-        if not (has_record or is_upload):
-            await run_in_threadpool(context.storage.erase, job_id)

@@ -1,5 +1,6 @@
 """What becomes of received files whose request fails: nobody knows of them, so they are erased."""
 
+import logging
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Final
@@ -7,8 +8,10 @@ from typing import Final
 from redis.exceptions import OutOfMemoryError, RedisError
 from starlette.concurrency import run_in_threadpool
 
-from service.api.context import Context, logger
+from service.api.context import Context
 from service.errors import StorageUnavailable, Unavailable
+
+logger = logging.getLogger(__name__)
 
 _RETRY_AFTER_SECONDS: Final = 60
 

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import logging
 import uuid
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -15,7 +16,7 @@ from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
 
 from service.api.auth import Caller, name_caller
-from service.api.context import Context, logger, slots
+from service.api.context import Context, slots
 from service.api.descriptions import MAX_IDEMPOTENCY_KEY_LENGTH
 from service.api.forms import Form, check_counts, read_ids, read_parameters
 from service.api.inputs import JobInput, find_uploads, link_uploads, probe_and_keep
@@ -37,6 +38,8 @@ from service.settings import Settings
 from service.uploads.budget import Reservation
 from service.uploads.repository import ProbeResult
 from service.webhooks.request import WebhookRequest, read_webhook
+
+logger = logging.getLogger(__name__)
 
 _WORKERS_KEPT_SECONDS: Final = 1.0  # one that dies in it is missed no sooner than one that dies after it
 

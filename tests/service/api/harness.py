@@ -10,6 +10,8 @@ from typing import Any
 from fastapi.testclient import TestClient
 
 from service.api.app import create_app
+from service.api.context import Context
+from service.api.sweep import sweep
 from service.jobs.lease import LeaseTerms, claim
 from service.jobs.owner import Owner
 from service.jobs.record import StoredResult
@@ -58,6 +60,11 @@ GOOD = [("image", ("photo.png", PHOTO)), ("audio", ("rain.wav", SOUND))]
 def stored_files(data_dir: Path) -> set[str]:
     """Names of all files of the service."""
     return {path.name for path in data_dir.rglob("*") if path.is_file()}
+
+
+async def sweep_once(context: Context) -> None:
+    """What the API does now and then."""
+    await sweep(context.storage, context.submissions, context.uploads, context.settings.result_ttl_seconds)
 
 
 def settings(data_dir: Path, **values: Any) -> Settings:

@@ -13,11 +13,22 @@ import httpx2 as httpx
 import pytest
 from fastapi.testclient import TestClient
 
-from service.api.context import open_context, sweep
+from service.api.context import open_context
 from service.redis.connection import Client
 from service.storage.folder import Storage
 from service.storage.open_storage import open_storage
-from tests.service.api.harness import GOOD, PHOTO, RESULT, SOUND, api, finish, settings, somebody_at_work, stored_files
+from tests.service.api.harness import (
+    GOOD,
+    PHOTO,
+    RESULT,
+    SOUND,
+    api,
+    finish,
+    settings,
+    somebody_at_work,
+    stored_files,
+    sweep_once,
+)
 from tests.support.object_store import PREFIX, SECRET_KEY, ObjectStore
 from tests.support.processes import until
 
@@ -181,7 +192,7 @@ def test_objects_go_when_their_job_has_expired(
     def objects_after_a_sweep() -> int:
         async def run() -> None:
             async with open_context(own, redis_url) as context:
-                await sweep(context)
+                await sweep_once(context)
 
         asyncio.run(run())
         return len(store.stored())

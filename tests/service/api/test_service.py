@@ -10,10 +10,10 @@ from pathlib import Path
 import pytest
 from fastapi.testclient import TestClient
 
-from service.api.context import Context, open_context, sweep
+from service.api.context import Context, open_context
 from service.media.confinement import describe_confinement
 from service.redis.connection import Client
-from tests.service.api.harness import GOOD, MODEL, api, finish, somebody_at_work
+from tests.service.api.harness import GOOD, MODEL, api, finish, somebody_at_work, sweep_once
 
 
 def test_models_tell_what_runs_them(http: TestClient) -> None:
@@ -66,13 +66,13 @@ def test_a_service_that_cannot_store_is_not_ready(http: TestClient, data_dir: Pa
 def test_however_many_ask_the_storage_is_looked_at_once_in_a_while(
     http: TestClient, data_dir: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("service.api.context._STORAGE_CHECK_KEPT_SECONDS", 3600)
+    monkeypatch.setattr("service.api.storage_check._KEPT_SECONDS", 3600)
     assert http.get("/readyz").status_code == 200
     written = (data_dir / "trash").stat().st_mtime_ns
     with ThreadPoolExecutor(4) as pool:
         assert {answer.status_code for answer in pool.map(http.get, ["/readyz"] * 12)} == {200}
     assert (data_dir / "trash").stat().st_mtime_ns == written
-    monkeypatch.setattr("service.api.context._STORAGE_CHECK_KEPT_SECONDS", 0)
+    monkeypatch.setattr("service.api.storage_check._KEPT_SECONDS", 0)
     assert http.get("/readyz").status_code == 200
     assert (data_dir / "trash").stat().st_mtime_ns > written
 
@@ -139,7 +139,7 @@ def test_files_go_when_their_job_has_expired(http: TestClient, redis_url: str, d
     def folders_after_a_sweep() -> set[str]:
         async def run() -> None:
             async with open_context(context.settings, redis_url) as own:
-                await sweep(own)
+                await sweep_once(own)
 
         asyncio.run(run())
         return {folder.name for folder in (data_dir / "jobs").iterdir()}

@@ -9,9 +9,9 @@ from typing import Any
 
 from fastapi.testclient import TestClient
 
-from service.api.context import open_context, sweep
+from service.api.context import open_context
 from service.redis.connection import Client
-from tests.service.api.harness import PHOTO, SOUND, settings, stored_files
+from tests.service.api.harness import PHOTO, SOUND, settings, stored_files, sweep_once
 from tests.service.api.uploading import AUDIO, PHOTO_ID, SOUND_ID, refusal, upload
 
 
@@ -34,7 +34,7 @@ def swept(redis_url: str, data_dir: Path, **values: Any) -> set[str]:
 
     async def run() -> None:
         async with open_context(own, redis_url) as context:
-            await sweep(context)
+            await sweep_once(context)
 
     asyncio.run(run())
     return {path.name for path in data_dir.rglob("*") if path.is_file()}

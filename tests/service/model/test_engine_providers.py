@@ -152,5 +152,5 @@ def open_sessions_as_if_on_cuda(monkeypatch: pytest.MonkeyPatch) -> list[str]:
 
 
 def test_an_unknown_provider_is_refused(bundle: Bundle) -> None:
-    with pytest.raises(ProviderError, match="abacus: no such provider; there are tensorrt, cuda, openvino, cpu"):
+    with pytest.raises(ProviderError, match=r"abacus: no such provider; there are tensorrt, cuda, .*cpu"):
         Engine(bundle, ["abacus"])
