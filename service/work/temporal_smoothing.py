@@ -72,7 +72,7 @@ class TemporalSmoother:
         self._flow = Flow()
         self._before: _Moment | None = None
 
-    def steady(self, seconds: float, small: FloatArray, change: FloatArray) -> FloatArray:
+    def smooth(self, seconds: float, small: FloatArray, change: FloatArray) -> FloatArray:
         """`change` [h, w, 3] to the frame `small` [h, w, 3] in 0..1, shown at `seconds` -> the change to be shown."""
         shade, before = grey(small), self._before
         if before is not None and before.small.shape == small.shape:

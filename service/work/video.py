@@ -36,7 +36,7 @@ FloatArray = NDArray[np.float32]
 Pixels = NDArray[np.uint8]
 
 _BATCHES_AHEAD: Final = 2
-_LEAD_SECONDS: Final = 0.6  # more than twice the memory of `steadiness`
+_LEAD_SECONDS: Final = 0.6  # more than twice `temporal_smoothing.MEMORY_SECONDS`
 _LEAST_SIDE: Final = 16  # the optical flow wants no less
 _PART_SECONDS: Final = 8.0
 
@@ -93,7 +93,7 @@ def render(engine: Engine, plan: VideoPlan, segment: Segment, progress: Callable
     first = segment.first
     while first > 0 and plan.timeline.seconds(segment.first) - plan.timeline.seconds(first) < _LEAD_SECONDS:
         first -= 1
-    steadier, meter, report = TemporalSmoother(), FlickerMeter(), SegmentReport()
+    smoother, meter, report = TemporalSmoother(), FlickerMeter(), SegmentReport()
     batches = _read(engine, plan, first, segment.stop)
     partial = segment.path.with_name(f".{os.getpid()}.{segment.path.name}")
     writer = SegmentWriter(
@@ -105,7 +105,7 @@ def render(engine: Engine, plan: VideoPlan, segment: Segment, progress: Callable
                 for number, frame, small, raw in zip(
                     batch.numbers, batch.frames, batch.small, batch.change, strict=True
                 ):
-                    change = steadier.steady(plan.timeline.seconds(number), small, raw) if plan.steady else raw
+                    change = smoother.smooth(plan.timeline.seconds(number), small, raw) if plan.steady else raw
                     if number < segment.first:
                         continue
                     shown = np.clip(small + np.float32(plan.strength) * change, 0, 1)

@@ -46,7 +46,7 @@ _STALLED_CONSUMER_SECONDS: Final = 30.0
 
 
 class WorkerHeartbeat:
-    """Beats from the message loop: says that the worker lives and which models it has, and rescues lost jobs.
+    """Beats from the message loop: says that the worker lives and which models it has, and queues lost jobs again.
 
     A worker can live and yet take no messages after its connection broke; it then stops, to be started anew.
     """
@@ -62,7 +62,7 @@ class WorkerHeartbeat:
     ) -> None:
         self.client = client
         self._app = app
-        self._presence = registration
+        self._registration = registration
         self._catalog = catalog
         self._offered: list[ModelSummary] = []  # the first beat tells, in case of a change since the start
         self._terms = terms
@@ -72,7 +72,7 @@ class WorkerHeartbeat:
     def beat(self) -> None:
         """One beat; a Redis that does not answer is left to the next."""
         try:
-            known = self._presence.beat()
+            known = self._registration.beat()
             if not takes_writes(self.client):
                 self._idle_beats = 0  # no message can arrive
                 return
@@ -91,9 +91,9 @@ class WorkerHeartbeat:
     def _offer_models(self) -> None:
         """Tell of models that were replaced, added or removed since the last beat."""
         running = [request.id for request in state.active_requests]
-        models = self._catalog.look(running, self._presence.refused())
+        models = self._catalog.look(running, self._registration.refused())
         if models != self._offered:
-            self._presence.update_models(models)
+            self._registration.update_models(models)
             self._offered = models
 
     def _stop(self, reason: str) -> None:

@@ -52,8 +52,8 @@ def test_an_effect_that_jumps_counts_as_flicker() -> None:
 
 def test_steadying_takes_most_of_the_flicker_away_and_keeps_the_effect() -> None:
     given, raw = frames(33), flickering(33)
-    steadier = TemporalSmoother()
-    steady = [steadier.steady(n / 30, frame, change) for n, (frame, change) in enumerate(zip(given, raw, strict=True))]
+    smoother = TemporalSmoother()
+    steady = [smoother.smooth(n / 30, frame, change) for n, (frame, change) in enumerate(zip(given, raw, strict=True))]
     before, naive = errors(given, [frame + change for frame, change in zip(given, raw, strict=True)])
     _, after = errors(given, [frame + change for frame, change in zip(given, steady, strict=True)])
     assert after - before < 0.35 * (naive - before)
@@ -61,16 +61,16 @@ def test_steadying_takes_most_of_the_flicker_away_and_keeps_the_effect() -> None
 
 
 def test_a_cut_begins_anew() -> None:
-    steadier, dark, light = TemporalSmoother(), np.zeros((96, 160, 3), np.float32), frames(1)[0]
-    steadier.steady(0.0, dark, np.full_like(dark, 0.3))
-    after = steadier.steady(1 / 30, light, np.zeros_like(light))
+    smoother, dark, light = TemporalSmoother(), np.zeros((96, 160, 3), np.float32), frames(1)[0]
+    smoother.smooth(0.0, dark, np.full_like(dark, 0.3))
+    after = smoother.smooth(1 / 30, light, np.zeros_like(light))
     assert np.median(np.abs(after)) < 0.01
 
 
 def test_what_was_long_ago_is_forgotten() -> None:
     frame = frames(1)[0]
     soon, late = TemporalSmoother(), TemporalSmoother()
-    for steadier, seconds in ((soon, 0.03), (late, 2.0)):
-        steadier.steady(0.0, frame, np.full_like(frame, 0.3))
-        changed = steadier.steady(seconds, frame, np.zeros_like(frame))
+    for smoother, seconds in ((soon, 0.03), (late, 2.0)):
+        smoother.smooth(0.0, frame, np.full_like(frame, 0.3))
+        changed = smoother.smooth(seconds, frame, np.zeros_like(frame))
         assert (changed.mean() > 0.2) == (seconds < 1)
