@@ -221,7 +221,7 @@ def test_the_delivery_of_a_job_that_expired_is_dropped(redis_url: str, client: C
 
 
 def test_attempts_are_further_and_further_apart_and_never_in_step(redis_url: str, client: Client) -> None:
-    with running_receiver(*[503] * MAX_ATTEMPTS) as receiver:
+    with running_receiver(*[503] * 2 * MAX_ATTEMPTS) as receiver:
         first, second = (new_hook_job(redis_url, receiver) for _ in range(2))
         for job_id in (first, second):
             succeed(redis_url, client, job_id)
