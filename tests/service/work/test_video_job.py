@@ -238,7 +238,7 @@ def test_a_video_that_is_cancelled_stops_and_leaves_nothing(
 @pytest.mark.parametrize(
     ("door", "misbehaving"),
     [
-        *product(["survey_video", "read_soundtrack", "read_frames", "mux"], [crash, bloat]),
+        *product(["survey_video", "read_soundtrack", "read_pixels", "mux"], [crash, bloat]),
         ("read_soundtrack", crash_later),
     ],
 )
@@ -265,7 +265,7 @@ def test_a_video_that_ends_its_decoder_costs_its_own_job_only(
     assert not (storage.result_path(bad, "x").parent.parent / "work").exists()
 
 
-@pytest.mark.parametrize("door", ["read_soundtrack", "read_frames"])
+@pytest.mark.parametrize("door", ["read_soundtrack", "read_pixels"])
 def test_a_video_whose_decoder_never_ends_costs_its_own_job_only(
     door: str,
     workshop: JobRunner,
