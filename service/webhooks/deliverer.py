@@ -25,6 +25,7 @@ logger = logging.getLogger(__name__)
 
 LEASE_SECONDS: Final = 60.0
 WAITS_SECONDS: Final = (5.0, 20.0, 80.0, 320.0, 1_280.0, 5_120.0, 20_480.0)  # after each failed attempt: 7.6 h in all
+MAX_ATTEMPTS: Final = len(WAITS_SECONDS) + 1
 
 _JITTER: Final = 0.2  # share by which a wait varies, so that those who failed together do not come together
 _LOOK_SECONDS: Final = 1.0
@@ -108,7 +109,7 @@ def make_deliverer(client: AsyncClient, submissions: SubmissionRepository, setti
     """The deliverer of one API process; None where nothing can be signed."""
     if settings.webhook_secret is None:
         return None
-    schedule = Schedule(client, LEASE_SECONDS, len(WAITS_SECONDS) + 1)
+    schedule = Schedule(client, LEASE_SECONDS, MAX_ATTEMPTS)
     secrets = SigningSecrets(settings.webhook_secret.get_secret_value(), ApiKeyRepository(client))
     return Deliverer(schedule, submissions, Sender(address_rules(settings)), secrets, random.Random())
 

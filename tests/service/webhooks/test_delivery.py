@@ -16,7 +16,7 @@ from service.jobs.record import JobRecord
 from service.jobs.submission_repository import SubmissionRepository
 from service.redis.connection import Client
 from service.webhooks.address import AddressRules
-from service.webhooks.deliverer import LEASE_SECONDS, WAITS_SECONDS, Deliverer
+from service.webhooks.deliverer import LEASE_SECONDS, MAX_ATTEMPTS, WAITS_SECONDS, Deliverer
 from service.webhooks.request import EVENTS
 from service.webhooks.schedule import DeliveryState, Schedule
 from service.webhooks.sender import Sender
@@ -25,7 +25,6 @@ from tests.service.api.harness import HEARD
 from tests.service.jobs.harness import TERMS, claimed, delete, new_job, owner, read, result, submit, with_client
 from tests.support.receiver import SECRET, Receiver, running_receiver
 
-MAX_ATTEMPTS = len(WAITS_SECONDS) + 1
 AT_ONCE = [0.0] * len(WAITS_SECONDS)
 LOST_AT_ONCE = LeaseTerms(lease_seconds=0, max_attempts=1, lifetime_seconds=100)
 

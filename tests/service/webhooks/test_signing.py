@@ -11,7 +11,7 @@ from service.auth.keys import ApiKeyRepository
 from service.jobs.submission_repository import SubmissionRepository
 from service.redis.connection import AsyncClient, Client
 from service.webhooks.address import AddressRules
-from service.webhooks.deliverer import LEASE_SECONDS, WAITS_SECONDS, Deliverer
+from service.webhooks.deliverer import LEASE_SECONDS, MAX_ATTEMPTS, Deliverer
 from service.webhooks.schedule import Schedule
 from service.webhooks.sender import Sender
 from service.webhooks.signing import SigningSecrets, derive_secret
@@ -22,7 +22,7 @@ RULES = AddressRules(allow_http=True, private_networks=(ip_network("127.0.0.0/8"
 
 
 async def _deliver(client: AsyncClient) -> None:
-    schedule = Schedule(client, LEASE_SECONDS, len(WAITS_SECONDS) + 1)
+    schedule = Schedule(client, LEASE_SECONDS, MAX_ATTEMPTS)
     submissions = SubmissionRepository(client, 100, TERMS.lifetime_seconds)
     secrets = SigningSecrets(SECRET, ApiKeyRepository(client))
     deliverer = Deliverer(schedule, submissions, Sender(RULES), secrets, random.Random(0))
