@@ -17,7 +17,7 @@ _PHOTOGRAPHS: Final = frozenset(
     {".jpg", ".jpeg", ".jfif", ".png", ".webp", ".heic", ".heif", ".avif", ".tif", ".tiff", ".bmp", ".gif"}
 )
 _FORMATS: Final = {".jpg": "jpeg", **{f".{name}": name for name in MEDIA_TYPES}}
-_SUFFIXES: Final = {**{name: f".{name}" for name in MEDIA_TYPES}, "jpeg": ".jpg"}
+_SUFFIXES: Final[dict[str, str]] = {**{name: f".{name}" for name in MEDIA_TYPES}, "jpeg": ".jpg"}
 _ANIMATIONS: Final = (".gif", ".webp", ".mp4")
 _EXAMPLE: Final = "example:"
 _ANIMATION_SIDE: Final = 640
