@@ -100,13 +100,22 @@ class Decoder:
 
 
 def fuzz(
-    work: Path, count: int, seed: int, traced: bool, keep: Path | None = None, fields: Sequence[str] = ()
+    work: Path,
+    count: int,
+    seed: int,
+    traced: bool,
+    keep: Path | None = None,
+    fields: Sequence[str] = (),
+    first: int = 0,
 ) -> Found:
-    """Open `count` files. fields: only of these, if any. keep: folder for those that ended otherwise than they may."""
+    """Open `count` files, from number `first` on. fields: only of these, if any.
+
+    keep: folder for those that ended otherwise than they may.
+    """
     found = Found()
     valid = {field: files for field, files in valid_files().items() if not fields or field in fields}
     decoder = Decoder(work / "upload", valid, work / "trace.txt" if traced else None)
-    for number in tqdm(range(count), desc="hostile files", unit="file", disable=None):
+    for number in tqdm(range(first, first + count), desc="hostile files", unit="file", disable=None):
         kind, content = hostile_file(valid, seed, number)
         said = decoder.open(kind, content)
         found.outcomes[said["outcome"]] += 1
@@ -141,13 +150,20 @@ def main() -> int:
     """The long form: 0 if everything holds."""
     parser = argparse.ArgumentParser(prog="python -m tests.fuzz.files", description=__doc__)
     parser.add_argument("--files", type=int, default=10_000, help="how many (default: 10,000)")
+    parser.add_argument("--first", type=int, default=0, help="number of the first one, to go on (default: 0)")
     parser.add_argument("--seed", type=int, default=1, help="of the faults (default: 1)")
     parser.add_argument("--keep", type=Path, default=Path("fuzz-faults"), help="folder for files that break something")
     parser.add_argument("--fields", nargs="*", default=[], choices=("image", "audio", "video"), help="default: all")
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
         found = fuzz(
-            Path(folder), options.files, options.seed, shutil.which("strace") is not None, options.keep, options.fields
+            Path(folder),
+            options.files,
+            options.seed,
+            shutil.which("strace") is not None,
+            options.keep,
+            options.fields,
+            options.first,
         )
     print(dict(found.outcomes), f"slowest: {found.slowest_seconds:.2f} s")
     print(

@@ -3,6 +3,7 @@
 import struct
 import tempfile
 from dataclasses import replace
+from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
@@ -29,7 +30,12 @@ SCRIPTS = (
 _IMAGES: tuple[tuple[str, dict[str, Any]], ...] = (
     ("PNG", {}), ("JPEG", {}), ("JPEG", {"progressive": True}), ("WEBP", {}), ("WEBP", {"lossless": True}),
     ("AVIF", {}), ("HEIF", {}), ("BMP", {}), ("GIF", {}), ("TIFF", {}), ("TIFF", {"compression": "tiff_lzw"}),
-    ("TIFF", {"compression": "jpeg"}), ("TIFF", {"compression": "tiff_adobe_deflate"}),
+    ("TIFF", {"compression": "jpeg"}), ("TIFF", {"compression": "tiff_adobe_deflate"}), ("TIFF", {"big_tiff": True}),
+)  # fmt: skip
+_MODES: tuple[tuple[str, str, dict[str, Any]], ...] = (
+    ("L", "JPEG", {}), ("CMYK", "JPEG", {}), ("P", "PNG", {"transparency": 3}), ("1", "PNG", {}), ("LA", "PNG", {}),
+    ("P", "GIF", {"transparency": 3}), ("P", "BMP", {}), ("1", "TIFF", {"compression": "group4"}),
+    ("CMYK", "TIFF", {"compression": "packbits"}), ("RGBA", "HEIF", {}), ("RGBA", "AVIF", {}), ("I;16", "TIFF", {}),
 )  # fmt: skip
 _SOUNDS = (
     media.write_wav, media.write_float_wav, media.write_mp3, media.write_ogg, media.write_flac, media.write_m4a,
@@ -37,6 +43,8 @@ _SOUNDS = (
 )  # fmt: skip
 _CLIP = Clip(width=48, height=32, frames=6, key_every=3, fps=25)
 _HLG = {"x264-params": "colorprim=bt2020:transfer=arib-std-b67:colormatrix=bt2020nc"}
+_SQUARE: dict[str, Any] = {"width": 64, "height": 64}
+_X265 = {"x265-params": "log-level=0:pools=none"}
 _VIDEOS: tuple[tuple[str, dict[str, Any]], ...] = (
     ("a.mp4", {}),
     ("a.mp4", {"video_options": {"x264-params": "tff=1"}}),
@@ -49,6 +57,13 @@ _VIDEOS: tuple[tuple[str, dict[str, Any]], ...] = (
     ("a.avi", {"video_codec": "mpeg4", "audio_codec": "libmp3lame"}),
     ("a.avi", {"video_codec": "mjpeg", "pix_fmt": "yuvj420p", "full_range": True, "audio_codec": "pcm_s16le"}),
     ("a.flv", {}),
+    ("a.mov", {"video_codec": "prores_ks", "pix_fmt": "yuv422p10le", "audio_codec": "pcm_s24le"}),
+    ("a.mp4", {"video_codec": "libx265", "pix_fmt": "yuv420p10le", "video_options": _X265} | _SQUARE),
+    ("a.mp4", {"video_codec": "libsvtav1", "audio_codec": "libopus"} | _SQUARE),
+    ("a.mkv", {"video_codec": "ffv1", "audio_codec": "flac"}),
+    ("a.webm", {"video_codec": "libvpx", "audio_codec": "libopus", "pixel_aspect": Fraction(4, 3)}),
+    ("a.3gp", {"video_codec": "h263", "width": 128, "height": 96, "audio_codec": "aac"}),
+    ("a.mp4", {"video_options": {"movflags": "frag_keyframe+empty_moov"}}),
 )
 
 
@@ -60,6 +75,10 @@ def valid_files() -> dict[str, list[bytes]]:
         found: dict[str, list[bytes]] = {"image": [], "audio": [], "video": []}
         for format, options in _IMAGES:
             found["image"].append(media.write_image(path, photo, format, **options).read_bytes())
+        for mode, format, options in _MODES:
+            deep = Image.fromarray(photo[..., 0].astype(np.uint16) * 257)
+            (deep if mode == deep.mode else Image.fromarray(photo).convert(mode)).save(path, format, **options)
+            found["image"].append(path.read_bytes())
         found["image"] += tagged_images(path, photo)
         for write in _SOUNDS:
             found["audio"].append(write(path, sound).read_bytes())
