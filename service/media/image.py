@@ -19,6 +19,7 @@ from service.media.image_metadata import raw_profile
 from service.media.isobmff import avif_bits
 from service.media.limits import MediaLimits
 from service.media.png import PngChunks, read_chunks
+from service.media.untaken import refuse_untaken, untaken_tiff
 
 logger = logging.getLogger(__name__)
 
@@ -110,6 +111,7 @@ def open_image(path: Path, limits: MediaLimits) -> OpenImage:
     except Exception as exc:  # a decoder fed with hostile bytes may raise anything
         if not isinstance(exc, UnidentifiedImageError):
             logger.debug("%s is not opened: %r", name, exc)
+        refuse_untaken(path, kind)
         raise damaged(name) from exc
     try:
         texts: dict[str, str] = {}
@@ -191,6 +193,8 @@ def _check_tiff(image: Image.Image) -> None:
             "the file is a camera's raw data, which has no colors of its own; develop it and send the image",
             field="image",
         )
+    if reason := untaken_tiff(tags):
+        raise UnsupportedMedia(f"the TIFF image {reason}", field="image")
     try:
         for page in range(1, _MOST_PAGES):
             image.seek(page)

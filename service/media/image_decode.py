@@ -17,6 +17,7 @@ from service.errors import TooLarge
 from service.media.image import OpenImage, damaged
 from service.media.image_reduce import Pixels, strip_rows
 from service.media.jpeg import with_end
+from service.media.untaken import refuse_untaken
 
 logger = logging.getLogger(__name__)
 
@@ -196,6 +197,8 @@ def guarded(call: Callable[[], Result], opened: OpenImage) -> Result:
     except MemoryError as exc:
         raise TooLarge("the image does not fit in memory; send a smaller one", field="image") from exc
     except Exception as exc:  # a decoder fed with hostile bytes may raise anything
+        if opened.kind == "jpeg":
+            refuse_untaken(opened.path, opened.kind)
         raise damaged(opened.kind.upper()) from exc
 
 

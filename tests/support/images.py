@@ -72,9 +72,13 @@ def tiff_of(
     deflate: bool = False,
     planar: int = 1,
     sample_format: int = 1,
+    compression: int = 1,
     tags: Sequence[tuple[int, int, Sequence[int]]] = (),
 ) -> bytes:
-    """[H, W, C] as TIFF. tile: its side, 0 for strips. tags: (tag, type 3 or 4, values) beside the usual ones."""
+    """[H, W, C] as TIFF. tile: its side, 0 for strips. compression: what is stated.
+
+    tags: (tag, type 3 or 4, values) beside the usual ones.
+    """
     height, width, channels = pixels.shape
     blocks: list[bytes] = []
     planes = [pixels] if planar == 1 else [pixels[..., one : one + 1] for one in range(channels)]
@@ -90,7 +94,7 @@ def tiff_of(
     lengths = [len(block) for block in blocks]
     entries: list[tuple[int, int, Sequence[int] | None]] = [
         (256, 4, [width]), (257, 4, [height]), (258, 3, [pixels.itemsize * 8] * channels),
-        (259, 3, [8 if deflate else 1]), (262, 3, [photometric]), (277, 3, [channels]), (284, 3, [planar]),
+        (259, 3, [8 if deflate else compression]), (262, 3, [photometric]), (277, 3, [channels]), (284, 3, [planar]),
         (339, 3, [sample_format] * channels), *tags,
     ]  # fmt: skip
     if tile:

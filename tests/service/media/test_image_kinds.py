@@ -173,8 +173,15 @@ def test_cmyk_and_lab_tiff_become_rgb(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("pixels", "photometric", "options", "words"),
     [
-        (np.ones((8, 8, 1), np.float32), 1, {"sample_format": 3}, "samples of the kind F"),
-        (np.ones((8, 8, 1), np.uint32), 1, {}, "samples of the kind I"),
+        (np.ones((8, 8, 1), np.float32), 1, {"sample_format": 3}, "floating-point samples of 32 bits"),
+        (np.ones((8, 8, 3), np.float16), 2, {"sample_format": 3}, "floating-point samples of 16 bits"),
+        (np.ones((8, 8, 1), np.uint32), 1, {}, "samples of 32 bits"),
+        (np.ones((8, 8, 1), np.int16), 1, {"sample_format": 2}, "signed integer samples of 16 bits"),
+        (np.ones((8, 8, 2), np.uint16), 1, {"tags": [(338, 3, [2])]}, "2 samples of 16 bits"),
+        (np.ones((8, 8, 5), np.uint8), 5, {"tags": [(338, 3, [2])]}, "5 samples of 8 bits"),
+        (PHOTO[..., :1], 32803, {}, "color filter array"),
+        (PHOTO, 2, {"compression": 34712}, "JPEG 2000"),
+        (PHOTO, 2, {"compression": 6}, "old-style JPEG"),
         (np.ones((8, 8, 3), np.uint16), 2, {"planar": 2}, "planes of their own"),
         (PHOTO, 2, {"tags": [(50706, 3, [1])]}, "raw data"),
     ],
@@ -183,6 +190,18 @@ def test_a_tiff_that_is_not_taken_is_told_why(
     tmp_path: Path, pixels: NDArray[Any], photometric: int, options: dict[str, Any], words: str
 ) -> None:
     write_bytes(tmp_path / "x", tiff_of(pixels, photometric, **options))
+    with pytest.raises(UnsupportedMedia, match=words):
+        read(tmp_path / "x")
+
+
+@pytest.mark.parametrize(
+    ("marker", "bits", "words"), [(0xC3, 8, "lossless"), (0xF7, 8, "JPEG-LS"), (0xC0, 12, "12 bits"), (0xC5, 8, "hier")]
+)
+def test_a_jpeg_that_is_not_taken_is_told_why(tmp_path: Path, marker: int, bits: int, words: str) -> None:
+    content = bytearray(write_image(tmp_path / "x", PHOTO, "JPEG").read_bytes())
+    frame = content.index(b"\xff\xc0")
+    content[frame + 1], content[frame + 4] = marker, bits
+    write_bytes(tmp_path / "x", bytes(content))
     with pytest.raises(UnsupportedMedia, match=words):
         read(tmp_path / "x")
 
@@ -239,6 +258,9 @@ def test_transparent_colors_of_a_palette_of_grey_and_of_rgb(tmp_path: Path) -> N
     grey = np.array([[[7], [70]]], np.uint8)
     write_bytes(tmp_path / "grey", png_of(grey, png_chunk(b"tRNS", struct.pack(">H", 7))))
     assert decode_image(tmp_path / "grey")[0].tolist() == [[7, 7, 7, 0], [70, 70, 70, 255]]
+    deep = np.array([[[1799], [1800]]], np.uint16)  # alike in 8 bits
+    write_bytes(tmp_path / "deep", png_of(deep, png_chunk(b"tRNS", struct.pack(">H", 1799))))
+    assert decode_image(tmp_path / "deep")[0].tolist() == [[1799] * 3 + [0], [1800] * 3 + [65_535]]
     rgb = np.array([[[1, 2, 3], [3, 2, 1]]], np.uint8)
     write_bytes(tmp_path / "rgb", png_of(rgb, png_chunk(b"tRNS", struct.pack(">HHH", 1, 2, 3))))
     assert decode_image(tmp_path / "rgb")[0].tolist() == [[1, 2, 3, 0], [3, 2, 1, 255]]
