@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 from service.errors import MediaError, StylizationError, TooLarge, UnsupportedMedia
 from service.media.audio_file import check_level
 from service.media.audio_formats import AUDIO_DECODERS
+from service.media.channel_places import LAYOUTS, names_of, places_for
 from service.media.libav import readable_packets
 from service.media.limits import MediaLimits
 from service.media.timeline import FROM_ZERO, Clock
@@ -33,8 +34,6 @@ _GAP_SECONDS: Final = 0.05  # a difference between a timestamp and the samples s
 _STEP_SECONDS: Final = 0.0015  # one that is put right if it stays the same for `_LOOK_AHEAD` frames
 _LOOK_AHEAD: Final = 8
 _JUMP_SECONDS: Final = 1.0  # back in time: recordings that were joined
-_LAYOUTS: Final = {1: "mono", 2: "stereo", 3: "3.0", 4: "4.0", 5: "5.0", 6: "5.1", 8: "7.1"}
-_EXACT_CHANNELS: Final = 8  # from here on only in the places that the layout has: an encoder knows no others
 _RATES_HZ: Final = (4_000, 384_000)
 
 
@@ -42,7 +41,7 @@ _RATES_HZ: Final = (4_000, 384_000)
 class TrackForm:
     """Of an audio track. start_seconds: when its first sample is heard, by the video's timeline. bit_rate: 0: unknown.
 
-    channel_names: their places, as FFmpeg calls them.
+    layout_name: libav's for the channels, if it is not the usual one of as many.
     """
 
     sample_rate_hz: int
@@ -50,17 +49,17 @@ class TrackForm:
     start_seconds: float
     codec: str
     bit_rate: int
-    channel_names: tuple[str, ...] = ()
+    layout_name: str = ""
 
     @property
     def layout(self) -> str:
-        """libav's name for that many channels."""
-        return _LAYOUTS[self.channels]
+        """libav's name for the channels."""
+        return self.layout_name or LAYOUTS[self.channels]
 
     @property
     def names(self) -> tuple[str, ...]:
-        """The channels' places, those of `layout` if the file does not say."""
-        return self.channel_names or _names_of(self.layout)
+        """The channels' places, as FFmpeg calls them."""
+        return names_of(self.layout)
 
 
 def make_frame(block: Block, form: TrackForm) -> av.AudioFrame:
@@ -120,27 +119,31 @@ class SoundtrackReader:
             raise MediaError("there is none; send it again", field="video")
         context = stream.codec_context
         if context is None or context.codec.name not in SOUNDTRACK_DECODERS:
-            raise UnsupportedMedia("its codec is not taken; convert it to AAC", field="video")
+            name = "unknown" if context is None else context.codec.long_name
+            raise UnsupportedMedia(f"its codec ({name}) is not taken; convert it to AAC", field="video")
         context.thread_count = 1
         self._frames = _decoded(container, stream)
         self._first = next(self._frames, None)
         if self._first is None:
             raise MediaError("nothing of it can be decoded; send it again", field="video")
         frame = self._first
-        channels = frame.layout.nb_channels
-        names = tuple(channel.name for channel in frame.layout.channels)
-        if channels not in _LAYOUTS or (channels >= _EXACT_CHANNELS and names != _names_of(_LAYOUTS[channels])):
-            raise MediaError(f"it has {channels} channels; mix it down to stereo", field="video")
+        self._channels = frame.layout.nb_channels
+        places = places_for([channel.name for channel in frame.layout.channels])
+        if places is None:
+            raise MediaError(
+                f"it has {self._channels} channels ({frame.layout.name}); mix it down to stereo", field="video"
+            )
+        self._places = places
         if not _RATES_HZ[0] <= frame.sample_rate <= _RATES_HZ[1]:
             raise MediaError(f"it has {frame.sample_rate} samples a second; convert it to 48,000", field="video")
         start = 0.0 if frame.pts is None else float(frame.pts * frame.time_base - self._clock.start)
         self.form = TrackForm(
             sample_rate_hz=frame.sample_rate,
-            channels=channels,
+            channels=len(places.names),
             start_seconds=start,
             codec=context.codec.canonical_name,
             bit_rate=int(stream.bit_rate or context.bit_rate or 0),
-            channel_names=names,
+            layout_name=places.layout,
         )
         self._to_float = av.AudioResampler("flt", frame.layout, frame.sample_rate)
         # only an MP4's index knows how much of the last packet counts
@@ -210,16 +213,16 @@ class SoundtrackReader:
     def _samples(self, frame: Any) -> Block:
         """[channels, n], full scale = 1; raises MediaError for another form than the first frame's, and NaN."""
         form = self.form
-        if frame.sample_rate != form.sample_rate_hz or frame.layout.nb_channels != form.channels:
+        if frame.sample_rate != form.sample_rate_hz or frame.layout.nb_channels != self._channels:
             raise MediaError("its rate or channels change on the way; convert it", field="video")
         pts, frame.pts = frame.pts, None  # else the resampler fills gaps by itself
-        converted = [read_frame(one, form.channels) for one in self._to_float.resample(frame)]
+        converted = [read_frame(one, self._channels) for one in self._to_float.resample(frame)]
         frame.pts = pts
-        block = np.zeros((form.channels, 0), np.float32)
+        block = np.zeros((self._channels, 0), np.float32)
         if converted:
             block = np.ascontiguousarray(np.concatenate(converted, axis=1), np.float32)
         check_level(block)
-        return block
+        return self._places.apply(block)
 
 
 def read_soundtrack(
@@ -229,10 +232,6 @@ def read_soundtrack(
     with SoundtrackReader(path, limits, track, clock) as reader:
         yield reader.form
         yield from reader.blocks()
-
-
-def _names_of(layout: str) -> tuple[str, ...]:
-    return tuple(channel.name for channel in av.AudioLayout(layout).channels)
 
 
 def silent_blocks(form: TrackForm, seconds: float) -> Iterator[Block]:
@@ -260,7 +259,7 @@ def _decoded(container: Any, stream: Any) -> Iterator[Any]:
     for packet in readable_packets(container, stream):
         try:
             frames = packet.decode()
-        except av.InvalidDataError:
+        except av.FFmpegError:  # also of a decoder that cannot be opened for what its header states
             continue
         for frame in frames:
             if frame.samples:

@@ -75,6 +75,9 @@ def open_container(path: Path, limits: MediaLimits) -> Iterator[Any]:
         raise MediaError("the video is empty (0 bytes); send the file itself", field="video")
     if size > limits.max_video_bytes:
         raise TooLarge(f"the video has {size} bytes; at most {limits.max_video_bytes} are taken", field="video")
+    kind = file_kind(path)
+    if kind is not None and kind.kind == "image":  # libav would make a video of the frames of HEIC and AVIF
+        raise _unopened(path)
     with path.open("rb") as file:
         try:
             container = open_nameless(file, _OPTIONS)
@@ -187,7 +190,8 @@ def _choose_stream(container: Any, limits: MediaLimits) -> Any:
     stream = streams[0]
     context = stream.codec_context
     if context is None or context.codec.name not in _VIDEO_DECODERS:
-        raise UnsupportedMedia(f"the video's codec is not taken; {_STREAM_TEXT}", field="video")
+        name = "unknown" if context is None else context.codec.long_name
+        raise UnsupportedMedia(f"the video's codec ({name}) is not taken; {_STREAM_TEXT}", field="video")
     if context.width or context.height:  # else it takes a frame to know
         check_size(context.width, context.height, limits)
     return stream

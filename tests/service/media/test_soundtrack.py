@@ -154,12 +154,37 @@ def test_foreign_times_ask_for_no_more_silence_than_a_video_may_last(tmp_path: P
     assert 20 < seconds < 30 + 3.1
 
 
-@pytest.mark.parametrize("layout", ["6.1", "7.1(wide)"])
-def test_places_that_no_encoder_has_are_refused_in_words(layout: str, tmp_path: Path) -> None:
-    count = av.AudioLayout(layout).nb_channels
-    path = write_video(tmp_path / "a.mkv", Clip(audio_codec="flac", layout=layout), noise_track(2.0, channels=count))
-    with pytest.raises(MediaError, match="channels; mix it down"), SoundtrackReader(path, MediaLimits()):
+def test_places_that_no_encoder_has_are_refused_in_words(tmp_path: Path) -> None:
+    path = write_video(tmp_path / "a.mkv", Clip(audio_codec="flac", layout="7.1(wide)"), noise_track(2.0, channels=8))
+    with (
+        pytest.raises(MediaError, match=r"8 channels \(7.1\(wide\)\); mix it down"),
+        SoundtrackReader(path, MediaLimits()),
+    ):
         pass
+
+
+@pytest.mark.parametrize(
+    ("layout", "made", "rows"),
+    [
+        ("2.1", "5.1", [[0], [1], [3]]), ("quad", "5.0", [[0], [1], [3], [4]]), ("3.1", "5.1", [[0], [1], [2], [3]]),
+        ("5.1(side)", "5.1", [[0], [1], [2], [3], [4], [5]]), ("4.1", "5.1", [[0], [1], [2], [3], [4, 5]]),
+        ("6.1", "7.1", [[0], [1], [2], [3], [4, 5], [6], [7]]), ("4.0", "4.0", [[0], [1], [2], [3]]),
+    ],
+)  # fmt: skip
+def test_every_channel_is_heard_from_its_own_place(
+    layout: str, made: str, rows: list[list[int]], tmp_path: Path
+) -> None:
+    """By its name: of 2.1 the low-frequency effects are not the centre, nor the rear corners of quad."""
+    sound = np.zeros((len(rows), len(rows) * RATE // 10), np.float32)
+    for channel in range(len(rows)):
+        sound[channel, channel * RATE // 10 : (channel + 1) * RATE // 10] = tone(0.1, 0.4)[0]
+    path = write_video(tmp_path / "a.mkv", Clip(frames=9, audio_codec="flac", layout=layout), sound)
+    with SoundtrackReader(path, MediaLimits()) as reader:
+        heard = np.concatenate(list(reader.blocks()), axis=1)
+    assert (reader.form.layout, reader.form.channels) == (made, len(heard))
+    power = np.square(heard[:, : sound.shape[1]]).reshape(len(heard), len(rows), -1).mean(axis=2)  # [rows, tenths]
+    assert [np.flatnonzero(power[:, tenth] > 1e-6).tolist() for tenth in range(len(rows))] == rows
+    np.testing.assert_allclose(power.sum(axis=0), power[0, 0], rtol=0.01)
 
 
 @pytest.mark.parametrize("container", ["mp4", "webm"])

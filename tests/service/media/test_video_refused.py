@@ -17,7 +17,7 @@ from service.media.soundtrack_reader import SoundtrackReader
 from service.media.video_file import probe_video
 from service.media.video_manifest import read_manifest
 from tests.service.media.test_video import remade
-from tests.support.media import make_noise, make_photo, write_m4a
+from tests.support.media import make_noise, make_photo, write_image, write_m4a
 from tests.support.video import Clip, noise_track, write_video
 
 LIMITS = MediaLimits()
@@ -89,7 +89,24 @@ def test_an_empty_file_is_refused(tmp_path: Path) -> None:
 
 
 def test_a_codec_that_is_not_taken_is_refused(tmp_path: Path) -> None:
-    refused(write_video(tmp_path / "x.avi", Clip(video_codec="wmv2", fps=25)), UnsupportedMedia, "codec is not taken")
+    refused(write_video(tmp_path / "x.avi", Clip(video_codec="wmv2", fps=25)), UnsupportedMedia, "codec .Windows Media")
+
+
+@pytest.mark.parametrize("plugin", ["HEIF", "AVIF"])
+def test_an_image_in_boxes_is_no_video_of_one_frame(plugin: str, tmp_path: Path) -> None:
+    path = write_image(tmp_path / "x", make_photo(64, 64), plugin)
+    refused(path, UnsupportedMedia, f"the file is {'HEIC' if plugin == 'HEIF' else 'AVIF'}, which is not taken")
+
+
+@pytest.mark.parametrize("config", [b"\x00\x90", b"\x08\x00", b"\x88\x90"])
+def test_a_soundtrack_whose_decoder_does_not_open_is_damaged(config: bytes, tmp_path: Path) -> None:
+    """libav says so with NotImplementedError, PermissionError and others, all of which are its own."""
+    path = write_video(tmp_path / "a.mp4", Clip(frames=4), noise_track(0.5))
+    content = path.read_bytes()
+    at = content.index(b"\x05\x80\x80\x80") + 5  # AAC's AudioSpecificConfig
+    path.write_bytes(content[:at] + config + content[at + 2 :])
+    with pytest.raises(MediaError, match="nothing of it can be decoded"), SoundtrackReader(path, LIMITS):
+        pass
 
 
 @pytest.mark.parametrize(
