@@ -26,6 +26,7 @@ from service.schemas.file_name import safe_name
 if TYPE_CHECKING:
     from python_multipart.multipart import MultipartCallbacks
 
+_ESCAPES: Final = {"%22": '"', "%0D": "", "%0A": ""}  # what browsers write in place of characters of a file's name
 _FLUSH_BYTES: Final = 1024 * 1024
 _MAX_TEXT_BYTES: Final = 64 * 1024  # a gain curve of 1,000 points with all the digits that JSON gives a number
 _MAX_TEXT_PARTS: Final = 64
@@ -286,6 +287,8 @@ class _Parser:
             raise InvalidValue("a part of the form has no name")
         name = options[b"name"].decode("utf-8", errors="replace")
         file_name = options[b"filename"].decode("utf-8", errors="replace") if b"filename" in options else None
+        for escape, character in _ESCAPES.items() if file_name else ():
+            file_name = file_name.replace(escape, character)
         self._events.append(_Begin(name, file_name))
 
     def _on_end(self) -> None:

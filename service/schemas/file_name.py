@@ -49,7 +49,8 @@ def result_name(record: JobRecord, index: int) -> str:
 def content_disposition(name: str) -> str:
     """The header's value (RFC 6266): the name in ASCII for old clients, and as it is (RFC 8187)."""
     plain = unicodedata.normalize("NFKD", name).encode("ascii", "ignore").decode()
-    plain = _ASCII.sub("_", plain).strip("_") or "result"
+    plain = _ASCII.sub("_", plain).strip("_").lstrip("-")
+    plain = f"result{plain}" if plain[:1] in ("", ".") else plain  # nothing of the name is in ASCII
     value = f'inline; filename="{plain}"'
     return value if plain == name else f"{value}; filename*=UTF-8''{quote(name, safe='!#$&+-.^_`|~')}"
 

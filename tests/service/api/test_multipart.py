@@ -54,3 +54,9 @@ def test_however_it_is_cut_a_form_means_the_same(cuts: list[int]) -> None:
             assert content == CONTENT[stored.field]
             assert (stored.bytes, stored.sha256) == (len(content), hashlib.sha256(content).hexdigest())
         assert len(list(Path(name).iterdir())) == 2
+
+
+def test_characters_that_browsers_escape_in_a_files_name_are_read(tmp_path: Path) -> None:
+    body = BODY.replace(b'filename="a"', b'filename="my %22lake%22%0D%0A.png"')
+    names = [stored.name for stored in receive([body], tmp_path).files]
+    assert names == ["my _lake_.png", "b"]

@@ -64,7 +64,8 @@ def test_names_of_a_hostile_client_are_made_harmless() -> None:
         ("photo-rain+6dB.png", 'inline; filename="photo-rain+6dB.png"'),
         ("a b.png", "inline; filename=\"a_b.png\"; filename*=UTF-8''a%20b.png"),
         ("naïve.png", "inline; filename=\"naive.png\"; filename*=UTF-8''na%C3%AFve.png"),
-        ("雨.png", "inline; filename=\".png\"; filename*=UTF-8''%E9%9B%A8.png"),
+        ("雨.png", "inline; filename=\"result.png\"; filename*=UTF-8''%E9%9B%A8.png"),
+        ("雨-rain+6dB.png", "inline; filename=\"rain+6dB.png\"; filename*=UTF-8''%E9%9B%A8-rain+6dB.png"),
         ("a'b(1).png", "inline; filename=\"a_b(1).png\"; filename*=UTF-8''a%27b%281%29.png"),
     ],
 )
