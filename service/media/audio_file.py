@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from service.errors import MediaError, StylizationError, TooLarge, UnsupportedMedia
 from service.media.audio_formats import AUDIO_DECODERS, AUDIO_DEMUXERS, TAKEN, unopened
+from service.media.audio_header import Patched, missing_lengths
 from service.media.completeness import missing_end
 from service.media.libav import open_nameless
 from service.media.limits import MediaLimits
@@ -176,8 +177,13 @@ def open_audio(path: Path, limits: MediaLimits, seconds: float | None = None) ->
         raise TooLarge(f"the sound has {size} bytes; at most {limits.max_audio_bytes} are taken", field="audio")
     deadline = time.monotonic() + (limits.max_decode_seconds if seconds is None else seconds)
     with path.open("rb") as file:
+        if file.read(4) == b"RIFX":
+            raise UnsupportedMedia(
+                f"WAV with its bytes in big-endian order (RIFX) is not taken; send {TAKEN}", field="audio"
+            )
+        patches = missing_lengths(file)
         try:
-            container = open_nameless(file, _OPTIONS)
+            container = open_nameless(Patched(file, patches) if patches else file, _OPTIONS)
         except Exception as exc:  # a demuxer fed with hostile bytes may raise anything
             raise unopened(path) from exc
         with container:

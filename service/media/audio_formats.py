@@ -31,7 +31,7 @@ AUDIO_DEMUXERS: Final = (
 TAKEN: Final = "WAV, MP3, FLAC, Ogg, M4A, AAC, AIFF, CAF, WMA, AMR, AC-3, AU or WebM"
 
 # whose headers count what follows; others state nothing, or what libav guesses from the bit rate
-STATES_DURATION: Final = {"flac", "mov", "matroska", "asf", "w64", "aiff", "caf", "au", "tta", "wv", "avi"}
+STATES_DURATION: Final = {"flac", "mov", "matroska", "w64", "aiff", "caf", "au", "tta", "wv"}
 # whose packets decode to the same samples when those long before them are left out
 _SKIPPABLE: Final = {"mp3float", "mp2float", "mp3", "mp2", "aac", "flac", "alac", "vorbis", "opus", "ac3", "eac3"}
 

@@ -7,10 +7,13 @@ length. Programs that stream into a pipe do not know it, and state the largest n
 from typing import BinaryIO, Final
 
 from service.media.audio_formats import STATES_DURATION
+from service.media.video_end import riff_end
 
 _MP3_COUNT_TAGS: Final = (b"Xing", b"Info", b"VBRI")
 _UNKNOWN_BYTES: Final = 2_000_000_000  # sox states 0x7ffff000, arecord 0x80000000, others 0xffffffff
 _MAX_OGG_PAGE_BYTES: Final = 27 + 255 + 255 * 255
+_ASF_FILE_PROPERTIES: Final = bytes.fromhex("a1dcab8c47a9cf118ee400c00c205365")
+_MAX_ASF_HEADER_BYTES: Final = 64 * 1024
 _TOLERANCE_SECONDS: Final = 0.3  # priming and padding of lossy codecs
 _TOLERANCE_SHARE: Final = 0.01
 
@@ -26,6 +29,10 @@ def missing_end(file: BinaryIO, container: str, stated_seconds: float | None, fo
         return _ogg_end(file)
     if family == "wav":
         return _wav_end(file)
+    if family == "avi":
+        return "its last part is incomplete" if riff_end(file, _size(file)) > _size(file) else None
+    if family == "asf":
+        return _asf_end(file)
     if stated_seconds is None or not (family in STATES_DURATION or (family == "mp3" and _counts_frames(file))):
         return None
     if found_seconds > 0 and stated_seconds / found_seconds * _size(file) > _UNKNOWN_BYTES:
@@ -69,6 +76,14 @@ def _wav_end(wav: BinaryIO) -> str | None:
             return f"its header announces {stated:.1f} s"
         position += 8 + length + length % 2
     return None
+
+
+def _asf_end(asf: BinaryIO) -> str | None:
+    """Compare the file's own length, which a program that streams leaves at 0, with what is there."""
+    head = _read_at(asf, 0, _MAX_ASF_HEADER_BYTES)
+    place = head.find(_ASF_FILE_PROPERTIES)
+    stated = int.from_bytes(head[place + 40 : place + 48], "little") if place >= 0 else 0
+    return f"its header announces {stated} bytes" if _size(asf) < stated < _UNKNOWN_BYTES else None
 
 
 def _ogg_end(ogg: BinaryIO) -> str | None:

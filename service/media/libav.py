@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, BinaryIO, Final, NoReturn
+from typing import Any, Final, NoReturn, Protocol
 
 import av
 from av.container import InputContainer
@@ -12,10 +12,23 @@ DEMUXERS: Final = "mov,mp4,m4a,3gp,3g2,mj2,matroska,webm"  # those that carry so
 VIDEO_DEMUXERS: Final = f"{DEMUXERS},mpegts,mpeg,avi,flv"
 
 
+class Readable(Protocol):
+    """What is asked of a file."""
+
+    def read(self, size: int, /) -> bytes:
+        """Up to `size` bytes."""
+
+    def seek(self, offset: int, whence: int = 0, /) -> int:
+        """Move, as files do."""
+
+    def tell(self) -> int:
+        """The position."""
+
+
 class Nameless:
     """A file without its name, by which libav would choose a demuxer or a protocol."""
 
-    def __init__(self, file: BinaryIO) -> None:
+    def __init__(self, file: Readable) -> None:
         self._file = file
 
     def read(self, size: int) -> bytes:
@@ -42,7 +55,7 @@ def open_known(path: Path) -> Iterator[InputContainer]:
         yield opened
 
 
-def open_nameless(file: BinaryIO, options: dict[str, str]) -> InputContainer:
+def open_nameless(file: Readable, options: dict[str, str]) -> InputContainer:
     """Open with these options; texts that are not UTF-8, as old cameras write them, are no reason to refuse a file."""
     return av.open(Nameless(file), "r", options=options, io_open=refuse_other_files, metadata_errors="replace")
 

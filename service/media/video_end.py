@@ -22,7 +22,7 @@ def is_cut_short(path: Path) -> bool:
         if start.startswith(_EBML_HEADER):
             return _matroska_end(file) > size
         if start.startswith(b"RIFF"):
-            return _riff_end(file, size) > size
+            return riff_end(file, size) > size
         if start[4:8] in (b"ftyp", b"moov", b"mdat", b"wide", b"free", b"skip", b"pnot"):
             return _mp4_end(file, size) > size
     return False
@@ -47,7 +47,7 @@ def _mp4_end(file: BinaryIO, size: int) -> int:
     return end
 
 
-def _riff_end(file: BinaryIO, size: int) -> int:
+def riff_end(file: BinaryIO, size: int) -> int:
     """Where the last RIFF chunk ends; large AVI files have several. A length of 0 was never filled in."""
     position = 0
     for _ in range(_MOST_BOXES):

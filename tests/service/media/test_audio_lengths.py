@@ -7,8 +7,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from service.errors import MediaError
-from service.media.audio import WindowReport, probe_audio, read_window
+from service.errors import MediaError, UnsupportedMedia
+from service.media.audio import WindowReport, decode_audio, probe_audio, read_window
 from service.media.libav import Nameless
 from service.media.limits import MediaLimits
 from tests.support import media
@@ -169,3 +169,52 @@ def test_a_few_bytes_that_are_missing_are_not_worth_a_word(tmp_path: Path, write
     whole = write(tmp_path / "whole", make_noise(4)).read_bytes()
     (tmp_path / "x").write_bytes(whole[:-missing])
     assert report_on(tmp_path / "x").notes == ()
+
+
+# ---- what a program that writes into a pipe cannot fill in
+
+
+@pytest.mark.parametrize("name", ["Wave64", "RF64", "AIFF", "AIFC of floats"])
+def test_lengths_that_were_never_filled_in_are_found(tmp_path: Path, name: str) -> None:
+    write, rate_hz = FORMATS[name]
+    noise = make_noise(1.5, sample_rate_hz=rate_hz)
+    content = bytearray(write(tmp_path / "x", noise).read_bytes())
+    whole = decode_audio(tmp_path / "x", LIMITS, rate_hz)
+    if name == "Wave64":
+        data = content.index(b"data\xf3\xac")
+        content[16:24] = content[data + 16 : data + 24] = b"\xff" * 7 + b"\x7f"
+    elif name == "RF64":
+        content[20:44] = bytes(24)
+    else:
+        data = content.index(b"SSND")
+        content[4:8] = content[data + 4 : data + 8] = bytes(4)
+    (tmp_path / "x").write_bytes(content)
+    np.testing.assert_array_equal(decode_audio(tmp_path / "x", LIMITS, rate_hz), whole)
+    assert len(whole) == len(noise)
+
+
+@pytest.mark.parametrize(("name", "container"), [("PCM in AVI", "avi"), ("WMA 2", "asf")])
+def test_a_recording_whose_length_was_never_filled_in_is_not_said_to_break_off(
+    tmp_path: Path, name: str, container: str
+) -> None:
+    write, rate_hz = FORMATS[name]
+    content = bytearray(write(tmp_path / "x", make_noise(2.0, sample_rate_hz=rate_hz)).read_bytes())
+    assert report_on(tmp_path / "x").notes == ()
+    (tmp_path / "x").write_bytes(content[:-9000])
+    assert [note.code for note in report_on(tmp_path / "x").notes] == ["incomplete"]
+    if container == "avi":
+        content[4:8] = bytes(4)
+        frames = content.index(b"strh") + 8 + 32
+        content[frames : frames + 4] = (10_000_000).to_bytes(4, "little")
+    else:
+        properties = content.index(bytes.fromhex("a1dcab8c47a9cf118ee400c00c205365"))
+        content[properties + 40 : properties + 48] = bytes(8)
+        content[properties + 64 : properties + 72] = (10**9).to_bytes(8, "little")
+    (tmp_path / "x").write_bytes(content)
+    assert report_on(tmp_path / "x").notes == ()
+
+
+def test_a_wav_of_big_endian_is_refused_by_name(tmp_path: Path) -> None:
+    (tmp_path / "x").write_bytes(b"RIFX" + write_wav(tmp_path / "x", make_noise(1.0)).read_bytes()[4:])
+    with pytest.raises(UnsupportedMedia, match="RIFX"):
+        probe_audio(tmp_path / "x", LIMITS)
