@@ -286,10 +286,8 @@ class _Parser:
         if b"name" not in options:
             raise InvalidValue("a part of the form has no name")
         name = options[b"name"].decode("utf-8", errors="replace")
-        file_name = options[b"filename"].decode("utf-8", errors="replace") if b"filename" in options else None
-        for escape, character in _ESCAPES.items() if file_name else ():
-            file_name = file_name.replace(escape, character)
-        self._events.append(_Begin(name, file_name))
+        file_name = options.get(b"filename")
+        self._events.append(_Begin(name, None if file_name is None else _unescaped(file_name)))
 
     def _on_end(self) -> None:
         self.ended = True
@@ -297,3 +295,10 @@ class _Parser:
 
 def _malformed(reason: Exception) -> InvalidValue:
     return InvalidValue(f"the multipart form is malformed: {reason}")
+
+
+def _unescaped(file_name: bytes) -> str:
+    name = file_name.decode("utf-8", errors="replace")
+    for escape, character in _ESCAPES.items():
+        name = name.replace(escape, character)
+    return name

@@ -1,6 +1,6 @@
 """Decode images of 16 bits a sample with OpenCV, since Pillow reads them as 8; the API does without it."""
 
-from typing import Final
+from typing import Any, Final
 
 import cv2
 import numpy as np
@@ -50,9 +50,11 @@ def decode_deep(opened: OpenImage, size: tuple[int, int]) -> Decoded:
         if found is None or found.dtype != np.uint16:
             raise ValueError("OpenCV does not decode it")
         if found.ndim == 2:
-            grey = np.repeat((65_535 - found if inverted else found)[..., None], 3, axis=2)
+            grey: Any = np.repeat((65_535 - found if inverted else found)[..., None], 3, axis=2)
             hidden = opened.stored.info.get("transparency")  # of a PNG: OpenCV heeds it where there are colors
-            return grey if hidden is None else np.dstack([grey, np.where(found == hidden, 0, 65_535).astype(np.uint16)])
+            if hidden is not None:
+                grey = np.dstack([grey, np.where(found == hidden, 0, 65_535).astype(np.uint16)])
+            return grey  # type: ignore[no-any-return]
         code = cv2.COLOR_BGR2RGB if found.shape[2] == 3 else cv2.COLOR_BGRA2RGBA
         cv2.cvtColor(found, code, dst=found)
         return found  # type: ignore[return-value]
