@@ -10,14 +10,13 @@ export async function* readEvents(address, signal) {
   for (;;) {
     try {
       const response = await fetchWithKey(address, { headers: { "Last-Event-ID": last }, signal });
-      if (response.status === 429 || response.status === 503) throw new Error("later");
       if (response.status !== 200) return;
       for await (const { id, data } of parse(response.body)) {
         last = id ?? last;
         if (data) yield data;
       }
     } catch (error) {
-      if (signal.aborted) throw error; // else the connection broke, or there is no place for it now
+      if (signal.aborted) throw error; // else the connection broke
     }
     await new Promise((resolve) => setTimeout(resolve, RECONNECT_MS));
   }
