@@ -1,12 +1,13 @@
 """What a result has from its source beside frames and sound: subtitles, chapters, metadata, names of tracks."""
 
+from collections import Counter
 from collections.abc import Iterator
 from typing import Any, Final, Literal
 
 import av
 
 from service.media.libav import readable_packets
-from service.media.video_file import Container
+from service.media.video_file import Container, is_cover
 from service.media.video_manifest import VideoManifest
 
 MetadataPolicy = Literal["keep", "strip", "no-location"]
@@ -33,6 +34,7 @@ class SideTracks:
             self._keep_chapters()
         for track in manifest.subtitles:
             self._add_subtitles(track.index, track.codec)
+        self.left_out += others_of(source)
 
     def name(self, stream: Any, source_index: int | None) -> None:
         """Give an output's stream the language and the title of the source's."""
@@ -87,6 +89,17 @@ class SideTracks:
         except av.FFmpegError:
             return None
         return text.codec_context.encode_subtitle(decoded) if decoded is not None and len(decoded.rects) else None
+
+
+def others_of(source: Any) -> list[str]:
+    """Tracks that no result holds, in words."""
+    names = {"data": "data track", "attachment": "attachment"}
+    counts = Counter(names[stream.type] for stream in source.streams if stream.type in names)
+    if source.chapters() and "mp4" in source.format.name:
+        counts["data track"] -= 1  # in which an MP4 has the titles of its chapters
+    covers = sum(is_cover(stream) for stream in source.streams.video)
+    counts += Counter({"cover image": covers, "other video track": len(source.streams.video) - covers - 1})
+    return [f"{count} {name}{'s' * (count > 1)}" for name, count in counts.items()]
 
 
 def kept_metadata(given: dict[str, str], policy: MetadataPolicy) -> dict[str, str]:

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any, Final, Literal
 
 import av
+from av.stream import Disposition
 
 from service.errors import MediaError, StylizationError, TooLarge, UnsupportedMedia
 from service.media.audio_formats import AUDIO_DECODERS
@@ -184,7 +185,7 @@ class _Count:
 
 def _choose_stream(container: Any, limits: MediaLimits) -> Any:
     """The first video track that is no cover picture, if its codec and size are taken."""
-    streams = [stream for stream in container.streams.video if "attached_pic" not in str(stream.disposition)]
+    streams = [stream for stream in container.streams.video if not is_cover(stream)]
     if not streams:
         raise UnsupportedMedia(f"the file has no images; {_STREAM_TEXT}", field="video")
     stream = streams[0]
@@ -195,6 +196,11 @@ def _choose_stream(container: Any, limits: MediaLimits) -> Any:
     if context.width or context.height:  # else it takes a frame to know
         check_size(context.width, context.height, limits)
     return stream
+
+
+def is_cover(stream: Any) -> bool:
+    """Whether a video track is the image that stands for a file, as on an album."""
+    return bool(stream.disposition & Disposition.attached_pic)
 
 
 def check_size(width: int, height: int, limits: MediaLimits) -> None:

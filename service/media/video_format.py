@@ -33,6 +33,7 @@ class VideoFormat:
 
     display_matrix: the nine numbers of MP4's rotation, None if upright. quarter_turns: anticlockwise turns that make a
     stored frame upright. The four color numbers are those of ITU-T H.273. interlaced: frames hold two fields each.
+    transparent: there is alpha, which no result has.
     """
 
     width: int
@@ -47,6 +48,7 @@ class VideoFormat:
     bits: int
     fps: Fraction
     interlaced: bool = False
+    transparent: bool = False
 
     @property
     def conversion(self) -> tuple[int, int]:
@@ -66,7 +68,7 @@ class VideoFormat:
 
     def of_result(self) -> "VideoFormat":
         """The format of the result: progressive, 8 bits, and BT.709 instead of a high dynamic range."""
-        result = replace(self, interlaced=False, bits=8)
+        result = replace(self, interlaced=False, bits=8, transparent=False)
         if self.matrix == _RGB:
             result = replace(result, matrix=self.conversion[0], full_range=False)
         if self.hdr is not None:
@@ -91,4 +93,6 @@ def format_of(frame: Any, stream: Any, interlaced: bool = False) -> VideoFormat:
         bits=max(component.bits for component in frame.format.components),
         fps=Fraction(stream.average_rate or stream.guessed_rate or 25),
         interlaced=interlaced,
+        # of VP8 and VP9 it lies beside the frames, which are decoded without
+        transparent=any(part.is_alpha for part in frame.format.components) or stream.metadata.get("alpha_mode") == "1",
     )

@@ -53,6 +53,8 @@ def video_warnings(manifest: VideoManifest, left_out: list[str]) -> tuple[dict[s
         )
     elif format.bits > 8:
         found["bit-depth-reduced"] = f"the video has {format.bits} bits for each color; the result has 8"
+    if format.transparent:
+        found["flattened"] = "the video may be partly transparent; the result is opaque, in the colors that are stored"
     if format.interlaced:
         found["deinterlaced"] = "the video is interlaced; the result is progressive, with as many frames"
     if manifest.timeline.fps >= _HIGH_FPS:

@@ -185,3 +185,13 @@ def test_frames_stored_as_rgb_keep_their_colors(codec: str, pix_fmt: str, tmp_pa
     assert before == pytest.approx([200, 100, 50], abs=1)
     assert shown(tmp_path / "b.mp4", made) == pytest.approx(before, abs=3)
     assert made.format.matrix != 0
+
+
+def test_alpha_is_noticed(tmp_path: Path) -> None:
+    clip = Clip(width=64, height=48, frames=2, video_codec="prores_ks", pix_fmt="yuva444p10le")
+    assert read_manifest(write_video(tmp_path / "a.mov", clip), LIMITS).format.transparent
+    options = {"auto-alt-ref": "0"}
+    beside = replace(clip, video_codec="libvpx", pix_fmt="yuva420p", video_options=options)
+    assert read_manifest(write_video(tmp_path / "a.webm", beside), LIMITS).format.transparent
+    plain = write_video(tmp_path / "b.mov", replace(clip, pix_fmt="yuv422p10le"))
+    assert not read_manifest(plain, LIMITS).format.transparent

@@ -7,7 +7,9 @@ from typing import Any
 
 import av
 import pytest
+from av.stream import Disposition
 
+from service.errors import UnsupportedMedia
 from service.media.audio_writer import AudioWriter
 from service.media.limits import MediaLimits
 from service.media.mux import AudioFile, Segment, mux
@@ -15,6 +17,7 @@ from service.media.side_tracks import MetadataPolicy, kept_metadata
 from service.media.soundtrack_reader import SoundtrackReader
 from service.media.timeline import FROM_ZERO
 from service.media.track_copy import AudioSpan, copy_track, read_span
+from service.media.video_file import probe_video
 from service.media.video_manifest import read_manifest
 from tests.support.video import Clip, noise_track, write_video
 from tests.support.video_edits import set_edits, write_empty_track
@@ -171,6 +174,41 @@ def test_bitmap_subtitles_are_left_out_by_name(tmp_path: Path) -> None:
                 output.mux(packet)
     (left_out,) = passed_on(tmp_path / "b.mkv", tmp_path / "result")
     assert "dvd_subtitle" in left_out
+
+
+def add_others(source: Path, target: Path, kinds: tuple[str, ...]) -> Path:
+    """Copy these kinds of tracks, then a cover image (in MP4), or the video once more and a font."""
+    with av.open(str(source)) as given, av.open(str(target), "w") as output:
+        copies: dict[int, list[Any]] = {
+            stream.index: [output.add_stream_from_template(stream)] for stream in given.streams if stream.type in kinds
+        }
+        if target.suffix == ".mp4":
+            cover: Any = output.add_stream("mjpeg", rate=1)
+            cover.width, cover.height, cover.pix_fmt, cover.disposition = 32, 32, "yuvj420p", Disposition.attached_pic
+            output.mux(cover.encode(av.VideoFrame(32, 32, "yuvj420p")))
+        else:
+            copies[0].append(output.add_stream_from_template(given.streams[0]))
+            output.add_attachment("a.ttf", "font/ttf", b"font")
+        for packet in given.demux():
+            for copy in copies.get(packet.stream_index, []) if packet.dts is not None else []:
+                packet.stream = copy
+                output.mux(packet)
+    return target
+
+
+def test_tracks_that_no_result_holds_are_counted(tmp_path: Path) -> None:
+    source = write_video(tmp_path / "a.mkv", Clip(width=64, height=48, b_frames=False), noise_track(2.0))
+    more = add_others(source, tmp_path / "b.mkv", ("video", "audio"))
+    assert passed_on(more, tmp_path / "result") == ["1 attachment", "1 other video track"]
+    covered = add_others(source, tmp_path / "b.mp4", ("video", "audio"))
+    assert passed_on(covered, tmp_path / "result") == ["1 cover image"]
+
+
+def test_the_cover_of_a_sound_is_no_video(tmp_path: Path) -> None:
+    source = write_video(tmp_path / "a.mkv", Clip(width=64, height=48, b_frames=False), noise_track(2.0))
+    covered = add_others(source, tmp_path / "b.mp4", ("audio",))
+    with pytest.raises(UnsupportedMedia, match="no images"):
+        probe_video(covered, LIMITS)
 
 
 def test_a_track_is_copied_only_if_it_then_begins_where_it_did(tmp_path: Path) -> None:

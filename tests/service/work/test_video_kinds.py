@@ -110,10 +110,15 @@ def test_what_cannot_be_kept_is_a_warning(
     interlaced = queued(write_interlaced(tmp_path / "b.mp4"), sound)
     deep = queued(write_video(tmp_path / "c.mp4", Clip(frames=4, pix_fmt="yuv420p10le")), sound)
     fast = queued(write_video(tmp_path / "d.mp4", Clip(width=32, height=32, frames=24, fps=240)), sound)
+    clip = Clip(width=64, height=48, frames=4, video_codec="prores_ks", pix_fmt="yuva444p10le")
+    alpha = queued(write_video(tmp_path / "e.mov", clip), sound)
     found = []
-    for job_id in (hdr, interlaced, deep, fast):
+    for job_id in (hdr, interlaced, deep, fast, alpha):
         workshop.run(job_id)
         record, _, receipt = succeeded(redis_url, storage, job_id)
         found.append(codes(record))
-    assert found == [["hdr-tone-mapped"], ["deinterlaced"], ["bit-depth-reduced"], ["slow-motion-not-kept"]]
+    assert found == [
+        ["hdr-tone-mapped"], ["deinterlaced"], ["bit-depth-reduced"], ["slow-motion-not-kept"],
+        ["bit-depth-reduced", "flattened"],
+    ]  # fmt: skip
     assert receipt["video"]["tone_mapped_from"] is None
