@@ -48,12 +48,19 @@ def test_probes_that_take_long_make_room(held: threading.Event) -> None:
 
 
 def test_no_caller_takes_all_places(held: threading.Event) -> None:
-    """Twenty files of one client, each of which takes for ever."""
+    """Twenty files of one client, each of which takes for ever, and as many of them opened as may be."""
+    opened: list[int] = []
+
+    def hang() -> None:
+        opened.append(1)
+        held.wait()
 
     async def run() -> None:
         probes = ProbeQueue(quick=2, slow=6, quick_seconds=0.05)
-        slow = [asyncio.create_task(probes.run("hostile", held.wait)) for _ in range(20)]
+        slow = [asyncio.create_task(probes.run("hostile", hang)) for _ in range(20)]
         async with asyncio.timeout(PATIENCE_SECONDS):
+            while len(opened) < 4:
+                await asyncio.sleep(0.01)
             assert await probes.run("another", lambda: "probed") == "probed"
         held.set()
         await asyncio.gather(*slow)
