@@ -32,6 +32,7 @@ bench: $(VENV)/.everything ## measure service and training: tables on the screen
 	$(BIN)/python -m tests.bench.overhead
 	$(BIN)/python -m tests.bench.load
 	$(BIN)/python -m tests.bench.video
+	$(BIN)/python -m tests.bench.page
 	$(BIN)/python -m tests.bench.training
 	$(BIN)/python -m tests.bench.prepare
 

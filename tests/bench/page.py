@@ -19,6 +19,8 @@ from playwright.sync_api import Page, expect
 
 from tests.bench.processes import processor_seconds
 from tests.support.browsing import (
+    DESK,
+    PHONE,
     Visit,
     choose,
     launched_browser,
@@ -32,9 +34,9 @@ from tests.support.media import make_noise, make_photo, write_jpeg, write_wav
 from tests.support.running_service import ROOT, RunningService, running_service
 from training.stages.precision import instruction_set
 
-SIZES = {"desk": (1440, 900), "phone": (390, 844)}
+SIZES = {"desk": DESK, "phone": PHONE}
 SETTINGS = range(-30, -20)  # dB
-STEPS_A_SECOND = 60  # of the mouse
+STEPS_A_SECOND = 60  # of the mouse, where the machine keeps up
 
 # Seconds since the navigation at which a picture could first be seen: two frames after the page shows it.
 _STAMPS = """
@@ -105,13 +107,13 @@ def drag(service: RunningService, photo: Path, sound: Path, seconds: float, size
         box = dial.bounding_box()
         assert box
         y = box["y"] + box["height"] / 2
-        places = box["x"] + box["width"] * (0.5 + 0.45 * np.sin(np.arange(seconds * STEPS_A_SECOND) / 15))
-        page.mouse.move(float(places[0]), y)
+        left, right = (box["x"] + box["width"] * share for share in (0.1, 0.9))
+        page.mouse.move(left, y)
         page.mouse.down()
         requests, drawn = len(visit.requests), _drawn(page)
         page.evaluate(_FRAMES)
-        for x in places:
-            page.mouse.move(float(x), y)
+        for turn in range(round(seconds)):
+            page.mouse.move(left if turn % 2 else right, y, steps=STEPS_A_SECOND)
         stamps = np.array(page.evaluate("(() => { const all = frames; frames = null; return all; })()"))
         found = {"requests": float(len(visit.requests) - requests), "drawn": float(_drawn(page) - drawn)}
         page.mouse.up()
