@@ -36,6 +36,7 @@ from training.stages.precision import instruction_set
 
 SIZES = {"desk": DESK, "phone": PHONE}
 SETTINGS = range(-30, -20)  # dB
+PATIENCE_MS = 600_000  # a result of 12 megapixels, on a machine that does other things too
 STEPS_A_SECOND = 60  # of the mouse, where the machine keeps up
 
 # Seconds since the navigation at which a picture could first be seen: two frames after the page shows it.
@@ -134,6 +135,7 @@ def ten_settings(service: RunningService, photo: Path, sound: Path) -> dict[str,
     """How often a photograph is sent while ten settings are tried, and how many bytes are sent in all."""
     with launched_browser() as browser:
         visit = Visit(browser, f"{service.address}/")
+        expect.set_options(timeout=PATIENCE_MS)
         page = visit.page
         choose(page, photo, sound)
         address = result_of(page)
@@ -197,10 +199,12 @@ def measure(bundle: Path, work: Path, options: argparse.Namespace) -> dict[str, 
     large = write_jpeg(work / "large.jpg", make_photo(4000, 3000))
     sound = write_wav(work / "noise.wav", make_noise(5.0))
     found: dict[str, dict[str, float]] = {}
+    print("starting the service; the pages follow, one after the other", file=sys.stderr, flush=True)
     with running_service(work / "data", bundle.parent, default_model=bundle.name) as service:
         found["first visit, new service"] = first_visit(service, SIZES["desk"])
         visits: dict[str, list[dict[str, float]]] = {name: [] for name in SIZES}
-        for _ in range(options.visits):
+        for turn in range(options.visits):
+            print(f"first visits: turn {turn + 1} of {options.visits}", file=sys.stderr, flush=True)
             for name, size in SIZES.items():
                 visits[name].append(first_visit(service, size))
         for name, several in visits.items():
@@ -208,6 +212,7 @@ def measure(bundle: Path, work: Path, options: argparse.Namespace) -> dict[str, 
         for name, size in SIZES.items():
             found[f"drag, {name}"] = drag(service, photo, sound, options.drag_seconds, size)
         if not options.quick:
+            print("ten settings with 12 megapixels", file=sys.stderr, flush=True)
             found["ten settings, 12 MP"] = ten_settings(service, large, sound)
     return found
 

@@ -5,7 +5,9 @@ from pathlib import Path
 
 from playwright.sync_api import Browser, expect
 
-from tests.support.browsing import Visit, choose, drop_files, next_result, pixels_of, result_of, set_dial
+from service.client import Client
+from service.client.requests import image_form
+from tests.support.browsing import Visit, choose, drop_files, next_result, on_both, pixels_of, result_of, set_dial
 from tests.support.media import make_photo, write_jpeg
 from tests.support.running_service import RunningService
 
@@ -56,6 +58,7 @@ def test_an_unreadable_file_does_not_end_a_job_that_runs(
     forget_refusals(visit)
 
 
+@on_both
 def test_results_are_kept_as_a_strip_that_brings_back_all_they_were_made_of(
     visit: Visit, photo: Path, sound: Path, tmp_path: Path
 ) -> None:
@@ -151,6 +154,37 @@ def test_a_link_shows_the_result_to_somebody_else(
     other.close()
 
 
+def test_a_job_that_waits_says_how_many_are_before_it(
+    visit: Visit, service: RunningService, photo: Path, sound: Path, tmp_path: Path
+) -> None:
+    page = visit.page
+    large = write_jpeg(tmp_path / "large.jpg", make_photo(4000, 3000))
+    with Client(service.address) as others:
+        form = image_form(others.upload(large), [others.upload(sound)], {"gains_db": [-3, -2, -1, 0]})
+        waiting = [others.submit(form) for _ in range(3)]
+        choose(page, photo, sound)
+        expect(page.locator("#status")).to_have_text(re.compile(r"^Waiting, [123] before this one(, about \d+ s)? …$"))
+        for job in waiting:
+            others.delete(job)
+    result_of(page)
+
+
+def test_a_connection_that_breaks_is_told_and_the_result_comes_when_it_is_back(
+    visit: Visit, photo: Path, sound: Path
+) -> None:
+    page = visit.page
+    page.route(re.compile(r"/jobs/[0-9a-f]{32}(/events)?$"), lambda route: route.abort())
+    choose(page, photo, sound)
+    expect(page.locator("#status")).to_have_text("The connection broke; trying again …")
+    expect(page.locator("#cancel")).to_be_visible()
+    page.unroute_all()
+    result_of(page)
+    expect(page.locator("#problem")).to_be_hidden()
+    assert [said for said in visit.complaints if "ERR_FAILED" not in said] == []
+    visit.complaints.clear()
+
+
+@on_both
 def test_escape_cancels_and_leaves_the_result_of_before(visit: Visit, photo: Path, sound: Path) -> None:
     page = visit.page
     choose(page, photo, sound)

@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 from playwright.sync_api import Page, expect
 
-from tests.support.browsing import Visit, choose, next_result, pixels_of, result_of, set_dial, wait_until_live
+from tests.support.browsing import Visit, choose, next_result, on_both, pixels_of, result_of, set_dial, wait_until_live
 from tests.support.media import make_noise, make_tone, write_wav
 
 # Moves the dial once a frame and counts what was drawn between the frames' stamps.
@@ -33,6 +33,7 @@ def drag(page: Page, selector: str, values: list[float]) -> dict[str, float]:
     return measured
 
 
+@on_both
 def test_while_the_volume_moves_each_frame_is_drawn_and_nothing_is_requested(
     visit: Visit, photo: Path, sound: Path
 ) -> None:

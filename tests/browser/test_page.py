@@ -7,7 +7,7 @@ import pillow_heif
 from PIL import Image
 from playwright.sync_api import Browser, Page, expect
 
-from tests.support.browsing import Visit, choose, next_result, pixels_of, result_of, set_dial, stylize
+from tests.support.browsing import Visit, choose, next_result, on_both, pixels_of, result_of, set_dial, stylize
 from tests.support.media import make_noise, make_photo, make_tone, write_ogg, write_wav
 from tests.support.running_service import RunningService
 
@@ -17,6 +17,7 @@ def picture_width(page: Page) -> int:
     return width
 
 
+@on_both
 def test_a_photo_and_a_sound_become_a_result_by_themselves(visit: Visit, photo: Path, sound: Path) -> None:
     page = visit.page
     expect(page.locator("#go")).to_be_disabled()
@@ -76,6 +77,7 @@ def test_moving_the_volume_makes_another_result(visit: Visit, photo: Path, sound
     expect(page.locator("#gain-value")).to_have_text("−30 dB")
 
 
+@on_both
 def test_a_volume_sweep_is_a_strip_of_results(visit: Visit, photo: Path, sound: Path) -> None:
     page = visit.page
     choose(page, photo, sound)
@@ -92,16 +94,20 @@ def test_a_volume_sweep_is_a_strip_of_results(visit: Visit, photo: Path, sound: 
     expect(strip.first).to_have_attribute("aria-pressed", "true")
 
 
+@on_both
 def test_two_sounds_are_mixed_by_share(visit: Visit, photo: Path, sound: Path, tmp_path: Path) -> None:
     page = visit.page
     choose(page, photo, sound, write_ogg(tmp_path / "hum.ogg", make_tone(4.0)))
     shares = page.locator(".lane .weight input")
     expect(shares).to_have_count(2)
 
+    expect(shares.first).to_have_value("50")  # where the dial stands is the share
+
     shares.first.fill("25")
     stylize(page)
 
-    expect(page.locator(".lane .weight output").first).to_have_text("20 %")
+    expect(page.locator(".lane .weight output")).to_have_text(["25 %", "75 %"])
+    expect(shares.last).to_have_value("75")
     expect(page.locator("#command code")).to_contain_text("weights")
     page.locator(".lane .remove").last.click()
     expect(page.locator(".lane .weight").first).to_be_hidden()
@@ -141,13 +147,22 @@ def test_without_a_secure_connection_the_page_says_what_is_missing(
     visit.close()
 
 
+@on_both
 def test_what_the_service_refuses_is_said_without_the_words_of_the_api(
     visit: Visit, photo: Path, tmp_path: Path
 ) -> None:
     page = visit.page
-    choose(page, photo, write_wav(tmp_path / "click.wav", make_noise(0.1)))
+    page.set_input_files("#picture-input", photo)
+    expect(page.locator("#compare")).to_be_visible()
+    page.evaluate("scrollTo(0, 500)")
+    page.set_input_files("#sound-input", write_wav(tmp_path / "click.wav", make_noise(0.1)))
 
     expect(page.locator("#problem strong")).to_have_text("This file cannot be used")
+    in_sight = page.locator("#problem").evaluate(
+        "({ firstElementChild: words }) => { const { x, y } = words.getBoundingClientRect(); "
+        "return words.contains(document.elementFromPoint(x + 5, y + 5)); }"
+    )
+    assert in_sight, "something lies on the message"
     expect(page.locator("#problem")).to_contain_text("0.5")
     assert "`" not in page.locator("#problem").inner_text()
     expect(page.locator("#problem")).to_contain_text("click.wav")
@@ -199,6 +214,7 @@ def test_the_next_example_takes_the_place_of_the_one_before_unless_they_are_mixe
     expect(names).to_have_text(["thunder.m4a", "birdsong.m4a"])
 
 
+@on_both
 def test_a_first_visit_needs_two_clicks_to_a_result_and_sends_no_file(visit: Visit) -> None:
     page = visit.page
     page.locator("#picture-examples button").first.click()

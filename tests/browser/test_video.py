@@ -1,13 +1,14 @@
 """Videos in a real browser: the page, and what the service makes."""
 
 import re
+from itertools import pairwise
 from pathlib import Path
 
 import httpx2 as httpx
 import pytest
 from playwright.sync_api import Browser, Route, expect
 
-from tests.support.browsing import PATIENCE_MS, Visit, drop_files
+from tests.support.browsing import MACHINES, PATIENCE_MS, Visit, drop_files
 from tests.support.media import make_noise, write_wav
 from tests.support.processes import until
 from tests.support.running_service import RunningService
@@ -75,21 +76,27 @@ def test_a_file_that_is_chosen_before_the_script_has_come_is_taken(
     page.context.close()
 
 
+@pytest.mark.parametrize("machine", MACHINES)
 def test_a_curve_is_drawn_and_the_result_plays_beside_the_original(
     service: RunningService,
     browser: Browser,
     clip: Path,
+    machine: str,
 ) -> None:
-    visit = Visit(browser, f"{service.address}/", (1280, 1000))
+    visit = Visit(browser, f"{service.address}/", *MACHINES[machine])
     page = visit.page
     page.get_by_role("link", name="Video").click()
     expect(page.locator("#go")).to_be_disabled()
     page.set_input_files("#video-input", clip)
     expect(page.locator("#status")).to_contain_text("320 × 180, 4.0 s")
+    page.locator("#curve .times").scroll_into_view_if_needed()
     box = page.locator("#curve .plot").bounding_box()
     assert box
     page.mouse.click(box["x"] + 0.25 * box["width"], box["y"] + 0.7 * box["height"])
     page.mouse.click(box["x"] + 0.75 * box["width"], box["y"] + 0.2 * box["height"])
+    times = [place for one in page.locator("#curve .times li").all() if (place := one.bounding_box())]
+    assert len(times) > 2
+    assert all(one["x"] + one["width"] < other["x"] for one, other in pairwise(times)), "the times lie on each other"
     points = page.locator("#curve .point")
     expect(points).to_have_count(2)
     points.last.press("ArrowUp")
@@ -217,5 +224,42 @@ def test_a_photo_becomes_a_video_that_follows_a_sound(
     expect(page.locator("#screens")).to_be_visible()
     assert page.locator("#before").evaluate("video => [video.videoWidth, Math.round(video.duration)]") == [320, 2]
     expect(page.locator("#still")).to_be_hidden()
+    visit.close()
+    assert visit.complaints == []
+
+
+_LONG_JOB = """async () => {
+    const { Notice } = await import("/static/video/notice.js");
+    const Own = Notification;
+    globalThis.told = [];
+    globalThis.Notification = class extends Own {
+        constructor(words, options) {
+            super(words, options);
+            told.push(words, options.body);
+        }
+    };
+    globalThis.notice = new Notice();
+    notice.begin();
+    notice.follow({ state: "running", progress: { done: 10, total: 100 } }, 90);
+}"""
+_LOOK_AWAY = "Object.defineProperty(document, 'hidden', { get: () => true })"
+
+
+def test_who_asks_for_it_is_told_that_a_long_video_is_done(
+    service: RunningService, browser: Browser, clip: Path
+) -> None:
+    visit = Visit(browser, f"{service.address}/video")
+    visit.context.grant_permissions(["notifications"], origin=service.address)
+    page = visit.page
+    page.set_input_files("#video-input", clip)
+    expect(page.locator("#status")).to_contain_text("4.0 s")
+    page.evaluate(_LONG_JOB)
+    expect(page).to_have_title(re.compile("^10 % · "))
+    page.locator("#notify").click()
+    expect(page.locator("#notify")).to_have_text("You will be told")
+    page.evaluate(_LOOK_AWAY)
+    page.evaluate("notice.end('The video is done')")
+    assert page.evaluate("told") == ["The video is done", "walk.mp4"]
+    expect(page).to_have_title(re.compile("^The video is done · "))
     visit.close()
     assert visit.complaints == []

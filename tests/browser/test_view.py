@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Browser, Page, expect
 
-from tests.support.browsing import Visit, choose, result_of, wait_until_true
+from tests.support.browsing import Visit, choose, on_both, result_of, wait_until_true
 from tests.support.media import make_photo, write_jpeg
 from tests.support.running_service import RunningService
 
@@ -85,6 +85,7 @@ def test_a_whole_photo_lets_the_page_scroll(visit: Visit, photo: Path, sound: Pa
     expect(page.locator("#zoom")).to_have_text(fitted)
 
 
+@on_both
 def test_both_sides_show_the_same_part(visit: Visit, photo: Path, sound: Path) -> None:
     page = visit.page
     choose(page, photo, sound)
@@ -92,7 +93,8 @@ def test_both_sides_show_the_same_part(visit: Visit, photo: Path, sound: Path) -
     page.locator("#view-side").click()
     expect(page.locator("#compare .divider")).to_be_hidden()
     before, after = places(page)
-    assert after["x"] - before["x"] > 300
+    width = page.locator("#compare").evaluate("frame => frame.clientWidth")
+    assert after["x"] - before["x"] == pytest.approx(width / 2, abs=3)
     assert (before["y"], before["width"]) == (after["y"], after["width"])
     page.locator("#zoom-in").click()
     left, right = places(page)

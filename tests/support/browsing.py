@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from urllib.parse import urlsplit
 
+import pytest
 from playwright.sync_api import Browser, Page, Request, Route, expect, sync_playwright
 
 PATIENCE_MS = 60_000
@@ -24,6 +25,10 @@ CHROMIUM_FLAGS = [
     "--use-fake-ui-for-media-stream",
     "--host-resolver-rules=MAP evil.example 127.0.0.1",  # a name that somebody has pointed at this machine
 ]
+DESK, PHONE = (1440, 900), (390, 844)
+MACHINES = {"desk": (DESK, "light"), "phone": (PHONE, "dark")}
+
+on_both = pytest.mark.parametrize("visit", MACHINES, indirect=True)
 
 
 @contextmanager
@@ -40,9 +45,7 @@ def launched_browser() -> Iterator[Browser]:
 class Visit:
     """A page, and everything that a quiet one must not have: console errors, exceptions, outside requests."""
 
-    def __init__(
-        self, browser: Browser, address: str, size: tuple[int, int] = (1280, 900), scheme: str = "light"
-    ) -> None:
+    def __init__(self, browser: Browser, address: str, size: tuple[int, int] = DESK, scheme: str = "light") -> None:
         self.context = browser.new_context(
             viewport={"width": size[0], "height": size[1]},
             color_scheme="dark" if scheme == "dark" else "light",

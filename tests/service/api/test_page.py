@@ -57,6 +57,16 @@ def test_the_page_is_html_that_only_takes_from_its_own_origin(client: TestClient
 
 
 @pytest.mark.parametrize("page_address", PAGES)
+def test_every_script_is_loaded_ahead_and_not_one_after_the_other(client: TestClient, page_address: str) -> None:
+    tags = _Tags(client.get(page_address).text).tags
+    ahead = {attrs["href"] for tag, attrs in tags if tag == "link" and attrs.get("rel") == "modulepreload"}
+    paths = [page.STATIC_DIR / PAGES[page_address]]
+    for path in paths:
+        paths += [other for other in imports_of(path) if other not in paths]
+    assert ahead == {f"static/{path.relative_to(page.STATIC_DIR)}" for path in paths[1:]}
+
+
+@pytest.mark.parametrize("page_address", PAGES)
 def test_every_file_that_the_page_names_is_served(client: TestClient, page_address: str) -> None:
     tags = _Tags(client.get(page_address).text).tags
     named = {

@@ -4,6 +4,7 @@ import { find } from "../shared/dom.js";
 import { showHeard } from "../shared/heard.js";
 import { asProblem, showProblem } from "../shared/problem.js";
 import { Progress } from "../shared/progress.js";
+import { stopSending } from "../shared/sending.js";
 import { fileKey, keepFile, keptFile } from "../shared/store.js";
 import { refusal, upload } from "../shared/uploads.js";
 import { kindAndSize } from "../shared/words.js";
@@ -17,7 +18,7 @@ import { nearest, Settings } from "./settings.js";
 import { showCommand, showReady, showStage } from "./stage.js";
 import { Undo } from "./undo.js";
 
-const SETTLE_MS = 300;
+const SETTLE_MS = 300; // of a dial; what is chosen is followed at once
 const LARGE_PIXELS = 2e6; // beyond which small results come first
 const FAULTS = { image: ".stage", audio: "#lanes", weights: "#lanes", start_seconds: "#lanes", gain_db: "#gain", gains_db: "#gain", max_side: "#max-side" };
 
@@ -35,15 +36,15 @@ let photo = null; // the file
 let seen = null; // the photo as an image, where the browser can show it
 let shown = null; // the result
 let running = null;
-let timer;
 let waiting = false; // whether the change that settles is of a photo or a sound
-let frame;
+let frame, timer;
 
 const snapshot = () => ({ settings: settings.values(), arrangement: sounds.arrangement() });
 const isReady = () => Boolean(photo) && sounds.files.length > 0;
 const fieldsNow = (gains) => [...sounds.fields(), ...settings.fields(gains)];
 const aboutShown = () => `${shown.width} × ${shown.height}`;
 const explain = (problem) => showProblem(problem, FAULTS);
+const cancel = () => running?.stopping.abort();
 
 // ---- making
 
@@ -75,7 +76,7 @@ async function run(mine, made, fields, gains) {
     await showFitting();
     return true;
   } catch (error) {
-    if (signal.aborted) words = "Cancelled";
+    if (signal.aborted || error.name === "AbortError") words = "Cancelled";
     else explain(asProblem(error));
     return false;
   } finally {
@@ -121,14 +122,14 @@ export function changed(what) {
   else undo.note(snapshot());
   const others = what === "files" || what === "start";
   if (others) live.forget();
-  settle(others);
+  settle(others, what === "files" ? 0 : SETTLE_MS);
 }
 
-function settle(others = false) {
+function settle(others = false, milliseconds = SETTLE_MS) {
   saveSession();
   waiting ||= others;
   clearTimeout(timer);
-  timer = setTimeout(followChange, SETTLE_MS);
+  timer = setTimeout(followChange, milliseconds);
 }
 
 /** Shows the result of the settings, made if need be; then has the dials made live if they are not. */
@@ -204,6 +205,7 @@ async function takePhoto(file) {
     compare.showNoBefore(`This browser cannot show ${file.name} itself. It appears when there is a sound.`);
     seen = null;
   }
+  if (photo && photo !== file) stopSending(photo);
   photo = file;
   await keepFile(file);
   upload(file).catch(() => {}); // so that it is there when there is a sound; what is wrong is said then
@@ -252,8 +254,6 @@ export function goTo(state) {
   dialMoved();
   settle();
 }
-
-export const cancel = () => running?.stopping.abort();
 
 /** Forgets the results; what is chosen stays until the page is closed. */
 export function forgetResults() {

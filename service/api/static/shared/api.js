@@ -3,14 +3,18 @@
 import { readEvents } from "./events.js";
 import { fetchWithKey, storedKey } from "./key.js";
 import { Problem } from "./problem.js";
+import { sendFile } from "./sending.js";
 import { forgetUploads, withIds } from "./uploads.js";
 
 const ASK_AGAIN_MS = 1500; // how the queue moves, which no event tells
 
-async function ask(address, options) {
+const ask = (address, options) => answered(fetchWithKey(address, options));
+
+/** The response that is promised; throws a Problem if it is a refusal, or none comes. */
+async function answered(promise) {
   let response;
   try {
-    response = await fetchWithKey(address, options);
+    response = await promise;
   } catch (error) {
     if (error.name === "AbortError") throw error;
     throw new Problem({ title: "The service does not answer", detail: "Check that it still runs, then try again." });
@@ -24,6 +28,9 @@ export async function call(address, options) {
   const response = await ask(address, options);
   return response.status === 204 ? null : response.json();
 }
+
+/** What the service says of the file that is sent to it. */
+export const postFile = async (address, file) => (await answered(sendFile(address, file))).json();
 
 /** The bytes of a result; not from the storage's own address, which is another origin. */
 export async function fetchResult(url, signal) {
@@ -96,8 +103,12 @@ async function follow(job, onJob, signal) {
   }, ASK_AGAIN_MS);
   try {
     while (!ENDED.has(now.state)) {
-      await untilEnded(job.id, (said) => onJob((latest = { ...latest, ...said })), signal);
-      now = await fetchJob(job.id, signal);
+      await untilEnded(job.id, (said) => onJob((latest = { ...latest, ...said })), signal, () => onJob({ ...latest, broken: true }));
+      now = await fetchJob(job.id, signal).catch((problem) => {
+        if (problem.status || signal.aborted) throw problem;
+        onJob({ ...latest, broken: true });
+        return now; // the job goes on while nothing is heard of it
+      });
       if (!ENDED.has(now.state)) await new Promise((resolve) => setTimeout(resolve, 1000)); // the stream was refused
     }
   } finally {
@@ -109,8 +120,8 @@ async function follow(job, onJob, signal) {
 }
 
 /** Resolves when the job's events say that it has ended, or when they cannot be had. */
-async function untilEnded(id, onJob, signal) {
-  for await (const data of readEvents(`jobs/${id}/events`, signal)) {
+async function untilEnded(id, onJob, signal, onBreak) {
+  for await (const data of readEvents(`jobs/${id}/events`, signal, onBreak)) {
     const job = JSON.parse(data);
     onJob(job);
     if (ENDED.has(job.state)) return;

@@ -4,8 +4,11 @@ import { fetchWithKey } from "./key.js";
 
 const RECONNECT_MS = 1000;
 
-/** Yields the data of each event, whatever breaks in between, until the service has no more or refuses. */
-export async function* readEvents(address, signal) {
+/**
+ * Yields the data of each event, whatever breaks in between, until the service has no more or refuses.
+ * onBreak() is called whenever the connection breaks.
+ */
+export async function* readEvents(address, signal, onBreak) {
   let last = "0";
   for (;;) {
     try {
@@ -16,7 +19,8 @@ export async function* readEvents(address, signal) {
         if (data) yield data;
       }
     } catch (error) {
-      if (signal.aborted) throw error; // else the connection broke
+      if (signal.aborted) throw error;
+      onBreak();
     }
     await new Promise((resolve) => setTimeout(resolve, RECONNECT_MS));
   }

@@ -7,12 +7,17 @@ let asking = null;
 
 export const storedKey = () => sessionStorage.getItem(NAME);
 
-/** `fetch` with the key. Where the service wants another, the visitor is asked; who gives none gets the refusal. */
-export async function fetchWithKey(address, options = {}) {
+/** `fetch` with the key; see `withKey`. */
+export const fetchWithKey = (address, options = {}) => withKey((headers) => fetch(address, { ...options, headers: { ...options.headers, ...headers } }));
+
+/**
+ * The response of what send(headers) sends with the key. Where the service wants another, the visitor is asked; who
+ * gives none gets the refusal.
+ */
+export async function withKey(send) {
   for (;;) {
     const key = storedKey();
-    const headers = { ...options.headers, ...(key ? { Authorization: `Bearer ${key}` } : {}) };
-    const response = await fetch(address, { ...options, headers });
+    const response = await send(key ? { Authorization: `Bearer ${key}` } : {});
     if (response.status !== 401) return response;
     if (storedKey() !== key) continue; // given meanwhile, because of another request
     asking ??= ask(key !== null).finally(() => (asking = null));

@@ -33,6 +33,7 @@ const WORDS = [
   [/`?\bsmoothing_seconds\b`?/g, "the smoothing"],
   [/`?\bautomation\b`?/g, "the curve"],
   [/;? ?send (a|another) (sound|file|image) as `\w+`/g, "; choose a sound"],
+  [/; send /g, "; choose "],
   [/ ?\(ADIS_\w+\)/g, ""],
   [/`([^`]*)`/g, "$1"],
 ];

@@ -40,14 +40,16 @@ export const clear = () => Promise.all(STORES.map((store) => transact(store, "re
 
 const keyOf = new WeakMap();
 
-/** A file's key: its SHA-256 where the browser can hash; elsewhere one of this File object. */
+const MOST_HASHED_BYTES = 400e6; // a browser hashes only what it has read whole into memory
+
+/** A file's key: its SHA-256 where the browser can hash it; else one of this File object. */
 export function fileKey(file) {
   if (!keyOf.has(file)) keyOf.set(file, makeKey(file));
   return keyOf.get(file);
 }
 
 async function makeKey(file) {
-  if (!globalThis.crypto?.subtle) return `${file.name}-${file.size}-${file.lastModified}-${Math.random().toString(36).slice(2)}`;
+  if (!globalThis.crypto?.subtle || file.size > MOST_HASHED_BYTES) return `${file.name}-${file.size}-${file.lastModified}-${Math.random().toString(36).slice(2)}`;
   const digest = await crypto.subtle.digest("SHA-256", await file.arrayBuffer());
   return Array.from(new Uint8Array(digest), (byte) => byte.toString(16).padStart(2, "0")).join("");
 }

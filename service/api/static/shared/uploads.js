@@ -1,6 +1,6 @@
 // Files are sent once: the service keeps them under the hash of their content, and jobs name them by that.
 
-import { call } from "./api.js";
+import { postFile } from "./api.js";
 import { Problem } from "./problem.js";
 import { fileKey, read, write } from "./store.js";
 
@@ -29,10 +29,8 @@ async function send(file, key) {
     await write("session", `upload ${key}`, known);
     return known;
   }
-  const form = new FormData();
-  form.append("file", file, file.name);
   try {
-    const answer = await call("uploads", { method: "POST", body: form });
+    const answer = await postFile("uploads", file);
     await write("session", `upload ${key}`, answer);
     return answer;
   } catch (problem) {

@@ -38,14 +38,17 @@ export function sentence(text) {
   return /[.!?…]$/.test(begun) ? begun : `${begun}.`;
 }
 
+const ARTICLES = { storm: "a storm", desert: "a desert" };
+const named = ({ name }) => ARTICLES[name] ?? name;
+
 /** What a sound is like, from the report's nearest known sounds, in order of their scores. */
 export function likeness(nearest) {
   const near = nearest.filter(({ score }) => score >= 0.3);
   if (near.length === 0) return "Like no sound that it knows";
   const [first, ...others] = near;
   const words = first.score >= 0.7 ? "Sounds like" : first.score >= 0.5 ? "Sounds somewhat like" : "Sounds a little like";
-  const also = others.filter(({ score }) => score >= 0.5 * first.score).map(({ name }) => name);
-  return `${words} ${first.name}${also.length ? `, and like ${also.join(" and ")}` : ""}`;
+  const also = others.filter(({ score }) => score >= 0.5 * first.score).map(named);
+  return `${words} ${named(first)}${also.length ? `, and like ${also.join(" and ")}` : ""}`;
 }
 
 /** How loud a sound is that has this loudness. */

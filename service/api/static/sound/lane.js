@@ -7,7 +7,7 @@ import { decode, draw, loudestStart } from "./waveform.js";
 const STEP = { ArrowLeft: -0.1, ArrowDown: -0.1, ArrowRight: 0.1, ArrowUp: 0.1, PageDown: -1, PageUp: 1, Home: -1e6, End: 1e6 };
 
 export class Lane extends EventTarget {
-  /** Events: `remove`, `start` (detail: seconds or null for the loudest), `weight`. */
+  /** Events: `remove`, `start` (detail: seconds or null for the loudest), `weight` (detail: the share, in percent). */
   constructor(file, template) {
     super();
     this.file = file;
@@ -16,6 +16,7 @@ export class Lane extends EventTarget {
     this.wave = this.find(".wave");
     this.whole = this.wave.classList.contains("whole"); // used from its beginning to its end: no window is chosen
     this.hint = this.find(".lane-hint");
+    this.weight = 100; // beside those of the others
     this.clip = 3;
     this.gain = 1;
     this.start = null;
@@ -24,14 +25,6 @@ export class Lane extends EventTarget {
     this.player = new Player(this.address, () => this.#showPlaying());
     this.find(".file-name").textContent = this.find(".file-name").title = file.name;
     this.#listen();
-  }
-
-  get weight() {
-    return Number(this.find(".weight input")?.value ?? 100);
-  }
-
-  set weight(value) {
-    this.find(".weight input").value = value;
   }
 
   /** Reads the sound; what the browser cannot read is sent all the same. */
@@ -79,7 +72,8 @@ export class Lane extends EventTarget {
     if (this.find(".weight")) this.find(".weight").hidden = share === null;
     if (share === null) return;
     this.find(".weight output").textContent = `${Math.round(share * 100)} %`;
-    this.find(".weight input").style.setProperty("--fill", `${this.weight}%`);
+    this.find(".weight input").value = Math.round(share * 100);
+    this.find(".weight input").style.setProperty("--fill", `${share * 100}%`);
   }
 
   close() {
@@ -106,7 +100,7 @@ export class Lane extends EventTarget {
     this.find(".remove").addEventListener("click", () => this.dispatchEvent(new Event("remove")));
     this.find(".play").addEventListener("click", () => this.player.toggle());
     if (this.whole) return;
-    this.find(".weight input").addEventListener("input", () => this.dispatchEvent(new Event("weight")));
+    this.find(".weight input").addEventListener("input", ({ target }) => this.dispatchEvent(new CustomEvent("weight", { detail: Number(target.value) })));
     this.wave.addEventListener("pointerdown", (event) => {
       if (event.button !== 0) return;
       this.wave.setPointerCapture(event.pointerId);

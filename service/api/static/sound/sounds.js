@@ -1,5 +1,6 @@
 // The list of driving sounds: adding by file, drop or microphone, removing, and their shares in the mix.
 
+import { stopSending } from "../shared/sending.js";
 import { refusal } from "../shared/uploads.js";
 import { Lane } from "./lane.js";
 import { canRecord, Recorder } from "./recorder.js";
@@ -90,6 +91,7 @@ export class Sounds extends EventTarget {
   }
 
   #drop(lane) {
+    stopSending(lane.file);
     this.lanes.splice(this.lanes.indexOf(lane), 1);
     lane.close();
   }
@@ -112,6 +114,7 @@ export class Sounds extends EventTarget {
 
   #addLane(file) {
     const lane = new Lane(file, this.template);
+    if (this.lanes.length > 0) lane.weight = this.lanes.reduce((sum, one) => sum + one.weight, 0) / this.lanes.length;
     this.lanes.push(lane);
     this.list.append(lane.node);
     lane.addEventListener("remove", () => {
@@ -119,8 +122,8 @@ export class Sounds extends EventTarget {
       this.input.focus();
     });
     lane.addEventListener("start", (event) => this.#chooseStart(event.detail));
-    lane.addEventListener("weight", () => {
-      this.#showShares();
+    lane.addEventListener("weight", (event) => {
+      this.#setShare(lane, event.detail);
       this.dispatchEvent(new Event("input"));
     });
     lane.node.querySelector(".weight input")?.addEventListener("change", () => this.#changed("shares"));
@@ -152,6 +155,15 @@ export class Sounds extends EventTarget {
   shares() {
     const total = this.lanes.reduce((sum, lane) => sum + lane.weight, 0);
     return this.lanes.map((lane) => (total > 0 ? lane.weight / total : 1 / this.lanes.length));
+  }
+
+  /** Gives one sound its share, in percent; the others divide the rest as they did before. */
+  #setShare(lane, share) {
+    const others = this.lanes.filter((one) => one !== lane);
+    const sum = others.reduce((total, one) => total + one.weight, 0);
+    for (const one of others) one.weight = (100 - share) * (sum > 0 ? one.weight / sum : 1 / others.length);
+    lane.weight = share;
+    this.#showShares();
   }
 
   #showShares() {

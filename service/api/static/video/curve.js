@@ -8,7 +8,7 @@ export const LOWEST = -60;
 export const HIGHEST = 24;
 const LEVELS = [24, 12, 0, -12, -24, -36, -48, -60];
 const TICKS = [0.1, 0.2, 0.5, 1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 1800, 3600]; // seconds between two
-const MOST_TICKS = 8;
+const TICK_PX = 64; // for the words of one
 const NEAR_ZERO_DB = 1.5;
 const NEAR_PX = 7;
 const KEYS = { ArrowUp: [0, 1], ArrowDown: [0, -1], ArrowLeft: [-0.1, 0], ArrowRight: [0.1, 0], PageUp: [0, 6], PageDown: [0, -6] };
@@ -44,11 +44,18 @@ export class Curve extends EventTarget {
   begin(seconds) {
     Object.assign(this, { seconds, samples: null, points: [], gain: 0 });
     this.canvas.width = 0;
-    const step = TICKS.find((tick) => seconds / tick <= MOST_TICKS) ?? TICKS.at(-1);
-    const times = Array.from({ length: Math.floor(seconds / step) + 1 }, (_, index) => index * step);
-    const words = (at) => (step < 1 ? clock(at) : clock(at).slice(0, -2));
-    this.node.querySelector(".times").replaceChildren(...times.map((at) => placed("li", "", "--x", at / seconds, words(at))));
     this.show();
+  }
+
+  /** The times below the plot, as many as there is room for. */
+  #showTimes(width) {
+    const { seconds } = this;
+    if (this.timesFor === `${seconds} ${width}`) return;
+    this.timesFor = `${seconds} ${width}`;
+    const step = TICKS.find((tick) => seconds / tick <= Math.max(1, width / TICK_PX)) ?? TICKS.at(-1);
+    const times = Array.from({ length: Math.floor(seconds / step + 1e-6) + 1 }, (_, index) => index * step);
+    const words = (at) => (step < 1 ? clock(at) : clock(at).slice(0, -2));
+    this.node.querySelector(".times").replaceChildren(...times.map((at) => placed("li", at > 0.97 * seconds ? "last" : "", "--x", Math.min(1, at / seconds), words(at))));
   }
 
   /** Adds a point at the position of the video, where the curve is; it has the focus. */
@@ -97,6 +104,7 @@ export class Curve extends EventTarget {
     if (!this.seconds) return;
     if (this.samples) draw(this.canvas, this.samples, { gain: 1, from: 0, to: 1 });
     const { clientWidth: width, clientHeight: height } = this.plot;
+    this.#showTimes(width);
     const y = (db) => ((HIGHEST - within(db)) / (HIGHEST - LOWEST)) * height;
     const sorted = this.points.length ? this.#sorted() : [{ at: 0, db: this.gain }];
     const places = [[0, y(sorted[0].db)], ...sorted.map(({ at, db }) => [(at / this.seconds) * width, y(db)]), [width, y(sorted.at(-1).db)]];

@@ -7,6 +7,7 @@ import { offerSounds } from "../shared/examples.js";
 import { showHeard } from "../shared/heard.js";
 import { asProblem, Problem, showProblem } from "../shared/problem.js";
 import { Progress } from "../shared/progress.js";
+import { stopSending } from "../shared/sending.js";
 import { read, remove } from "../shared/store.js";
 import { refusal, upload } from "../shared/uploads.js";
 import { about, decibels, kindAndSize, percent } from "../shared/words.js";
@@ -56,7 +57,7 @@ async function run(route, show, done) {
     words = `${await show(job, mine.signal)} Made in ${progress.seconds.toFixed(1)} s.`;
     told = done;
   } catch (error) {
-    if (mine.signal.aborted) words = "Cancelled";
+    if (mine.signal.aborted || error.name === "AbortError") words = "Cancelled";
     else {
       told = "The video could not be made";
       showProblem(asProblem(error), FAULTS);
@@ -148,6 +149,7 @@ async function chooseVideo(file) {
     screens.close();
   }
   running?.abort();
+  if (video && video !== file) stopSending(video);
   showProblem(null);
   video = file;
   silent = still = photo;
@@ -163,9 +165,11 @@ async function chooseVideo(file) {
   if (photo) find("#still").src = URL.createObjectURL(file);
   find("#unplayable").textContent = `This browser cannot play ${file.name}. The service may still read it: try “Preview here” or “Stylize”.`;
   find("#video-name").textContent = find("#video-name").title = file.name;
-  find("#status").textContent = opened ? `${opened.width} × ${opened.height}, ${opened.seconds.toFixed(1)} s` : "";
+  progress.end(opened ? `${opened.width} × ${opened.height}, ${opened.seconds.toFixed(1)} s` : "");
   curve.begin(opened?.seconds ?? 0);
   showReady();
+  // sent while the curve is drawn; why it is refused is said now, and not only when it is asked for
+  refusal(file, photo ? "image" : "video").then((found) => found && video === file && showProblem(found, FAULTS));
   if (!photo) await listenTo(file);
 }
 
