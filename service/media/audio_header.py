@@ -102,5 +102,7 @@ def _aiff(file: BinaryIO, size: int) -> Patches:
 
 
 def _read_at(file: BinaryIO, place: int, count: int) -> bytes:
+    if place > _UNKNOWN:  # by a length that lies; further than a file can be long
+        return b""
     file.seek(place)
     return file.read(count)

@@ -218,3 +218,12 @@ def test_a_wav_of_big_endian_is_refused_by_name(tmp_path: Path) -> None:
     (tmp_path / "x").write_bytes(b"RIFX" + write_wav(tmp_path / "x", make_noise(1.0)).read_bytes()[4:])
     with pytest.raises(UnsupportedMedia, match="RIFX"):
         probe_audio(tmp_path / "x", LIMITS)
+
+
+def test_a_chunk_that_claims_to_end_beyond_all_files_is_no_fault_of_ours(tmp_path: Path) -> None:
+    write, rate_hz = FORMATS["Wave64"]
+    content = bytearray(write(tmp_path / "x", make_noise(1.0, sample_rate_hz=rate_hz)).read_bytes())
+    content[56:64] = b"\xff" * 8  # the length of the first chunk, the format's
+    (tmp_path / "x").write_bytes(content)
+    with pytest.raises(MediaError):
+        probe_audio(tmp_path / "x", LIMITS)
