@@ -9,13 +9,14 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import av
+import httpx2 as httpx
 import pytest
 from PIL import Image
 
 from service.client import AsyncClient, Client, JobFailed, NoService, Refused
 from tests.end_to_end.test_client import run
 from tests.support.media import make_photo, write_jpeg
-from tests.support.processes import until
+from tests.support.processes import child_named, until
 from tests.support.running_service import ROOT, RunningService
 from tests.support.video import Clip, noise_track, write_video
 
@@ -158,18 +159,29 @@ def test_what_cannot_be_done_is_told_before_the_work(arguments: list[str], words
 
 def test_a_batch_that_is_interrupted_says_how_to_go_on(service: RunningService, desk: Path) -> None:
     arguments = ["stylize", "photos", "--sound", "rain.ogg", "-o", "soon/", "--server", service.address]
-    with subprocess.Popen(
-        [sys.executable, "-m", "service", *arguments],
-        cwd=desk,
-        env=os.environ | {"PYTHONPATH": str(ROOT)},
-        stderr=subprocess.PIPE,
-        text=True,
-    ) as ran:
-        until(lambda: True if len(list(desk.glob("soon/*.jpg"))) >= 2 else None)
-        ran.send_signal(signal.SIGINT)
-        _, said = ran.communicate()
+    arguments += ["--strength", "0.77"]  # jobs that no other test has had made
+    worker = child_named(service.pid, "images")
+    os.kill(worker, signal.SIGSTOP)  # so that the batch cannot end before it is interrupted
+    try:
+        with subprocess.Popen(
+            [sys.executable, "-m", "service", *arguments],
+            cwd=desk,
+            env=os.environ | {"PYTHONPATH": str(ROOT)},
+            stderr=subprocess.PIPE,
+            text=True,
+        ) as ran:
+            until(lambda: True if jobs_that_wait(service) else None)
+            ran.send_signal(signal.SIGINT)
+            _, said = ran.communicate()
+    finally:
+        os.kill(worker, signal.SIGCONT)
     assert (ran.returncode, "the same command goes on" in said) == (130, True), said
     assert "Traceback" not in said
+
+
+def jobs_that_wait(service: RunningService) -> float:
+    metrics = httpx.get(f"{service.address}/metrics").raise_for_status().text
+    return float(metrics.partition('adis_queue_jobs{queue="images"} ')[2].partition("\n")[0])
 
 
 def test_a_result_that_cannot_be_written_is_named(service: RunningService, desk: Path) -> None:

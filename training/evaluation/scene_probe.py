@@ -55,15 +55,16 @@ class SceneProbe:
         standardized: bool = True,
     ) -> None:
         regression = LogisticRegression(C=inverse_regularization, class_weight="balanced", max_iter=1000)
+        self._labels = np.unique(np.asarray(labels))
         steps = [StandardScaler(), regression] if standardized else [regression]
         self._pipeline = make_pipeline(*steps).fit(features, np.asarray(labels))
 
     def __call__(self, features: NDArray[np.float32], among: Sequence[int] | None = None) -> NDArray[np.int64]:
-        """[N, D] -> labels [N], of all scenes or of those in `among`."""
-        scores = self._pipeline.decision_function(features)
-        if among is None:
-            return scores.argmax(axis=1)
-        return np.asarray(among)[scores[:, list(among)].argmax(axis=1)]
+        """[N, D] -> labels [N], of all that it was trained on or of those in `among`."""
+        scores = self._pipeline.predict_proba(features)  # [N, labels], in their order
+        columns = np.arange(len(self._labels)) if among is None else np.searchsorted(self._labels, among)
+        chosen: NDArray[np.int64] = self._labels[columns[scores[:, columns].argmax(axis=1)]]
+        return chosen
 
     def recall(self, features: NDArray[np.float32], labels: Sequence[int]) -> dict[int, float]:
         """Share of each label's photographs that are named rightly."""
