@@ -60,7 +60,7 @@ def show_photo_page(browser: Browser, address: str, name: str, size: tuple[int, 
     page.wait_for_load_state("networkidle")
     _save(page, f"page-first-{name}")
     page.locator("#picture-examples button").first.click()
-    page.get_by_role("button", name="Heavy rain").last.click()
+    page.locator("#sound-examples").get_by_role("button", name="Heavy rain").click()
     result_of(page)
     page.locator("#gain").fill("-9")
     wait_until_live(page)
