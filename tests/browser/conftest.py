@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Browser
 
-from tests.support.browsing import MACHINES, Visit, launched_browser
+from tests.support.browsing import MACHINES, USUAL_MACHINE, Visit, launched_browser
 from tests.support.media import make_noise, make_photo, write_jpeg, write_wav
 from tests.support.running_service import RunningService, running_service
 from tests.support.tiny_bundle import write_tiny_bundle
@@ -32,8 +32,8 @@ def browser() -> Iterator[Browser]:
 
 @pytest.fixture
 def visit(service: RunningService, browser: Browser, request: pytest.FixtureRequest) -> Iterator[Visit]:
-    """The photo page on a desk; on another machine by `on_both`."""
-    visit = Visit(browser, f"{service.address}/", *MACHINES[getattr(request, "param", "desk")])
+    """The photo page on the usual machine; on both by `on_both`."""
+    visit = Visit(browser, f"{service.address}/", *MACHINES[getattr(request, "param", USUAL_MACHINE)])
     yield visit
     visit.close()
     assert visit.complaints == []

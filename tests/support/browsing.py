@@ -1,5 +1,6 @@
 """What the browser tests do on a page, and what a quiet page must not have."""
 
+import os
 import re
 import shutil
 from collections.abc import Iterator
@@ -27,6 +28,8 @@ CHROMIUM_FLAGS = [
 ]
 DESK, PHONE = (1440, 900), (390, 844)
 MACHINES = {"desk": (DESK, "light"), "phone": (PHONE, "dark")}
+USUAL_MACHINE = os.environ.get("BROWSER_MACHINE", "desk")  # where a test does not say which
+USUAL_SIZE, USUAL_SCHEME = MACHINES[USUAL_MACHINE]
 
 on_both = pytest.mark.parametrize("visit", MACHINES, indirect=True)
 
@@ -45,7 +48,9 @@ def launched_browser() -> Iterator[Browser]:
 class Visit:
     """A page, and everything that a quiet one must not have: console errors, exceptions, outside requests."""
 
-    def __init__(self, browser: Browser, address: str, size: tuple[int, int] = DESK, scheme: str = "light") -> None:
+    def __init__(
+        self, browser: Browser, address: str, size: tuple[int, int] = USUAL_SIZE, scheme: str = USUAL_SCHEME
+    ) -> None:
         self.context = browser.new_context(
             viewport={"width": size[0], "height": size[1]},
             color_scheme="dark" if scheme == "dark" else "light",
