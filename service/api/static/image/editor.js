@@ -55,7 +55,7 @@ export async function stylize(gains = null) {
   const fields = fieldsNow(gains);
   const made = { photo, files: sounds.files, settings: settings.values(), arrangement: sounds.arrangement() };
   const key = `${await requestKey(made.photo, made.files, fields)} ${gains}`;
-  if (running?.key === key) return running.done;
+  if (running?.key === key && !running.stopping.signal.aborted) return running.done;
   cancel();
   running = { key, stopping: new AbortController() };
   running.done = run(running, made, fields, gains);
@@ -206,8 +206,8 @@ async function takePhoto(file) {
     seen = null;
   }
   if (photo && photo !== file) stopSending(photo);
-  photo = file;
   await keepFile(file);
+  photo = file;
   upload(file).catch(() => {}); // so that it is there when there is a sound; what is wrong is said then
   showStage(file.name);
   return true;
