@@ -10,23 +10,18 @@ import os
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, BinaryIO, Final
+from typing import BinaryIO, Final
 from urllib.parse import parse_qsl
 
-from python_multipart.exceptions import FormParserError
-from python_multipart.multipart import MultipartParser, parse_options_header
 from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
 
+from service.api.form_parser import FormParser, PartBegin
 from service.api.request_body import BodyRules, read_body
-from service.errors import InvalidValue, MissingField, TooLarge, UnsupportedMedia
+from service.errors import InvalidValue, MissingField, TooLarge
 from service.jobs.record import StoredInput
 from service.schemas.file_name import safe_name
 
-if TYPE_CHECKING:
-    from python_multipart.multipart import MultipartCallbacks
-
-_ESCAPES: Final = {"%22": '"', "%0D": "", "%0A": ""}  # what browsers write in place of characters of a file's name
 _FLUSH_BYTES: Final = 1024 * 1024
 _MAX_TEXT_BYTES: Final = 64 * 1024  # a gain curve of 1,000 points with all the digits that JSON gives a number
 _MAX_TEXT_PARTS: Final = 64
@@ -74,17 +69,6 @@ class ReceivedForm:
     texts: list[tuple[str, str]]
 
 
-@dataclass(frozen=True)
-class _Begin:
-    """A part begins. file_name: what its sender calls it; None if it is no file."""
-
-    name: str
-    file_name: str | None
-
-
-_Event = _Begin | bytes
-
-
 async def receive_form(
     request: Request, folder: Callable[[], Path], rules: FormRules, cover: Callable[[int], Awaitable[None]]
 ) -> ReceivedForm:
@@ -98,14 +82,14 @@ async def receive_form(
     """
     if request.headers.get("Content-Type", "").partition(";")[0].strip().lower() == _URLENCODED:
         return await _receive_urlencoded(request, rules)
-    parser = _Parser(request, rules)
+    parser = FormParser(request, rules.wanted, rules.max_bytes)
     parts: list[_TextPart | _FilePart] = []
     received = 0
     try:
         async for chunk in read_body(request, rules.pace):
             await cover(received := received + len(chunk))
             for event in parser.feed(chunk):
-                if isinstance(event, _Begin):
+                if isinstance(event, PartBegin):
                     parts.append(_begin_part(event, parts, folder, rules))
                 elif parts:
                     await parts[-1].write(event)
@@ -150,7 +134,7 @@ def _unknown(name: str, rules: FormRules) -> InvalidValue:
 
 
 def _begin_part(
-    begin: _Begin, before: Sequence["_TextPart | _FilePart"], folder: Callable[[], Path], rules: FormRules
+    begin: PartBegin, before: Sequence["_TextPart | _FilePart"], folder: Callable[[], Path], rules: FormRules
 ) -> "_TextPart | _FilePart":
     name = begin.name
     if rule := rules.files.get(name):
@@ -236,69 +220,3 @@ class _FilePart:
             view = view[self._file.write(view) :]
         view.release()
         self._pending = bytearray()
-
-
-class _Parser:
-    """python-multipart's callbacks, turned into a list of events for each chunk."""
-
-    def __init__(self, request: Request, rules: FormRules) -> None:
-        content_type, options = parse_options_header(request.headers.get("Content-Type", ""))
-        if content_type != b"multipart/form-data" or not options.get(b"boundary"):
-            raise UnsupportedMedia(f"send a form of the type multipart/form-data, with {rules.wanted}")
-        self.ended = False
-        self._events: list[_Event] = []
-        self._header_name, self._header_value = bytearray(), bytearray()
-        self._disposition = b""
-        callbacks: MultipartCallbacks = {
-            "on_part_begin": self._on_part_begin,
-            "on_part_data": lambda data, start, end: self._events.append(data[start:end]),
-            "on_header_field": lambda data, start, end: self._header_name.extend(data[start:end]),
-            "on_header_value": lambda data, start, end: self._header_value.extend(data[start:end]),
-            "on_header_end": self._on_header_end,
-            "on_headers_finished": self._on_headers_finished,
-            "on_end": self._on_end,
-        }
-        try:
-            self._parser = MultipartParser(options[b"boundary"], callbacks, max_size=rules.max_bytes)
-        except FormParserError as exc:
-            raise _malformed(exc) from exc
-
-    def feed(self, chunk: bytes) -> list[_Event]:
-        """What happens in `chunk`; raises InvalidValue if the form is malformed."""
-        self._events.clear()
-        try:
-            self._parser.write(chunk)
-        except FormParserError as exc:
-            raise _malformed(exc) from exc
-        return list(self._events)
-
-    def _on_part_begin(self) -> None:
-        self._disposition = b""
-
-    def _on_header_end(self) -> None:
-        if self._header_name.lower() == b"content-disposition":
-            self._disposition = bytes(self._header_value)
-        self._header_name.clear()
-        self._header_value.clear()
-
-    def _on_headers_finished(self) -> None:
-        _, options = parse_options_header(self._disposition)
-        if b"name" not in options:
-            raise InvalidValue("a part of the form has no name")
-        name = options[b"name"].decode("utf-8", errors="replace")
-        file_name = options.get(b"filename")
-        self._events.append(_Begin(name, None if file_name is None else _unescaped(file_name)))
-
-    def _on_end(self) -> None:
-        self.ended = True
-
-
-def _malformed(reason: Exception) -> InvalidValue:
-    return InvalidValue(f"the multipart form is malformed: {reason}")
-
-
-def _unescaped(file_name: bytes) -> str:
-    name = file_name.decode("utf-8", errors="replace")
-    for escape, character in _ESCAPES.items():
-        name = name.replace(escape, character)
-    return name

@@ -1,5 +1,6 @@
 """The API in this process on a real Valkey, with a stand-in for the worker where a job has to end."""
 
+import json
 import tempfile
 import threading
 from collections.abc import Callable, Iterator
@@ -152,3 +153,9 @@ def somebody_finishing(url: str, data_dir: Path, problem: dict[str, Any] | None 
 
         with repeated(finish_all, 0.01):
             yield
+
+
+def events_of(text: str) -> list[dict[str, Any]]:
+    """The events of a stream: id, event and data of each."""
+    blocks = [dict(line.split(": ", 1) for line in block.splitlines()) for block in text.split("\n\n") if block]
+    return [block | {"data": json.loads(block["data"])} for block in blocks if "data" in block]

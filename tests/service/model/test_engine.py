@@ -30,16 +30,6 @@ CLIP_SAMPLES = 48_000
 FITTING = CudaVersions(("onnxruntime-gpu 1.31.1",), (13, 0), (13, 0), None, (9, 0), (13, 0), (9, 24))
 
 
-@pytest.fixture(scope="module")
-def bundle(tmp_path_factory: pytest.TempPathFactory) -> Bundle:
-    return load_bundle(write_tiny_bundle(tmp_path_factory.mktemp("models") / "tiny"))
-
-
-@pytest.fixture(scope="module")
-def engine(bundle: Bundle) -> Engine:
-    return Engine(bundle)
-
-
 def replace_graph(bundle: Bundle, name: str, content: bytes) -> None:
     """Put other bytes in place of a graph and mend the manifest, so that only the engine can object."""
     (bundle.directory / name).write_bytes(content)

@@ -23,16 +23,6 @@ CLIP_SAMPLES = 48_000
 FITTING = CudaVersions(("onnxruntime-gpu 1.31.1",), (13, 0), (13, 0), None, (9, 0), (13, 0), (9, 24))
 
 
-@pytest.fixture(scope="module")
-def bundle(tmp_path_factory: pytest.TempPathFactory) -> Bundle:
-    return load_bundle(write_tiny_bundle(tmp_path_factory.mktemp("models") / "tiny"))
-
-
-@pytest.fixture(scope="module")
-def engine(bundle: Bundle) -> Engine:
-    return Engine(bundle)
-
-
 def test_it_tells_which_provider_takes_which_operators(engine: Engine) -> None:
     taken = engine.operators_by_provider()
     assert set(taken) == {AUDIO_ENCODER, CONTENT_ENCODER, DECODER}
