@@ -16,10 +16,9 @@ import torch
 from torch.utils.flop_counter import FlopCounterMode
 
 from tests.bench.plain_step import PlainTrainer
-from tests.support.media import make_noise, make_photo, write_jpeg, write_wav
 from tests.support.running_service import ROOT
+from tests.support.scene_data import write_scene_data
 from training.config import TrainingConfig
-from training.data.index import build_scene_index
 from training.kinds import kind_of
 from training.models.average import Average
 from training.models.compiled import compile_networks
@@ -27,20 +26,6 @@ from training.presets import PRESETS, with_settings
 from training.stages.precision import choose_precision, instruction_set
 from training.stages.stage import Run
 from training.trainer import train
-
-RECIPE = """
-test_share = 0.2
-
-[[scene]]
-name = "rain"
-photos = ["rain/*.jpg"]
-sounds = [{ file = "rain.wav", test_after = 40.0 }]
-
-[[scene]]
-name = "birds"
-photos = ["birds/*.jpg"]
-sounds = [{ file = "birds.wav", test_after = 40.0 }]
-"""
 
 
 def make_batch(config: TrainingConfig, batch: int, side: int) -> dict[str, torch.Tensor]:
@@ -107,16 +92,7 @@ def measure_steps(batch_size: int, side: int, rounds: int, compiled: bool) -> di
 
 def measure_waiting(work: Path, images: int, workers: int) -> dict[str, float]:
     """The share of its time that a `paper-narrow` run on large photographs waits for images."""
-    for scene in ("rain", "birds"):
-        (work / "photos" / scene).mkdir(parents=True)
-        for number in range(12):
-            write_jpeg(work / "photos" / scene / f"{number}.jpg", make_photo(1600, 1200, 100 * len(scene) + number))
-    (work / "sounds").mkdir()
-    for seed, name in enumerate(("rain", "birds")):
-        write_wav(work / "sounds" / f"{name}.wav", make_noise(60.0, 0.1, seed=seed))
-    (work / "recipe.toml").write_text(RECIPE)
-    index = work / "index.jsonl"
-    build_scene_index(work / "recipe.toml", work, index)
+    index = write_scene_data(work, 1600, 1200)
     settings = [f"images={images}", f"data.workers={workers}", "sample_images=1000000000"]
     train(with_settings(PRESETS["paper-narrow"], settings), index, work / "run")
     said = [json.loads(line) for line in (work / "run" / "log.jsonl").read_text().splitlines()][1:]

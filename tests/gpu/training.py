@@ -9,11 +9,9 @@ from typing import Any
 import numpy as np
 import torch
 
-from tests.bench.training import RECIPE
 from tests.gpu.target import Target, timed
-from tests.support.media import make_noise, make_photo, write_jpeg, write_wav
+from tests.support.scene_data import write_scene_data
 from training.config import TrainingConfig
-from training.data.index import build_scene_index
 from training.data.pack_writer import write_pack
 from training.kinds import kind_of
 from training.models.average import Average
@@ -87,17 +85,7 @@ def make_step(target: Target, config: TrainingConfig, batch: int, side: int) -> 
 
 def measure_run(target: Target, work: Path) -> dict[str, Any]:
     """A run of `paper-narrow` from a pack on the device, by the clock, as the trainer itself logs it."""
-    for scene in ("rain", "birds"):
-        (work / "photos" / scene).mkdir(parents=True)
-        for number in range(12):
-            photo = make_photo(640, 480, 100 * len(scene) + number)
-            write_jpeg(work / "photos" / scene / f"{number}.jpg", photo)
-    (work / "sounds").mkdir()
-    for seed, name in enumerate(("rain", "birds")):
-        write_wav(work / "sounds" / f"{name}.wav", make_noise(60.0, 0.1, seed=seed))
-    (work / "recipe.toml").write_text(RECIPE)
-    index = work / "index.jsonl"
-    build_scene_index(work / "recipe.toml", work, index)
+    index = write_scene_data(work, 640, 480)
     minutes = 0.05 if target.quick else 0.35
     settings = [f"time_budget_minutes={minutes}", "sample_images=1000000000", "data.workers=0"]
     settings += ["data.crops=[[0.0, 32]]", "batch=2"] if target.quick else ["batch=32", "data.on_device=true"]
