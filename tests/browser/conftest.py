@@ -12,15 +12,13 @@ from playwright.sync_api import Browser
 
 from tests.support.browsing import MACHINES, USUAL_MACHINE, Visit, launched_browser
 from tests.support.media import make_noise, make_photo, write_jpeg, write_wav
-from tests.support.running_service import RunningService, running_service
-from tests.support.tiny_bundle import write_tiny_bundle
+from tests.support.running_service import RunningService
+from tests.support.tiny_service import tiny_service
 
 
 @pytest.fixture(scope="package")
 def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningService]:
-    folder = tmp_path_factory.mktemp("browser")
-    bundle = write_tiny_bundle(folder / "models" / "tiny")
-    with running_service(folder / "data", bundle.parent, default_model="tiny") as running:
+    with tiny_service(tmp_path_factory.mktemp("browser")) as running:
         yield running
 
 

@@ -9,8 +9,8 @@ from playwright.sync_api import Browser, BrowserContext, Page, Route, expect
 
 from tests.end_to_end.test_command import run
 from tests.support.browsing import PATIENCE_MS, Visit, choose, result_of
-from tests.support.running_service import RunningService, running_service
-from tests.support.tiny_bundle import write_tiny_bundle
+from tests.support.running_service import RunningService
+from tests.support.tiny_service import tiny_service
 from tests.support.video import Clip, noise_track, write_video
 
 REFUSED = re.compile(r"the server responded with a status of 401")  # what the browser itself notes of a missing key
@@ -20,8 +20,7 @@ REFUSED = re.compile(r"the server responded with a status of 401")  # what the b
 def guarded(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[RunningService, str]]:
     """A service, and its key."""
     folder = tmp_path_factory.mktemp("guarded")
-    bundle = write_tiny_bundle(folder / "models" / "tiny")
-    with running_service(folder / "data", bundle.parent, default_model="tiny") as running:
+    with tiny_service(folder) as running:
         yield running, run("keys", "create", "Ada", data_dir=str(folder / "data")).stdout.strip()
 
 

@@ -16,8 +16,8 @@ from service.media.limits import MediaLimits
 from service.media.video_file import probe_video
 from service.settings import Settings
 from tests.support.media import make_noise, make_photo, make_tone, write_jpeg, write_ogg
-from tests.support.running_service import ROOT, RunningService, running_service
-from tests.support.tiny_bundle import write_tiny_bundle
+from tests.support.running_service import ROOT, RunningService
+from tests.support.tiny_service import tiny_service
 from tests.support.video import Clip, noise_track, write_video
 
 README = re.sub(r"<!--.*?-->", "", (ROOT / "README.md").read_text(), flags=re.DOTALL)
@@ -35,9 +35,7 @@ CURL_LINES = [line for block in blocks("sh") for line in block.splitlines() if l
 
 @pytest.fixture(scope="module")
 def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningService]:
-    folder = tmp_path_factory.mktemp("readme")
-    bundle = write_tiny_bundle(folder / "models" / "tiny")
-    with running_service(folder / "data", bundle.parent, default_model="tiny") as running:
+    with tiny_service(tmp_path_factory.mktemp("readme")) as running:
         yield running
 
 

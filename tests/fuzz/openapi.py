@@ -12,8 +12,8 @@ import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
-from tests.support.running_service import ROOT, running_service
-from tests.support.tiny_bundle import write_tiny_bundle
+from tests.support.running_service import ROOT
+from tests.support.tiny_service import tiny_service
 
 # The document cannot say which bytes are an image, or which cursor this service gave; and the deletion of a job that
 # waits or runs cancels it, so that it is still there.
@@ -25,14 +25,12 @@ _EXCLUDED_WITH_FILES = f"{_EXCLUDED},negative_data_rejection"
 
 def run(work: Path, examples: int, seed: int) -> Iterator[subprocess.CompletedProcess[str]]:
     """Twice, with made-up files and with good ones. examples: for each operation and phase, beside a fixed part."""
-    bundle = write_tiny_bundle(work / "models" / "tiny")
     environment = os.environ | {"ADIS_DATA_DIR": str(work / "data")}
     made = subprocess.run(
         [sys.executable, "-m", "service", "keys", "create", "fuzz", "--rate", "0", "--jobs", "0"],
         env=environment, cwd=ROOT, check=True, capture_output=True, text=True,
     )  # fmt: skip
-    settings = {"default_model": "tiny", "max_queue_length": "100000", "max_wait_seconds": "1"}
-    with running_service(work / "data", bundle.parent, **settings) as service:
+    with tiny_service(work, max_queue_length="100000", max_wait_seconds="1") as service:
         for hooks, excluded in (({}, _EXCLUDED), ({"SCHEMATHESIS_HOOKS": _HOOKS}, _EXCLUDED_WITH_FILES)):
             command = [
                 str(Path(sys.executable).with_name("schemathesis")), "run", f"{service.address}/openapi.json",
