@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -31,6 +31,7 @@ from training.evaluation.bundle_table import (
     two_way_bootstrap,
 )
 from training.evaluation.color_statistics import color_statistics
+from training.evaluation.metrics.findings import table
 from training.evaluation.metrics.statistics import Estimate
 from training.evaluation.onnx_bundle import FloatArray, OnnxBundle
 from training.evaluation.scene_probe import Lite2Features, SceneProbe
@@ -89,10 +90,11 @@ def evaluate_bundles(
         "95 % intervals over sources of photographs and of recordings. The probe names real held-out photographs "
         f"rightly: {said[0]}; the one on color statistics: {said[1]}."
     )
-    (output / "table.md").write_text(f"{note}\n\n{table(figures)}\n")
+    text = f"{note}\n\n{table(figures, _text)}\n"
+    (output / "table.md").write_text(text)
     plain = {name: {key: _plain(value) for key, value in row.items()} for name, row in figures.items()}
     (output / "figures.json").write_text(json.dumps({"note": note, "figures": plain}, indent=1))
-    print(note, table(figures), sep="\n\n")
+    print(text, end="")
 
 
 def make_judge(
@@ -249,16 +251,6 @@ def auroc(positive: NDArray[np.floating], negative: NDArray[np.floating]) -> flo
     """Share of pairs in which the positive is greater; a tie counts half."""
     above = (positive[:, None] > negative[None]).mean()
     return float(above + 0.5 * (positive[:, None] == negative[None]).mean())
-
-
-def table(figures: Mapping[str, Mapping[str, Estimate | float]]) -> str:
-    """Markdown: a row a figure, a column a method."""
-    rows = list(dict.fromkeys(key for column in figures.values() for key in column))
-    lines = ["| | " + " | ".join(figures) + " |", "|---" * (len(figures) + 1) + "|"]
-    for key in rows:
-        cells = [_text(column[key]) if key in column else "" for column in figures.values()]
-        lines.append(f"| {key} | " + " | ".join(cells) + " |")
-    return "\n".join(lines)
 
 
 def sheet(

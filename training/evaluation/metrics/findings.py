@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 import numpy as np
 import torch
@@ -45,11 +45,11 @@ class Findings:
         return found
 
 
-def table(figures: Mapping[str, Mapping[str, Estimate]]) -> str:
-    """Markdown: a row a measure, a column a method."""
-    columns = list(dict.fromkeys(key for row in figures.values() for key in row))
+def table(figures: Mapping[str, Mapping[str, Estimate | float]], cell: Callable[[Estimate | float], str] = str) -> str:
+    """Markdown: a row a measure, a column a method. cell: the text of a figure."""
+    measures = list(dict.fromkeys(key for column in figures.values() for key in column))
     lines = ["| measure | " + " | ".join(figures) + " |", "|---" * (len(figures) + 1) + "|"]
-    for key in columns:
-        cells = [str(row[key]) if key in row else "" for row in figures.values()]
+    for key in measures:
+        cells = [cell(column[key]) if key in column else "" for column in figures.values()]
         lines.append(f"| {key} | " + " | ".join(cells) + " |")
     return "\n".join(lines)
