@@ -13,28 +13,16 @@ from fastapi.testclient import TestClient
 from service.api.app import create_app
 from service.api.context import Context
 from service.api.sweep import sweep
-from service.jobs.lease import LeaseTerms, claim
+from service.jobs.lease import claim
 from service.jobs.owner import Owner
 from service.jobs.record import StoredResult
-from service.jobs.worker_registry import BEAT_SECONDS, ModelSummary, Runtime, WorkerRegistration
+from service.jobs.worker_registry import BEAT_SECONDS, Runtime, WorkerRegistration
 from service.redis.connection import connect
 from service.settings import Settings
 from service.storage.folder import Storage
+from tests.service.jobs.harness import MODEL, TERMS
 from tests.support.media import make_noise, make_photo, png_bytes, write_wav
 
-TERMS = LeaseTerms(lease_seconds=30, max_attempts=3, lifetime_seconds=100)
-MODEL = ModelSummary(
-    name="demo",
-    version="1",
-    sha256="0" * 64,
-    license="MIT",
-    clip_seconds=3.0,
-    sample_rate_hz=16_000,
-    native_size=256,
-    size_multiple=8,
-    sounds=("rain",),
-    training={},
-)
 HEARD: dict[str, Any] = {
     "windows": [{"start_seconds": 0.0, "length_seconds": 3.0}],
     "loudness_dbfs": -70.0,

@@ -17,7 +17,8 @@ from service.jobs.queue import make_queue, messages
 from service.jobs.submission_repository import SubmissionRepository
 from service.redis.connection import Client
 from service.storage.folder import sync
-from tests.service.api.harness import GOOD, PHOTO, SOUND, TERMS, api, somebody_at_work, sound_bytes, stored_files
+from tests.service.api.harness import GOOD, PHOTO, SOUND, api, somebody_at_work, sound_bytes, stored_files
+from tests.service.jobs.harness import TERMS
 from tests.support.hostile import png_bomb
 
 IMAGE = ("image", ("p.png", PHOTO))

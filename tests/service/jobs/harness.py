@@ -9,11 +9,24 @@ from service.jobs.lease import Lease, LeaseTerms, claim
 from service.jobs.owner import Owner
 from service.jobs.record import JobRecord, StoredInput, StoredResult
 from service.jobs.submission_repository import NewJob, SubmissionRepository
+from service.jobs.worker_registry import ModelSummary
 from service.redis.connection import AsyncClient, Client, connect_async
 
 Result = TypeVar("Result")
 
 TERMS = LeaseTerms(lease_seconds=30, max_attempts=3, lifetime_seconds=100)
+MODEL = ModelSummary(
+    name="demo",
+    version="1",
+    sha256="0" * 64,
+    license="MIT",
+    clip_seconds=3.0,
+    sample_rate_hz=16_000,
+    native_size=256,
+    size_multiple=8,
+    sounds=("rain",),
+    training={},
+)
 
 
 def new_job(fingerprint: str = "f", key: str = "", total: int = 1) -> NewJob:

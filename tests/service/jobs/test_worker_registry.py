@@ -2,29 +2,10 @@
 
 import asyncio
 
-from service.jobs.worker_registry import (
-    ModelSummary,
-    Runtime,
-    WorkerRegistration,
-    WorkerRegistry,
-    WorkerReport,
-    live_workers,
-)
+from service.jobs.worker_registry import Runtime, WorkerRegistration, WorkerRegistry, WorkerReport, live_workers
 from service.redis.connection import AsyncClient, Client
-from tests.service.jobs.harness import with_client
+from tests.service.jobs.harness import MODEL, with_client
 
-MODEL = ModelSummary(
-    name="tiny",
-    version="1",
-    sha256="0" * 64,
-    license="MIT",
-    clip_seconds=3.0,
-    sample_rate_hz=16_000,
-    native_size=256,
-    size_multiple=8,
-    sounds=("rain",),
-    training={},
-)
 CPU = Runtime(provider="cpu", runtime="onnxruntime 1")
 
 

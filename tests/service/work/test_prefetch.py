@@ -3,10 +3,18 @@
 import threading
 import time
 from collections.abc import Iterator
+from itertools import count
 
 import pytest
 
 from service.work.prefetch import ahead, in_lanes
+
+
+def numbers(drawn: list[int]) -> Iterator[int]:
+    """0, 1, 2 and so on, without end; `drawn` gets each as it is asked for."""
+    for number in count():
+        drawn.append(number)
+        yield number
 
 
 def test_what_is_made_in_lanes_keeps_its_order() -> None:
@@ -23,14 +31,8 @@ def test_lanes_work_beside_each_other() -> None:
 
 
 def test_lanes_take_no_more_than_they_may() -> None:
-    taken = []
-
-    def items() -> Iterator[int]:
-        for number in range(100):
-            taken.append(number)
-            yield number
-
-    made = in_lanes(lambda number: number, items(), lanes=2, most=3)
+    taken: list[int] = []
+    made = in_lanes(lambda number: number, numbers(taken), lanes=2, most=3)
     assert next(made) == 0
     assert len(taken) == 5
     made.close()
@@ -77,13 +79,7 @@ def test_a_stage_that_runs_ahead_hands_over_items_and_errors_in_turn() -> None:
 
 
 def test_a_stage_that_runs_ahead_ends_with_its_block() -> None:
-    made_so_far = []
-
-    def items() -> Iterator[int]:
-        for number in range(1000):
-            made_so_far.append(number)
-            yield number
-
-    with ahead(items(), 2) as made:
+    made_so_far: list[int] = []
+    with ahead(numbers(made_so_far), 2) as made:
         assert next(made) == 0
     assert len(made_so_far) < 10

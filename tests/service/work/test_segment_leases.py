@@ -1,6 +1,7 @@
 """Several workers on one video."""
 
 import threading
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +23,21 @@ from tests.service.work.video_harness import succeeded
 from tests.support.video import Clip, noise_track, write_video
 
 
+@pytest.fixture
+def start_helper(
+    redis_url: str, storage: Storage, settings: Settings, decoder_pool: DecoderPool
+) -> Callable[[str], threading.Thread]:
+    """Has another worker help with a job, on a thread that is called "helper"."""
+
+    def start(job_id: str) -> threading.Thread:
+        other = JobRunner(connect(redis_url), storage, Engines(settings), decoder_pool, settings, worker="other")
+        helper = threading.Thread(target=other.help, args=[job_id], name="helper")
+        helper.start()
+        return helper
+
+    return start
+
+
 def test_a_helper_makes_parts_and_the_result_is_the_same_to_the_byte(
     workshop: JobRunner,
     client: Client,
@@ -30,6 +46,7 @@ def test_a_helper_makes_parts_and_the_result_is_the_same_to_the_byte(
     decoder_pool: DecoderPool,
     redis_url: str,
     queued: Queue,
+    start_helper: Callable[[str], threading.Thread],
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
@@ -52,9 +69,7 @@ def test_a_helper_makes_parts_and_the_result_is_the_same_to_the_byte(
 
     def call(job_id: str, count: int) -> None:
         assert count == 5
-        other = JobRunner(connect(redis_url), storage, Engines(settings), decoder_pool, settings, worker="other")
-        helpers.append(threading.Thread(target=other.help, args=[job_id], name="helper"))
-        helpers[0].start()
+        helpers.append(start_helper(job_id))
 
     together = queued(source, gain_db=6.0)
     JobRunner(client, storage, Engines(settings), decoder_pool, settings, "w", call).run(together)
@@ -75,6 +90,7 @@ def test_a_helper_that_comes_late_begins_no_part_that_is_joined_already(
     decoder_pool: DecoderPool,
     redis_url: str,
     queued: Queue,
+    start_helper: Callable[[str], threading.Thread],
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
@@ -98,9 +114,7 @@ def test_a_helper_that_comes_late_begins_no_part_that_is_joined_already(
         helpers[0].join()
 
     def call(job_id: str, count: int) -> None:
-        other = JobRunner(connect(redis_url), storage, Engines(settings), decoder_pool, settings, worker="other")
-        helpers.append(threading.Thread(target=other.help, args=[job_id], name="helper"))
-        helpers[0].start()
+        helpers.append(start_helper(job_id))
 
     monkeypatch.setattr(segment_maker, "plan_segments", plan_slowly)
     monkeypatch.setattr(segment_maker, "render", watched)

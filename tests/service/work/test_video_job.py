@@ -24,7 +24,7 @@ from service.work.job_runner import JobRunner
 from tests.service.jobs.harness import delete, read
 from tests.service.media.test_video_refused import truncated
 from tests.service.work.conftest import Queue
-from tests.service.work.video_harness import failure, succeeded
+from tests.service.work.video_harness import die_in, failure, succeeded
 from tests.support.media import make_noise, write_wav
 from tests.support.misbehaviour import bloat, crash, crash_later, sleep
 from tests.support.video import Clip, noise_track, write_video
@@ -201,10 +201,7 @@ def test_finished_parts_are_not_made_again(
         return render(engine, plan, segment, progress)
 
     monkeypatch.setattr(segment_maker, "render", dying)
-    with monkeypatch.context() as patch:
-        patch.setattr("service.work.job_runner.RedisError", ConnectionError)  # the job then stays as it is
-        with pytest.raises(ConnectionError):
-            workshop.run(job_id)
+    die_in(workshop, job_id, monkeypatch)
     rendered.append(-1)
     workshop.run(job_id)
     assert rendered == [0, 10, 20, -1, 30, 40, 50]

@@ -15,7 +15,7 @@ from service.work.job_runner import JobRunner
 from tests.service.media.test_video_color import flat, write_hdr, write_interlaced
 from tests.service.media.test_video_tracks import rich_video
 from tests.service.work.conftest import Queue
-from tests.service.work.video_harness import failure, succeeded
+from tests.service.work.video_harness import die_in, failure, succeeded
 from tests.support.media import make_noise, write_wav
 from tests.support.video import Clip, noise_track, write_video
 from tests.support.video_edits import write_empty_track
@@ -48,10 +48,7 @@ def test_a_manifest_is_made_once_and_kept_with_the_job(
 
     monkeypatch.setattr(decoder_pool_module.DecoderPool, "read_manifest", counted)
     monkeypatch.setattr(segment_maker, "render", dying)
-    with monkeypatch.context() as patch:
-        patch.setattr("service.work.job_runner.RedisError", ConnectionError)  # the job then stays as it is
-        with pytest.raises(ConnectionError):
-            workshop.run(job_id)
+    die_in(workshop, job_id, monkeypatch)
     assert (storage.work_dir(job_id) / "manifest.json").exists()
     monkeypatch.setattr(segment_maker, "render", render)
     workshop.run(job_id)
