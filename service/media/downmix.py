@@ -66,7 +66,7 @@ def downmix(channels: FloatArray, matrix: FloatArray) -> FloatArray:
 
 
 def mean_power(channels: FloatArray) -> NDArray[np.float64]:
-    """[K, n] -> [n]: what the power of `to_mono` follows, dead channels audio_executor."""
+    """[K, n] -> [n]: what the power of `to_mono` follows, dead channels aside."""
     power: NDArray[np.float64] = np.square(channels, dtype=np.float64).mean(axis=0)
     return power
 
