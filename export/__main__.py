@@ -37,7 +37,7 @@ def main(arguments: list[str] | None = None) -> int:
 def export(options: argparse.Namespace) -> None:
     """Read, convert, compare, write; nothing is written unless everything holds."""
     from export.bundle import code_commit, make_manifest, refuse_foreign, write_bundle
-    from export.graphs import read_graphs
+    from export.graphs import graphs_of, with_audio_encoder
     from export.half import to_half
     from export.onnx import to_onnx
     from export.sounds import data_summary, sounds_in
@@ -47,7 +47,10 @@ def export(options: argparse.Namespace) -> None:
     from training import checkpoint
 
     refuse_foreign(options.bundle)
-    graphs = read_graphs(options.checkpoint)
+    values = checkpoint.load(options.checkpoint)
+    if options.audio_encoder is not None:
+        values = with_audio_encoder(values, options.audio_encoder)
+    graphs = graphs_of(values, options.checkpoint)
     training: dict[str, Any] = {"commit": code_commit(), "precision": options.precision}
     if options.metrics is not None:
         training["metrics"] = read_metrics(options.metrics)
@@ -79,7 +82,7 @@ def export(options: argparse.Namespace) -> None:
     manifest = make_manifest(
         graphs, models, name=name, version=options.version, license=options.license, training=training, sounds=sounds
     )
-    slim = checkpoint.slim(checkpoint.load(options.checkpoint)) if options.with_checkpoint else None
+    slim = checkpoint.slim(values) if options.with_checkpoint else None
     write_bundle(options.bundle, manifest, models, check, slim)
     size = sum((options.bundle / file).stat().st_size for file in models)
     print(f"bundle: {options.bundle} ({manifest.name} {manifest.version}, graphs of {size / 1e6:.1f} MB)")
@@ -107,6 +110,9 @@ def _parser() -> argparse.ArgumentParser:
         choices=("fp32", "fp16", "both"),
         default="fp32",
         help="of weights and arithmetic; both: fp32, and beside it fp16, which GPUs take (default: fp32)",
+    )
+    parser.add_argument(
+        "--audio-encoder", type=Path, metavar="FILE", help="take this audio encoder, not the one of the checkpoint"
     )
     parser.add_argument("--index", type=Path, help="index of the run, for the scenes that the model knows by ear")
     parser.add_argument("--metrics", type=Path, help="figures.json of an evaluation, for the manifest")

@@ -9,12 +9,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import torch
 from torch import Tensor, nn
 
 from export.folding import FoldedConvolution
 from training import checkpoint
 from training.config import TrainingConfig
 from training.kinds import kind_of
+from training.models.scene_audio_encoder import load_encoder
 
 
 class ContentGraph(nn.Module):
@@ -77,13 +79,35 @@ class Graphs:
         return dataclasses.replace(self, decoder=decoder)
 
 
+def with_audio_encoder(values: Mapping[str, Any], path: Path) -> dict[str, Any]:
+    """A checkpoint of the scene stylizer with the audio encoder of `path` (`training audio-encoder`) in its place.
+
+    Its directions must be those that the generator was trained on. Raises ValueError, OSError.
+    """
+    encoder = load_encoder(path)
+    weights = {**values["networks"], **values["ema"]}
+    directions = weights.get("audio_encoder.prototypes")
+    if directions is None:
+        raise ValueError("--audio-encoder goes with checkpoints of the scene stylizer alone")
+    if not torch.allclose(directions.float(), encoder.prototypes, atol=1e-3):  # half precision in a slim checkpoint
+        raise ValueError(f"{path} has other directions than the checkpoint: train it with --directions")
+    own = {f"audio_encoder.{name}": value for name, value in encoder.state_dict().items()}
+    rest = {name: value for name, value in weights.items() if not name.startswith("audio_encoder.")}
+    config = {**values["config"], "audio_classifier": encoder.config.classifier}
+    return {**values, "config": config, "networks": {**rest, **own}, "ema": {}}
+
+
 def read_graphs(path: Path) -> Graphs:
+    """`graphs_of` what a checkpoint holds. Raises CheckpointError."""
+    return graphs_of(checkpoint.load(path), path)
+
+
+def graphs_of(values: Mapping[str, Any], path: Path) -> Graphs:
     """The graphs of a checkpoint's averaged weights, in fp32; a slim checkpoint holds nothing but those.
 
-    Raises CheckpointError, also where the weights are not of the configuration's shapes, and where no waveform alone
-    gives the embedding.
+    path: where `values` were read, for messages. Raises CheckpointError, also where the weights are not of the
+    configuration's shapes, and where no waveform alone gives the embedding.
     """
-    values = checkpoint.load(path)
     try:
         config = checkpoint.config_of(values)
         if config.condition.kind != "audio":

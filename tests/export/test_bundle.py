@@ -8,6 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
+import onnxruntime
 import pytest
 import torch
 from onnx import ModelProto
@@ -23,6 +24,7 @@ from tests.export.conftest import small
 from tests.support.media import make_noise, make_photo, make_tone, write_png, write_wav
 from training import checkpoint
 from training.data.index import Pair, write_index
+from training.models.scene_audio_encoder import SceneAudioConfig, SceneAudioEncoder, save_encoder
 
 
 @pytest.fixture(scope="module")
@@ -100,6 +102,30 @@ def test_the_slim_checkpoint_exports_to_nearly_the_same(exported_before: None, b
 
 
 # How it lands
+
+
+def test_an_audio_encoder_with_the_same_directions_takes_the_place_of_the_checkpoints(
+    bundle: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    slim = bundle / "checkpoint.pt"
+    dim = load_bundle(bundle).manifest.embedding_dim
+    torch.manual_seed(1)
+    encoder = SceneAudioEncoder(SceneAudioConfig(embedding_dim=dim, classifier="yamnet")).eval()
+    encoder.prototypes.copy_(checkpoint.load(slim)["networks"]["audio_encoder.prototypes"])
+    save_encoder(encoder, tmp_path / "audio.pt")
+    replaced = [str(slim), str(tmp_path / "replaced"), "--with-checkpoint", "--audio-encoder"]
+    assert main([*replaced, str(tmp_path / "audio.pt")]) == 0
+    session = onnxruntime.InferenceSession(str(tmp_path / "replaced" / "audio_encoder.onnx"))
+    waveform = 0.1 * torch.randn(2, encoder.config.clip_samples)
+    (served,) = session.run(None, {session.get_inputs()[0].name: waveform.numpy()})
+    with torch.no_grad():
+        np.testing.assert_allclose(served, encoder(waveform).numpy(), atol=1e-4)
+    again = checkpoint.load(tmp_path / "replaced" / "checkpoint.pt")
+    assert again["config"]["audio_classifier"] == "yamnet"  # so that it can be exported and fine-tuned
+    encoder.prototypes.copy_(encoder.prototypes.roll(1, 0))
+    save_encoder(encoder, tmp_path / "other.pt")
+    assert main([*replaced, str(tmp_path / "other.pt")]) == 2
+    assert "other directions" in capsys.readouterr().err
 
 
 def test_a_bundle_replaces_an_older_one_and_keeps_other_files(

@@ -16,6 +16,7 @@ from training.evaluation.audio_recognition import (
     recognition_figures,
 )
 from training.models.scene_audio_encoder import SceneAudioConfig, SceneAudioEncoder
+from training.models.small_audio_classifier import log_mel
 
 CONFIG = SceneAudioConfig(scenes=("snow", "rain"), strangers=("speech", "wind"), widths=(4, 8, 8, 8), embedding_dim=8)
 
@@ -82,6 +83,8 @@ def encoder() -> SceneAudioEncoder:
     """Hears a hiss as snow and a hum as rain, with no training: by one band against another."""
 
     class ByPitch(torch.nn.Module):
+        spectrogram = staticmethod(log_mel)
+
         def forward(self, spectrogram: torch.Tensor) -> torch.Tensor:
             power = torch.exp(4 * (spectrogram[:, 0] - 1)).mean(dim=2)  # [B, M]
             amplitude = torch.stack([power[:, 32:].sum(dim=1), power[:, :32].sum(dim=1)], dim=1).sqrt()

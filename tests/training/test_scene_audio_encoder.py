@@ -23,20 +23,22 @@ from training.models.scene_audio_encoder import (
 from training.models.scene_prototypes import PhotographProjector, photograph_retrieval, scene_directions
 
 SMALL = SceneAudioConfig(widths=(4, 8, 8, 8))
+YAMNET = SceneAudioConfig(classifier="yamnet")
 
 
-@pytest.fixture(scope="module")
-def encoder() -> SceneAudioEncoder:
+@pytest.fixture(scope="module", params=[SMALL, YAMNET], ids=["small", "yamnet"])
+def encoder(request: pytest.FixtureRequest) -> SceneAudioEncoder:
     torch.manual_seed(0)
-    return SceneAudioEncoder(SMALL).eval().requires_grad_(False)
+    return SceneAudioEncoder(request.param).eval().requires_grad_(False)
 
 
 def noise(count: int, seed: int = 0) -> torch.Tensor:
     return 0.1 * torch.randn(count, SMALL.clip_samples, generator=torch.Generator().manual_seed(seed))
 
 
-def test_silence_gives_a_zero_embedding_and_finite_gradients() -> None:
-    encoder = SceneAudioEncoder(SMALL).eval()
+@pytest.mark.parametrize("config", [SMALL, YAMNET], ids=["small", "yamnet"])
+def test_silence_gives_a_zero_embedding_and_finite_gradients(config: SceneAudioConfig) -> None:
+    encoder = SceneAudioEncoder(config).eval()
     waveform = torch.zeros(2, SMALL.clip_samples, requires_grad=True)
     embedding = encoder(waveform)
     assert embedding.abs().max() == 0
@@ -67,8 +69,8 @@ def test_mel_power_adds_up_to_about_the_power() -> None:
 
 
 def test_every_band_hears_something() -> None:
-    filters = mel_filters(SMALL)
-    assert (filters.sum(dim=1) > 0.3).all()
+    for config in (SMALL, YAMNET):
+        assert (mel_filters(config).sum(dim=1) > 0.3).all()
 
 
 @pytest.mark.parametrize(("level", "shares"), [(-23, (0.15, 0.4, 0.7, 0.9, 1.0)), (-33, (0.05, 0.2, 0.5, 0.75, 1.0))])

@@ -9,10 +9,12 @@ import pytest
 import torch
 
 from tests.support.media import write_wav
+from tests.training.test_audio_trunk import yamnet_like
 from training.__main__ import main
 from training.data.hearing_bank import BatchSampler, HearingBank, masked, mixed, with_floor
 from training.data.sound_recordings import Recording
 from training.evaluation.audio_recognition import GAINS_DB, hear_recordings
+from training.models.audio_trunk import AudioTrunk
 from training.models.scene_audio_encoder import SceneAudioConfig, SceneAudioEncoder, load_encoder, save_encoder
 from training.stages.scene_audio_pretraining import SceneAudioTraining, fit_temperature, train_scene_audio_encoder
 
@@ -169,12 +171,34 @@ def test_the_command_writes_a_checkpoint_and_its_figures(sounds: Path, monkeypat
     little = functools.partial(SceneAudioTraining, batch=4, hearings=1, synthetic=8)
     monkeypatch.setattr("training.stages.scene_audio_pretraining.SceneAudioTraining", little)
     monkeypatch.setattr("training.audio_encoder_command.MIX_PAIRS", 2)
-    assert command(sounds, "--directions", str(sounds / "directions.pt"), "--steps", "2") == 0
+    assert command(sounds, "--directions", str(sounds / "directions.pt"), "--steps", "2", "--classifier", "small") == 0
     assert len(load_encoder(sounds / "encoder.pt").config.kinds) == 17
     figures = json.loads((sounds / "encoder.json").read_text())
     assert figures["recordings"] == 3
     assert set(figures["recall"]) == {"snow", "rain"}
     assert len(figures["effect"]["-23 dBFS"]) == len(GAINS_DB)
+
+
+def test_yamnet_layers_are_learned_from_a_graph(
+    sounds: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    little = functools.partial(SceneAudioTraining, batch=2, hearings=1, synthetic=8)
+    monkeypatch.setattr("training.stages.scene_audio_pretraining.SceneAudioTraining", little)
+    monkeypatch.setattr("training.audio_encoder_command.MIX_PAIRS", 2)
+    torch.manual_seed(0)
+    trunk = AudioTrunk()
+    graph = yamnet_like(trunk, sounds / "yamnet.onnx")
+    directions = ("--directions", str(sounds / "directions.pt"), "--steps", "2")
+    assert command(sounds, *directions, "--yamnet", str(graph)) == 0
+    encoder = load_encoder(sounds / "encoder.pt")
+    assert encoder.config.classifier == "yamnet"
+    moved = [
+        (a - b).abs().max() for a, b in zip(trunk.parameters(), encoder.classifier.trunk.parameters(), strict=True)
+    ]
+    assert 0 < max(moved) < 0.01  # by a rate of their own
+    monkeypatch.setattr("training.data.tagger._yamnet_found", lambda: False)
+    assert command(sounds, *directions) == 2
+    assert "--yamnet FILE" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(

@@ -13,13 +13,14 @@ from training.data.dataset import CoOccurrences
 from training.data.index import read_index
 from training.kinds import kind_of
 from training.models.average import Average
-from training.models.scene_audio_encoder import load_encoder
+from training.models.scene_audio_encoder import SceneAudioConfig, SceneAudioEncoder, load_encoder, save_encoder
 from training.models.scene_networks import FrozenFeatures
 from training.presets import PRESETS, with_settings
 from training.stages.precision import choose_precision
 from training.stages.scene_batches import LEAST_STRENGTH, SceneBatches
 from training.stages.stage import Run
 from training.stages.style_training import StyleTraining
+from training.start import Start
 from training.trainer import train
 
 CROP = 48
@@ -64,6 +65,12 @@ def test_hearings_of_two_scenes_differ(batches: SceneBatches) -> None:
     rng = np.random.default_rng(0)
     within = batches.hear(0, 16, rng) @ batches.hear(0, 16, rng).T
     assert within.mean() > 0.5
+
+
+def test_another_classifier_than_the_settings_say_is_refused(index: Path, tmp_path: Path) -> None:
+    save_encoder(SceneAudioEncoder(SceneAudioConfig(classifier="yamnet")), tmp_path / "audio.pt")
+    with pytest.raises(ValueError, match="--set audio_classifier=yamnet"):
+        train(PRESETS["smoke-scene"], index, tmp_path / "run", Start(audio_weights=tmp_path / "audio.pt"))
 
 
 def test_a_run_moves_all_but_the_audio_encoder(scene_run: Path, scene_audio: Path) -> None:

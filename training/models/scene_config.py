@@ -47,6 +47,7 @@ class SceneConfig(TrainingConfig):
     kind: str = "scene"
     audio: AudioConfig = field(default_factory=lambda: AudioConfig(embedding_dim=64))
     audio_start: Literal["scene"] = "scene"
+    audio_classifier: Literal["small", "yamnet"] = "small"  # of the audio encoder that comes trained
     data: DataConfig = field(default_factory=lambda: DataConfig(crops=((0.0, 112), (0.6, 160))))
     generator: SceneGeneratorConfig = field(default_factory=SceneGeneratorConfig)
     discriminator: SceneDiscriminatorConfig = field(default_factory=SceneDiscriminatorConfig)

@@ -46,7 +46,7 @@ class SceneNetworks(Networks):
     def __init__(self, config: SceneConfig) -> None:
         super().__init__()
         dim = config.audio.embedding_dim
-        self.audio_encoder = SceneAudioEncoder(SceneAudioConfig(embedding_dim=dim))
+        self.audio_encoder = SceneAudioEncoder(SceneAudioConfig(embedding_dim=dim, classifier=config.audio_classifier))
         self.audio_encoder.requires_grad_(False)
         self.generator = Stylizer(dim, config.generator.widths, config.generator.blocks)
         load_imagenet_weights(self.generator.encoder)

@@ -7,6 +7,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -17,11 +18,14 @@ from tqdm import tqdm
 from training.data import media
 from training.data.hearing_bank import BatchSampler, HearingBank, build_bank, masked, with_floor
 from training.data.sound_recordings import Recording
+from training.models.audio_trunk import TrunkClassifier, load_yamnet
 from training.models.backbone import Backbone, pooled
-from training.models.scene_audio_encoder import SceneAudioConfig, SceneAudioEncoder, log_mel
+from training.models.scene_audio_encoder import SceneAudioConfig, SceneAudioEncoder
 from training.models.scene_prototypes import scene_directions
+from training.models.small_audio_classifier import SmallAudioClassifier
 
 PHOTOGRAPH_SIDE = 128
+Classifier = SmallAudioClassifier | TrunkClassifier
 _PHOTOGRAPHS = (".jpg", ".jpeg", ".png", ".webp")
 
 
@@ -32,6 +36,7 @@ class SceneAudioTraining:
     steps: int = 1500
     batch: int = 48
     learning_rate: float = 2e-3
+    trunk_learning_rate: float = 1e-4  # of layers that were trained before
     weight_decay: float = 0.05
     warmup_steps: int = 60
     label_smoothing: float = 0.03
@@ -62,9 +67,11 @@ def train_scene_audio_encoder(
     config: SceneAudioConfig,
     training: SceneAudioTraining,
     directions: Tensor | None = None,
+    yamnet: Path | None = None,
 ) -> SceneAudioEncoder:
     """An encoder that has heard `recordings`, in evaluation mode.
 
+    yamnet: the graph that a classifier on YAMNet's layers begins with; without it they begin at random.
     photographs: scene -> backbone features [n, D]; they place the directions unless `directions` [kinds, E] are given.
     The loss is the cross-entropy with the shares of what sounds, and the squared distance of the embedding (at full
     strength) to the one that these shares give. Raises MediaError, and ValueError for a kind that `config` lacks.
@@ -79,18 +86,21 @@ def train_scene_audio_encoder(
             raise ValueError(f"photographs of {', '.join(config.scenes)} are needed, in this order")
         directions = scene_directions(photographs, len(config.strangers), config.embedding_dim, training.seed)
     encoder.prototypes.copy_(directions)
+    if yamnet is not None and isinstance(encoder.classifier, TrunkClassifier):
+        load_yamnet(encoder.classifier.trunk, yamnet)
 
     bank = encoder_bank(encoder, recordings, training)
     sampler = BatchSampler.of(bank, config.kinds, len(config.scenes), dict(training.kind_weights))
     classifier = encoder.classifier.to(memory_format=torch.channels_last).train()
-    optimizer = torch.optim.AdamW(classifier.parameters(), training.learning_rate, weight_decay=training.weight_decay)
+    optimizer = torch.optim.AdamW(_parameter_groups(classifier, training), weight_decay=training.weight_decay)
+    rates = [group["lr"] for group in optimizer.param_groups]
     average = copy.deepcopy(classifier.state_dict())
 
     progress = tqdm(range(training.steps), desc="audio encoder", unit="step")
     for step in progress:
-        for group in optimizer.param_groups:
-            group["lr"] = training.learning_rate * _schedule(step, training)
-        spectrogram, shares = _batch(sampler, training, step, rng)
+        for group, rate in zip(optimizer.param_groups, rates, strict=True):
+            group["lr"] = rate * _schedule(step, training)
+        spectrogram, shares = _batch(classifier, sampler, training, step, rng)
         with torch.autocast("cpu", torch.bfloat16, enabled=training.bf16):
             logits = classifier(spectrogram)
         loss = kind_loss(encoder, logits.float(), shares, training)
@@ -157,12 +167,21 @@ def fit_temperature(logits: Tensor, kinds: Tensor) -> float:
     return float(candidates[int(np.argmin(losses))])
 
 
+def _parameter_groups(classifier: Classifier, training: SceneAudioTraining) -> list[dict[str, Any]]:
+    """What was trained before learns at a rate of its own."""
+    trunk = list(classifier.trunk.parameters()) if isinstance(classifier, TrunkClassifier) else []
+    known = set(map(id, trunk))
+    rest = [parameter for parameter in classifier.parameters() if id(parameter) not in known]
+    groups = [{"params": rest, "lr": training.learning_rate}]
+    return groups + ([{"params": trunk, "lr": training.trunk_learning_rate}] if trunk else [])
+
+
 def _batch(
-    sampler: BatchSampler, training: SceneAudioTraining, step: int, rng: np.random.Generator
+    classifier: Classifier, sampler: BatchSampler, training: SceneAudioTraining, step: int, rng: np.random.Generator
 ) -> tuple[Tensor, Tensor]:
-    """Spectrograms [B, 2, M, T] as the classifier gets them, and shares [B, kinds]."""
+    """Spectrograms [B, C, M, T] as the classifier gets them, and shares [B, kinds]."""
     power, shares = sampler.draw(training.batch, rng)
-    spectrogram = masked(log_mel(with_floor(power, rng)), rng)
+    spectrogram = masked(classifier.spectrogram(with_floor(power, rng)), rng)
     frames = spectrogram.shape[3]
     if step < training.whole_from * training.steps and training.crop_frames < frames:
         start = int(rng.integers(0, frames - training.crop_frames + 1))

@@ -1,0 +1,81 @@
+"""The layers that the audio encoder takes from YAMNet: they compute what its graph computes, on what it was shown."""
+
+from pathlib import Path
+
+import numpy as np
+import onnx
+import pytest
+import torch
+import torchaudio
+from onnx import helper, numpy_helper
+
+from training.models.audio_trunk import LAYERS, AudioTrunk, load_yamnet
+from training.models.scene_audio_encoder import PowerSpectrogram, SceneAudioConfig, SceneAudioEncoder
+
+CONFIG = SceneAudioConfig(classifier="yamnet")
+
+
+def yamnet_like(trunk: AudioTrunk, path: Path, quantized: bool = False) -> Path:
+    """A graph whose convolutions have the weights of `trunk`, with a classifier's layers behind them."""
+    nodes, weights = [], []
+    given = [module for module in trunk.modules() if isinstance(module, torch.nn.Conv2d)]
+    x = "audio"
+    for number, conv in enumerate([*given, torch.nn.Conv2d(LAYERS[-1][0], 8, 1)]):
+        weight, bias = f"w{number}", f"b{number}"
+        weights += [numpy_helper.from_array(conv.weight.detach().numpy(), weight)]
+        weights += [numpy_helper.from_array(conv.bias.detach().numpy(), bias)]  # type: ignore[union-attr]
+        if quantized:
+            weights += [numpy_helper.from_array(np.float32(0.01), f"{weight}_scale")]
+            nodes += [
+                helper.make_node("QuantizeLinear", [weight, f"{weight}_scale"], [f"{weight}_q"]),
+                helper.make_node("DequantizeLinear", [f"{weight}_q", f"{weight}_scale"], [f"{weight}_qdq"]),
+            ]
+            weight = f"{weight}_qdq"
+        nodes += [
+            helper.make_node("Conv", [x, weight, bias], [f"y{number}"], group=conv.groups, strides=list(conv.stride))
+        ]
+        x = f"y{number}"
+    floats = onnx.TensorProto.FLOAT
+    ends = [helper.make_tensor_value_info(name, floats, None) for name in ("audio", x)]
+    onnx.save(helper.make_model(helper.make_graph(nodes, "yamnet", ends[:1], ends[1:], weights)), str(path))
+    return path
+
+
+@pytest.mark.parametrize("quantized", [False, True])
+def test_it_begins_with_the_weights_of_a_graph(tmp_path: Path, quantized: bool) -> None:
+    torch.manual_seed(0)
+    source, trunk = AudioTrunk(), AudioTrunk()
+    load_yamnet(trunk, yamnet_like(source, tmp_path / "yamnet.onnx", quantized))
+    x = torch.randn(1, 1, 96, 64)
+    for ours, theirs in zip(trunk(x), source(x), strict=True):
+        assert torch.equal(ours, theirs)
+
+
+def test_another_graph_is_refused(tmp_path: Path) -> None:
+    small = helper.make_graph([], "other", [], [])
+    onnx.save(helper.make_model(small), str(tmp_path / "other.onnx"))
+    with pytest.raises(ValueError, match="not a graph of YAMNet"):
+        load_yamnet(AudioTrunk(), tmp_path / "other.onnx")
+    (tmp_path / "text.onnx").write_text("no graph")
+    with pytest.raises(ValueError, match="not a graph of YAMNet"):
+        load_yamnet(AudioTrunk(), tmp_path / "text.onnx")
+
+
+def test_it_pads_as_yamnet_does() -> None:
+    """96 frames of 64 bands, which YAMNet is shown, become 6 of 4."""
+    assert [tuple(x.shape) for x in AudioTrunk()(torch.zeros(2, 1, 96, 64))] == [(2, 512, 6, 4)] * 2
+
+
+def test_noise_looks_as_it_does_to_yamnet() -> None:
+    """Its input: the log of magnitudes, summed over 64 bands from 125 to 7,500 Hz, plus 0.001."""
+    encoder = SceneAudioEncoder(CONFIG).eval()
+    waveform = 0.1 * torch.randn(4, CONFIG.clip_samples, generator=torch.Generator().manual_seed(0))
+    magnitude = torchaudio.transforms.MelSpectrogram(
+        CONFIG.sample_rate_hz, 512, 400, 160, f_min=125.0, f_max=7_500.0, n_mels=64, power=1.0, mel_scale="htk"
+    )(waveform)
+    wanted = torch.log(magnitude + 1e-3)
+    with torch.no_grad():
+        power, _ = PowerSpectrogram(CONFIG)(waveform)
+        seen = encoder.classifier.spectrogram(power)[:, 0]
+    assert seen.shape[1] == wanted.shape[1] == 64
+    assert (seen.mean(dim=2) - wanted.mean(dim=2)).abs().mean() < 0.15
