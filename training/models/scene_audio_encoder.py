@@ -132,7 +132,6 @@ class PowerSpectrogram(nn.Module):
             return self.filters @ power, -0.691 + 10 * torch.log10(loudness.clamp(min=SILENCE_POWER))
 
 
-CERTAINTY_EXPONENT = 1.5  # half a certainty is a third of the effect: what is half a stranger changes little
 LEAST_CERTAINTY = 0.04  # so that a stranger has a direction, by which it can be named
 STRANGER_WEIGHT = 0.3  # of a stranger's direction beside a scene's: a sound that is half rain still points at rain
 
@@ -142,7 +141,7 @@ class SceneAudioEncoder(nn.Module):
 
     The network hears every clip at one level and says how probable each kind of sound is. The direction is the mean of
     the kinds' fixed directions (`prototypes`, from photographs of the scenes), weighted by these probabilities, so a
-    mix of two scenes lies between them. The length is strength(loudness) * certainty^1.5, where certainty is
+    mix of two scenes lies between them. The length is strength(loudness) * certainty, where certainty is
     the probability that it is a scene at all: silence is 0, and a stranger is short however loud it is.
     """
 
@@ -179,7 +178,7 @@ class SceneAudioEncoder(nn.Module):
         scenes = len(self.config.scenes)
         certainty = kinds[:, :scenes].sum(dim=1, keepdim=True)
         weighted = torch.cat([kinds[:, :scenes], STRANGER_WEIGHT * kinds[:, scenes:]], dim=1)
-        length = LEAST_CERTAINTY + (1 - LEAST_CERTAINTY) * certainty**CERTAINTY_EXPONENT
+        length = LEAST_CERTAINTY + (1 - LEAST_CERTAINTY) * certainty
         return length * F.normalize(weighted @ self.prototypes, dim=1)
 
 
