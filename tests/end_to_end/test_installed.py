@@ -14,7 +14,7 @@ from tests.support.media import make_noise, make_photo, write_jpeg, write_ogg
 from tests.support.running_service import ROOT
 
 COMMIT = "0123456789abcdef0123456789abcdef01234567"
-SOURCES = ("LICENSE", "MANIFEST.in", "README.md", "pyproject.toml", "setup.py")
+SOURCES = ("LICENSE", "NOTICE", "MANIFEST.in", "README.md", "pyproject.toml", "setup.py")
 FOLDERS = ("export", "models", "service", "training")
 
 
