@@ -191,7 +191,8 @@ def load_encoder(path: Path) -> SceneAudioEncoder:
     """The encoder of a checkpoint, in evaluation mode. Raises ValueError if it is none, OSError where reading fails."""
     try:
         values = torch.load(path, map_location="cpu", weights_only=True)
-        encoder = SceneAudioEncoder(SceneAudioConfig(**values["config"]))
+        config = {name: value for name, value in values["config"].items() if name != "lowest_hz"}  # of older files
+        encoder = SceneAudioEncoder(SceneAudioConfig(**config))
         encoder.load_state_dict(values["state_dict"])
     except (EOFError, KeyError, TypeError, RuntimeError, pickle.UnpicklingError) as exc:
         raise ValueError(f"{path} is not a checkpoint of the audio encoder: {exc}") from exc
