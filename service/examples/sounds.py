@@ -87,12 +87,13 @@ def thunder(rng: np.random.Generator) -> Samples:
 
 
 def steps(rng: np.random.Generator, step: Callable[[np.random.Generator], Samples], period_seconds: float) -> Samples:
-    """One step after the other, as even as somebody walks."""
+    """One step after the other, as even as somebody walks, in the faint tone of an open place."""
     wave, position = np.zeros(_COUNT), 0.15
     while position < SECONDS - 0.3:
         add(wave, rng.uniform(0.8, 1.2) * step(rng), round(position * SAMPLE_RATE_HZ))
         position += period_seconds * rng.uniform(0.93, 1.07)
-    return wave
+    tone = shaped_noise(rng, _COUNT, band(100, 1_500, 0.8))
+    return np.asarray(wave + 0.05 * np.sqrt(np.mean(wave**2)) * tone)
 
 
 def grains(
@@ -109,15 +110,15 @@ def grains(
 
 
 def snow_step(rng: np.random.Generator) -> Samples:
-    """Snow that is pressed together: a dull thud, then a dense creak that slips faster and faster."""
-    count = round(0.42 * SAMPLE_RATE_HZ)
+    """Snow that is pressed together: a dull thud, and a dense, dark creak that slips faster and faster."""
+    count = round(0.32 * SAMPLE_RATE_HZ)
     time = np.arange(count) / SAMPLE_RATE_HZ
-    creak = shaped_noise(rng, count, band(400, 2_000, 1.4))
-    slips = np.cumsum(70 + 60 * time / time[-1]) / SAMPLE_RATE_HZ
-    stick_slip = 0.55 + 0.45 * np.sign(np.sin(2 * np.pi * slips + rng.uniform(0, 6)))
-    press = np.sin(np.pi * np.minimum(time / 0.36, 1)) ** 1.5
+    creak = shaped_noise(rng, count, band(300, 1_800, 2.4))
+    slips = np.cumsum(90 + 30 * time / time[-1]) / SAMPLE_RATE_HZ
+    stick_slip = 0.75 + 0.25 * np.sign(np.sin(2 * np.pi * slips + rng.uniform(0, 6)))
+    press = np.sin(np.pi * np.minimum(time / 0.28, 1)) ** 1.5
     thud = shaped_noise(rng, count, band(60, 220, 1.5)) * np.exp(-time / 0.05)
-    return creak * stick_slip * press + 0.5 * thud + 0.1 * grains(rng, 0.42, 60, 1_500, 6_000, 0.002)
+    return creak * stick_slip * press + 0.6 * thud + 0.2 * grains(rng, 0.32, 40, 600, 5_500, 0.002)
 
 
 def leaf_step(rng: np.random.Generator) -> Samples:
@@ -131,11 +132,11 @@ def leaf_step(rng: np.random.Generator) -> Samples:
 
 def gravel_step(rng: np.random.Generator) -> Samples:
     """Pebbles that knock and grind: harder and lower than leaves, with an end that trickles."""
-    knocks = grains(rng, 0.32, 90, 900, 4_500, 0.004)
+    knocks = grains(rng, 0.43, 44, 1_800, 3_600, 0.005)
     size = len(knocks)
     time = np.arange(size) / SAMPLE_RATE_HZ
-    thud = shaped_noise(rng, size, band(100, 500, 1.5)) * np.exp(-time / 0.04)
-    return knocks + 0.8 * thud
+    thud = shaped_noise(rng, size, band(100, 600, 1.5)) * np.exp(-time / 0.027)
+    return knocks + 0.3 * thud
 
 
 def birdsong(rng: np.random.Generator) -> Samples:
@@ -215,9 +216,9 @@ SOUNDS: Final[dict[str, Sound]] = {
     "rain": Sound("Rain", "rain", partial(rain, drops_per_second=600, hiss=0.6, low_hertz=500), -27),
     "rain-heavy": Sound("Heavy rain", "rain", partial(rain, drops_per_second=2_500, hiss=0.8, low_hertz=350), -20),
     "thunder": Sound("Thunder", "storm", thunder, -20),
-    "snow-steps": Sound("Steps in snow", "snow", partial(steps, step=snow_step, period_seconds=0.62), -24),
+    "snow-steps": Sound("Steps in snow", "snow", partial(steps, step=snow_step, period_seconds=0.71), -24),
     "leaf-steps": Sound("Steps in leaves", "autumn", partial(steps, step=leaf_step, period_seconds=0.62), -24),
-    "gravel-steps": Sound("Steps on gravel", "desert", partial(steps, step=gravel_step, period_seconds=0.55), -24),
+    "gravel-steps": Sound("Steps on gravel", "desert", partial(steps, step=gravel_step, period_seconds=0.72), -24),
     "birdsong": Sound("Birdsong", "summer", birdsong, -24),
     "crickets": Sound("Crickets", "night", crickets, -26),
     "wind": Sound("Wind in dry leaves", "autumn", wind, -24),
