@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 
 import av
@@ -169,10 +170,14 @@ def test_a_batch_that_is_interrupted_says_how_to_go_on(service: RunningService, 
             env=os.environ | {"PYTHONPATH": str(ROOT)},
             stderr=subprocess.PIPE,
             text=True,
+            preexec_fn=partial(signal.signal, signal.SIGINT, signal.SIG_DFL),  # noqa: PLW1509 a shell ignores it in background jobs
         ) as ran:
-            until(lambda: True if jobs_that_wait(service) else None)
-            ran.send_signal(signal.SIGINT)
-            _, said = ran.communicate()
+            try:
+                until(lambda: True if jobs_that_wait(service) else None)
+                ran.send_signal(signal.SIGINT)
+                _, said = ran.communicate(timeout=60)
+            finally:
+                ran.kill()
     finally:
         os.kill(worker, signal.SIGCONT)
     assert (ran.returncode, "the same command goes on" in said) == (130, True), said
