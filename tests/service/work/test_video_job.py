@@ -32,11 +32,18 @@ from tests.support.video import Clip, noise_track, write_video
 LIMITS = MediaLimits()
 
 
-@pytest.mark.parametrize(("layout", "channels"), [("stereo", 2), ("5.1", 6)])
-def test_a_720p_file_of_five_seconds_goes_through(
-    layout: str, channels: int, workshop: JobRunner, storage: Storage, redis_url: str, queued: Queue, tmp_path: Path
+@pytest.mark.parametrize(("layout", "channels", "height"), [("stereo", 2, 720), ("5.1", 6, 180)])
+def test_a_file_of_five_seconds_goes_through(
+    layout: str,
+    channels: int,
+    height: int,
+    workshop: JobRunner,
+    storage: Storage,
+    redis_url: str,
+    queued: Queue,
+    tmp_path: Path,
 ) -> None:
-    clip = Clip(width=1280, height=720, fps=30, frames=150, layout=layout, bt709=True, key_every=60)
+    clip = Clip(width=height * 16 // 9, height=height, fps=30, frames=150, layout=layout, bt709=True, key_every=60)
     source = write_video(tmp_path / "a.mp4", clip, noise_track(5.0, channels=channels))
     job_id = queued(source, gain_db=12.0)
     workshop.run(job_id)
