@@ -3,14 +3,10 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
-
-if TYPE_CHECKING:
-    from training.models.scene_audio_encoder import SceneAudioConfig
 
 LAYERS = ((64, 1), (128, 2), (128, 1), (256, 2), (256, 1), (512, 2)) + 5 * ((512, 1),)  # YAMNet's layers 2 to 12
 TAPS = (8, 11)  # after so many of them what is heard is read off: layers 9 and 12
@@ -60,13 +56,13 @@ class TrunkClassifier(nn.Module):
 
     band_gain: Tensor
 
-    def __init__(self, config: SceneAudioConfig, filters: Tensor) -> None:
+    def __init__(self, kinds: int, dropout: float, filters: Tensor) -> None:
         super().__init__()
         self.trunk = AudioTrunk()
         width = 2 * len(TAPS) * LAYERS[-1][0]
         self.norm = nn.BatchNorm1d(width)
-        self.dropout = nn.Dropout(config.dropout)
-        self.head = nn.Linear(width, len(config.kinds))
+        self.dropout = nn.Dropout(dropout)
+        self.head = nn.Linear(width, kinds)
         bins = filters.sum(dim=1)
         self.register_buffer("band_gain", _MAGNITUDE_OF_NOISE * _NOISE_POWER * bins * bins.mean(), persistent=False)
 

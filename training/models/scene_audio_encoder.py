@@ -153,9 +153,9 @@ class SceneAudioEncoder(nn.Module):
         self.config = config
         self.spectrogram = PowerSpectrogram(config)
         self.classifier = (
-            TrunkClassifier(config, self.spectrogram.filters)
+            TrunkClassifier(len(config.kinds), config.dropout, self.spectrogram.filters)
             if config.classifier == "yamnet"
-            else SmallAudioClassifier(config)
+            else SmallAudioClassifier(len(config.kinds), config.dropout, config.widths)
         )
         self.register_buffer("prototypes", torch.eye(len(config.kinds), config.embedding_dim))
         self.register_buffer("temperature", torch.ones(()))  # of the softmax, fitted on recordings that were held out

@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Sequence
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
-
-if TYPE_CHECKING:
-    from training.models.scene_audio_encoder import SceneAudioConfig
 
 _SILENCE_POWER = 1e-10  # -100 dBFS: nothing below is amplified further
 
@@ -49,15 +46,15 @@ class _Stage(nn.Module):
 class SmallAudioClassifier(nn.Module):
     """Log-mel [B, 2, M, T] -> logits [B, kinds]: a small residual network; mean, spread and peak over time."""
 
-    def __init__(self, config: SceneAudioConfig) -> None:
+    def __init__(self, kinds: int, dropout: float, widths: Sequence[int]) -> None:
         super().__init__()
-        stem, *widths = config.widths
+        stem, *rest = widths
         self.stem = nn.Conv2d(2, stem, 5, 2, 2, bias=False)
         self.stem_norm = nn.BatchNorm2d(stem)
-        channels = [stem, *widths]
-        self.stages = nn.Sequential(*(_Stage(a, b) for a, b in zip(channels, widths, strict=False)))
-        self.dropout = nn.Dropout(config.dropout)
-        self.head = nn.Linear(3 * channels[-1], len(config.kinds))
+        channels = [stem, *rest]
+        self.stages = nn.Sequential(*(_Stage(a, b) for a, b in zip(channels, rest, strict=False)))
+        self.dropout = nn.Dropout(dropout)
+        self.head = nn.Linear(3 * channels[-1], kinds)
 
     def spectrogram(self, mel_power: Tensor) -> Tensor:
         """[B, M, T] -> [B, 2, M, T], the same at every level."""
