@@ -195,7 +195,7 @@ def test_yamnet_layers_are_learned_from_a_graph(
     moved = [
         (a - b).abs().max() for a, b in zip(trunk.parameters(), encoder.classifier.trunk.parameters(), strict=True)
     ]
-    assert 0 < max(moved) < 0.01  # by a rate of their own
+    assert 0 < max(moved) < 2e-5  # by a rate of their own: by that of the rest 6e-5
     monkeypatch.setattr("training.data.tagger._yamnet_found", lambda: False)
     assert command(sounds, *directions) == 2
     assert "--yamnet FILE" in capsys.readouterr().err
