@@ -3,6 +3,7 @@
 from typing import Any, Final
 
 from celery import Celery
+from kombu.exceptions import OperationalError
 
 from service.kind import Kind
 from service.redis.connection import broker_url
@@ -80,10 +81,17 @@ def make_queue(redis_url: str, max_job_seconds: int) -> Celery:
 
 
 def send(app: Celery, job_id: str, kind: Kind) -> None:
-    """Put the job's message into its queue; raises kombu.exceptions.OperationalError if the broker is away."""
-    app.send_task(TASKS[kind], args=[job_id])
+    """Put the job's message into its queue; raises kombu.exceptions.OperationalError if the broker refuses it."""
+    _send(app, TASKS[kind], job_id)
 
 
 def send_help(app: Celery, job_id: str) -> None:
     """Ask one more worker to make segments of a video; raises kombu.exceptions.OperationalError."""
-    app.send_task(HELP_WITH_VIDEO, args=[job_id], retry=False)
+    _send(app, HELP_WITH_VIDEO, job_id, retry=False)
+
+
+def _send(app: Celery, task: str, job_id: str, **options: Any) -> None:
+    try:
+        app.send_task(task, args=[job_id], **options)
+    except AttributeError as exc:  # where a full Redis refuses several threads, one finds its channel closed by another
+        raise OperationalError(f"the connection to the broker was lost: {exc}") from exc

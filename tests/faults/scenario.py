@@ -52,6 +52,7 @@ class Ledger:
     accepted: dict[int, str] = field(default_factory=dict)
     retries: dict[str, int] = field(default_factory=dict)
     faults: list[tuple[str, float]] = field(default_factory=list)
+    errors: list[Exception] = field(default_factory=list)
     lock: threading.Lock = field(default_factory=threading.Lock)
 
     def note(self, answer: str) -> None:
@@ -97,6 +98,8 @@ class Scenario:
         self._harm(threads)
         for thread in threads:
             thread.join()
+        if self._ledger.errors:
+            raise self._ledger.errors[0]
         self._wait_until_all_ended()
         storm_seconds = time.monotonic() - began
         return self._check(references) | {"seconds": round(storm_seconds, 1)}
@@ -104,7 +107,11 @@ class Scenario:
     def _client(self, number: int, began: float) -> None:
         for index in range(number, self._plan.jobs, self._plan.clients):
             time.sleep(max(0.0, began + index / self._plan.rate - time.monotonic()))
-            job_id = self._submit(index, index % (len(self._photos) * len(GAINS_DB)))
+            try:
+                job_id = self._submit(index, index % (len(self._photos) * len(GAINS_DB)))
+            except Exception as exc:
+                self._ledger.errors.append(exc)
+                return
             with self._ledger.lock:
                 self._ledger.accepted[index] = job_id
 
