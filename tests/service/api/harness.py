@@ -21,6 +21,7 @@ from service.redis.connection import connect
 from service.settings import Settings
 from service.storage.folder import Storage
 from tests.service.jobs.harness import MODEL, TERMS
+from tests.support.lent_decoders import lent_decoders
 from tests.support.media import make_noise, make_photo, png_bytes, write_wav
 
 HEARD: dict[str, Any] = {
@@ -64,7 +65,7 @@ def settings(data_dir: Path, **values: Any) -> Settings:
 def api(url: str, data_dir: Path, **values: Any) -> Iterator[TestClient]:
     """The running application; values: settings."""
     app = create_app(settings(data_dir, **values), url)
-    with TestClient(app, "http://127.0.0.1:8000", raise_server_exceptions=False) as client:
+    with lent_decoders(), TestClient(app, "http://127.0.0.1:8000", raise_server_exceptions=False) as client:
         yield client
 
 

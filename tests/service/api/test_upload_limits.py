@@ -100,7 +100,7 @@ def test_two_hostile_files_hold_up_nobody(redis_url: str, data_dir: Path, monkey
         api(redis_url, data_dir) as http,
         ThreadPoolExecutor(2) as others,
     ):
-        http.app.state.context.decoder_pool._wall_seconds = 20.0  # type: ignore[attr-defined]
+        http.app.state.context.decoder_pool._wall_seconds = 10.0  # type: ignore[attr-defined]
         form = [("image", ("a.png", hostile)), ("audio", ("a.wav", SOUND))]
         answers = [others.submit(http.post, "/stylize", files=form) for _ in range(2)]
         opened.wait(PATIENCE_SECONDS)
