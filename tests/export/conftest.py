@@ -10,6 +10,7 @@ import pytest
 import torch
 from torch import nn
 
+import export.onnx
 from export.__main__ import main
 from service.model.bundle import GRAPHS
 from tests.training.steps import shrunken
@@ -72,3 +73,15 @@ def models(bundle: Path) -> dict[str, onnx.ModelProto]:
 def exported_before(models: dict[str, onnx.ModelProto], monkeypatch: pytest.MonkeyPatch) -> None:
     """Spare the seconds that torch.onnx needs: the command takes the graphs that it made of this checkpoint before."""
     monkeypatch.setattr("export.onnx.to_onnx", lambda _graphs: models)
+
+
+@pytest.fixture
+def generator_exported_before(models: dict[str, onnx.ModelProto], monkeypatch: pytest.MonkeyPatch) -> None:
+    """The same, of the generator's graphs alone."""
+    export_one = export.onnx._export
+
+    def export_audio(module: nn.Module, inputs: Any, outputs: list[str], dynamic: Any) -> onnx.ModelProto:
+        before = next(model for model in models.values() if [one.name for one in model.graph.output] == outputs)
+        return export_one(module, inputs, outputs, dynamic) if outputs == ["embedding"] else before
+
+    monkeypatch.setattr("export.onnx._export", export_audio)

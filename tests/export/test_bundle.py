@@ -105,15 +105,18 @@ def test_the_slim_checkpoint_exports_to_nearly_the_same(exported_before: None, b
 
 
 def test_an_audio_encoder_with_the_same_directions_takes_the_place_of_the_checkpoints(
-    bundle: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    generator_exported_before: None,
+    bundle: Path,
+    run_checkpoint: Path,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
-    slim = bundle / "checkpoint.pt"
     dim = load_bundle(bundle).manifest.embedding_dim
     torch.manual_seed(1)
     encoder = SceneAudioEncoder(SceneAudioConfig(embedding_dim=dim, classifier="yamnet")).eval()
-    encoder.prototypes.copy_(checkpoint.load(slim)["networks"]["audio_encoder.prototypes"])
+    encoder.prototypes.copy_(checkpoint.load(run_checkpoint)["networks"]["audio_encoder.prototypes"])
     save_encoder(encoder, tmp_path / "audio.pt")
-    replaced = [str(slim), str(tmp_path / "replaced"), "--with-checkpoint", "--audio-encoder"]
+    replaced = [str(run_checkpoint), str(tmp_path / "replaced"), "--with-checkpoint", "--audio-encoder"]
     assert main([*replaced, str(tmp_path / "audio.pt")]) == 0
     session = onnxruntime.InferenceSession(str(tmp_path / "replaced" / "audio_encoder.onnx"))
     waveform = 0.1 * torch.randn(2, encoder.config.clip_samples)
