@@ -124,7 +124,7 @@ def test_a_store_that_goes_away_and_an_api_that_is_killed_lose_no_job(
 def test_a_video_is_shared_and_carried_on_when_its_holder_is_killed(
     http: httpx.Client, bucket: ObjectStore, cluster: Cluster, tmp_path: Path
 ) -> None:
-    clip = Clip(width=480, height=270, fps=10, frames=600, key_every=20)
+    clip = Clip(width=320, height=180, fps=10, frames=600, key_every=20)
     source = write_video(tmp_path / "minute.mp4", clip, noise_track(60.0))
     url = submit_video(http, source, gain_db="6")
     with connect(cluster.redis_url) as client:

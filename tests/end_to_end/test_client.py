@@ -114,8 +114,8 @@ def test_the_reason_stays_in_sight_however_much_the_others_say() -> None:
 
 
 def test_ctrl_c_cancels_the_job(service: RunningService, http: httpx.Client, tmp_path: Path) -> None:
-    clip = Clip(width=640, height=360, fps=30, frames=600)
-    write_video(tmp_path / "long.mp4", clip, noise_track(20.0))
+    clip = Clip(width=640, height=360, fps=30, frames=300)
+    write_video(tmp_path / "long.mp4", clip, noise_track(10.0))
     jobs = service.log.with_suffix("") / "jobs"
     before = set(jobs.iterdir())
     command = [sys.executable, "-m", "service", "stylize-video", "long.mp4", "--server", service.address]

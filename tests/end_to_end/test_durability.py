@@ -24,7 +24,7 @@ from tests.support.running_service import RunningService, running_service
 
 pytestmark = pytest.mark.timeout(1200)
 
-LONG_RESULTS = 16
+LONG_RESULTS = 10
 
 
 @contextmanager

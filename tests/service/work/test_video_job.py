@@ -32,7 +32,7 @@ from tests.support.video import Clip, noise_track, write_video
 LIMITS = MediaLimits()
 
 
-@pytest.mark.parametrize(("layout", "channels", "height"), [("stereo", 2, 720), ("5.1", 6, 180)])
+@pytest.mark.parametrize(("layout", "channels", "height"), [("stereo", 2, 360), ("5.1", 6, 180)])
 def test_a_file_of_five_seconds_goes_through(
     layout: str,
     channels: int,
