@@ -17,7 +17,8 @@ help: ## show what can be made
 serve: $(VENV)/.service ## install the service alone and start it on http://127.0.0.1:8000
 	@exec $(BIN)/python -m service
 
-test: check $(VENV)/.packages ## install everything, then formatting, lint, types and every test
+test: ## install everything, then formatting, lint, types and every test
+	@$(MAKE) --no-print-directory --jobs 2 check $(VENV)/.packages
 	$(PYTEST)
 
 test-unit: $(VENV)/.everything ## the tests that start no service and train nothing, with coverage; a minute
@@ -107,8 +108,9 @@ $(VENV)/.service: requirements/service.txt pyproject.toml setup.py | $(VENV)/bin
 	$(PIP) --no-deps --editable .
 	@touch $@
 
+# Most of it is never imported, and what is compiles itself.
 $(VENV)/.everything: requirements/dev.txt pyproject.toml setup.py | $(VENV)/bin/python
-	$(PIP) --no-deps --require-hashes --requirement $<
+	$(PIP) --no-compile --no-deps --require-hashes --requirement $<
 	$(PIP) --no-deps --editable .
 	@touch $@ $(VENV)/.service
 
