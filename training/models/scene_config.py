@@ -36,6 +36,7 @@ class SceneLossConfig:
     projector_width: int = 128
     self_similarity: float = 0.4
     gradients: float = 0.1
+    variety: float = 10.0  # of colors among cells that show the same kind of thing
     mix: float = 1.0
     identity: float = 1.0  # mu: a photograph of the scene stays as it is under its audio
 

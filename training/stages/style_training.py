@@ -24,6 +24,7 @@ from training.data.dataset import Batch
 from training.losses.distribution import Correspondence, opponent_colors, sliced_wasserstein
 from training.losses.patch_nce import multiscale_patch_nce
 from training.losses.structure import gradient_loss, self_similarity_loss
+from training.losses.variety import color_variety, excess_variety
 from training.models.cell_descriptor import CellDescriptor
 from training.models.patch_projector import draw_places
 from training.stages.loading import steps_of
@@ -42,11 +43,12 @@ MIX_EVERY, IDENTITY_EVERY = 3, 6  # steps; on half of the batch
 
 @dataclass(frozen=True)
 class PhotographFeatures:
-    """What is known of a batch of photographs: frozen features, opponent colors, descriptors of the cells."""
+    """What is known of a batch of photographs: frozen features, opponent colors, the cells' descriptors and variety."""
 
     maps: list[Tensor]
     colors: Tensor
     descriptors: Tensor
+    variety: Tensor
 
 
 class StyleTraining(Stage):
@@ -122,7 +124,10 @@ class StyleTraining(Stage):
         with torch.no_grad(), autocast():
             source_maps = [features.float() for features in n.backbone.features(source)]
             real_maps = [features.float() for features in n.backbone.features(real)]
-            photographs = PhotographFeatures(real_maps, opponent_colors(real), self.describe(real))
+            described = self.describe(real)
+            photographs = PhotographFeatures(
+                real_maps, opponent_colors(real), described, color_variety(real, described)
+            )
             source_descriptors = self.describe(source)
 
         # D: photographs of the scene against results, and against photographs of another scene (mismatched pairs)
@@ -197,6 +202,10 @@ class StyleTraining(Stage):
         ]
         colors = torch.cat([each.colors for each in pool])
         alike = [self_similarity_loss(made_maps[level], source_maps[level], rng) for level in SELF_SIMILARITY_MAPS]
+        usual = torch.cat([each.variety for each in pool]).flatten()[correspondence.cells]
+        with torch.no_grad():
+            before = color_variety(source, source_descriptors).flatten()
+        varied = color_variety(made, source_descriptors).flatten()
         places = draw_places(made_maps, weights.nce_patches, rng)
         with torch.no_grad():
             keys = n.projector(source_maps, places)
@@ -207,6 +216,7 @@ class StyleTraining(Stage):
             * sliced_wasserstein(opponent_colors(made), colors, correspondence, rng, normalize=False),
             "self_similarity": weights.self_similarity * torch.stack(alike).sum(),
             "gradients": weights.gradients * gradient_loss(made, source),
+            "variety": weights.variety * excess_variety(varied, before, usual),
             "nce": weights.nce * nce,
         }
 
