@@ -9,12 +9,12 @@ import pytest
 import torch
 
 from tests.support.media import write_wav
-from tests.training.test_audio_trunk import yamnet_like
+from tests.training.test_audio_backbone import yamnet_like
 from training.__main__ import main
 from training.data.hearing_bank import BatchSampler, HearingBank, masked, mixed, with_floor
 from training.data.sound_recordings import Recording
 from training.evaluation.audio_recognition import GAINS_DB, hear_recordings
-from training.models.audio_trunk import AudioTrunk
+from training.models.audio_backbone import AudioBackbone
 from training.models.scene_audio_encoder import SceneAudioConfig, SceneAudioEncoder, load_encoder, save_encoder
 from training.stages.scene_audio_pretraining import SceneAudioTraining, fit_temperature, train_scene_audio_encoder
 
@@ -186,14 +186,15 @@ def test_yamnet_layers_are_learned_from_a_graph(
     monkeypatch.setattr("training.stages.scene_audio_pretraining.SceneAudioTraining", little)
     monkeypatch.setattr("training.audio_encoder_command.MIX_PAIRS", 2)
     torch.manual_seed(0)
-    trunk = AudioTrunk()
-    graph = yamnet_like(trunk, sounds / "yamnet.onnx")
+    backbone = AudioBackbone()
+    graph = yamnet_like(backbone, sounds / "yamnet.onnx")
     directions = ("--directions", str(sounds / "directions.pt"), "--steps", "2")
     assert command(sounds, *directions, "--yamnet", str(graph)) == 0
     encoder = load_encoder(sounds / "encoder.pt")
     assert encoder.config.classifier == "yamnet"
     moved = [
-        (a - b).abs().max() for a, b in zip(trunk.parameters(), encoder.classifier.trunk.parameters(), strict=True)
+        (a - b).abs().max()
+        for a, b in zip(backbone.parameters(), encoder.classifier.backbone.parameters(), strict=True)
     ]
     assert 0 < max(moved) < 2e-5  # by a rate of their own: by that of the rest 6e-5
     monkeypatch.setattr("training.data.tagger._yamnet_found", lambda: False)

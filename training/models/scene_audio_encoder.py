@@ -12,7 +12,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from training.models.audio_trunk import TrunkClassifier
+from training.models.audio_backbone import BackboneClassifier
 from training.models.small_audio_classifier import SmallAudioClassifier
 from training.models.spectrogram import make_stft
 
@@ -153,7 +153,7 @@ class SceneAudioEncoder(nn.Module):
         self.config = config
         self.spectrogram = PowerSpectrogram(config)
         self.classifier = (
-            TrunkClassifier(len(config.kinds), config.dropout, self.spectrogram.filters)
+            BackboneClassifier(len(config.kinds), config.dropout, self.spectrogram.filters)
             if config.classifier == "yamnet"
             else SmallAudioClassifier(len(config.kinds), config.dropout, config.widths)
         )

@@ -18,14 +18,14 @@ from tqdm import tqdm
 from training.data import media
 from training.data.hearing_bank import BatchSampler, HearingBank, build_bank, masked, with_floor
 from training.data.sound_recordings import Recording
-from training.models.audio_trunk import TrunkClassifier, load_yamnet
+from training.models.audio_backbone import BackboneClassifier, load_yamnet
 from training.models.backbone import Backbone, pooled
 from training.models.scene_audio_encoder import SceneAudioConfig, SceneAudioEncoder
 from training.models.scene_prototypes import scene_directions
 from training.models.small_audio_classifier import SmallAudioClassifier
 
 PHOTOGRAPH_SIDE = 128
-Classifier = SmallAudioClassifier | TrunkClassifier
+Classifier = SmallAudioClassifier | BackboneClassifier
 _PHOTOGRAPHS = (".jpg", ".jpeg", ".png", ".webp")
 
 
@@ -36,7 +36,7 @@ class SceneAudioTraining:
     steps: int = 1500
     batch: int = 48
     learning_rate: float = 2e-3
-    trunk_learning_rate: float = 1e-4  # of layers that were trained before
+    backbone_learning_rate: float = 1e-4  # of layers that were trained before
     weight_decay: float = 0.05
     warmup_steps: int = 60
     label_smoothing: float = 0.03
@@ -86,8 +86,8 @@ def train_scene_audio_encoder(
             raise ValueError(f"photographs of {', '.join(config.scenes)} are needed, in this order")
         directions = scene_directions(photographs, len(config.strangers), config.embedding_dim, training.seed)
     encoder.prototypes.copy_(directions)
-    if yamnet is not None and isinstance(encoder.classifier, TrunkClassifier):
-        load_yamnet(encoder.classifier.trunk, yamnet)
+    if yamnet is not None and isinstance(encoder.classifier, BackboneClassifier):
+        load_yamnet(encoder.classifier.backbone, yamnet)
 
     bank = encoder_bank(encoder, recordings, training)
     sampler = BatchSampler.of(bank, config.kinds, len(config.scenes), dict(training.kind_weights))
@@ -169,11 +169,11 @@ def fit_temperature(logits: Tensor, kinds: Tensor) -> float:
 
 def _parameter_groups(classifier: Classifier, training: SceneAudioTraining) -> list[dict[str, Any]]:
     """What was trained before learns at a rate of its own."""
-    trunk = list(classifier.trunk.parameters()) if isinstance(classifier, TrunkClassifier) else []
-    known = set(map(id, trunk))
+    backbone = list(classifier.backbone.parameters()) if isinstance(classifier, BackboneClassifier) else []
+    known = set(map(id, backbone))
     rest = [parameter for parameter in classifier.parameters() if id(parameter) not in known]
     groups = [{"params": rest, "lr": training.learning_rate}]
-    return groups + ([{"params": trunk, "lr": training.trunk_learning_rate}] if trunk else [])
+    return groups + ([{"params": backbone, "lr": training.backbone_learning_rate}] if backbone else [])
 
 
 def _batch(

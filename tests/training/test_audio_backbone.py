@@ -10,16 +10,16 @@ import torch
 import torchaudio
 from onnx import helper, numpy_helper
 
-from training.models.audio_trunk import LAYERS, AudioTrunk, load_yamnet
+from training.models.audio_backbone import LAYERS, AudioBackbone, load_yamnet
 from training.models.scene_audio_encoder import PowerSpectrogram, SceneAudioConfig, SceneAudioEncoder
 
 CONFIG = SceneAudioConfig(classifier="yamnet")
 
 
-def yamnet_like(trunk: AudioTrunk, path: Path, quantized: bool = False) -> Path:
-    """A graph whose convolutions have the weights of `trunk`, with a classifier's layers behind them."""
+def yamnet_like(backbone: AudioBackbone, path: Path, quantized: bool = False) -> Path:
+    """A graph whose convolutions have the weights of `backbone`, with a classifier's layers behind them."""
     nodes, weights = [], []
-    given = [module for module in trunk.modules() if isinstance(module, torch.nn.Conv2d)]
+    given = [module for module in backbone.modules() if isinstance(module, torch.nn.Conv2d)]
     x = "audio"
     for number, conv in enumerate([*given, torch.nn.Conv2d(LAYERS[-1][0], 8, 1)]):
         weight, bias = f"w{number}", f"b{number}"
@@ -48,10 +48,10 @@ def yamnet_like(trunk: AudioTrunk, path: Path, quantized: bool = False) -> Path:
 @pytest.mark.parametrize("quantized", [False, True])
 def test_it_begins_with_the_weights_of_a_graph(tmp_path: Path, quantized: bool) -> None:
     torch.manual_seed(0)
-    source, trunk = AudioTrunk(), AudioTrunk()
-    load_yamnet(trunk, yamnet_like(source, tmp_path / "yamnet.onnx", quantized))
+    source, backbone = AudioBackbone(), AudioBackbone()
+    load_yamnet(backbone, yamnet_like(source, tmp_path / "yamnet.onnx", quantized))
     x = torch.randn(1, 1, 96, 64)
-    for ours, theirs in zip(trunk(x), source(x), strict=True):
+    for ours, theirs in zip(backbone(x), source(x), strict=True):
         assert torch.equal(ours, theirs)
 
 
@@ -59,22 +59,22 @@ def test_another_graph_is_refused(tmp_path: Path) -> None:
     small = helper.make_graph([], "other", [], [])
     onnx.save(helper.make_model(small), str(tmp_path / "other.onnx"))
     with pytest.raises(ValueError, match="not a graph of YAMNet"):
-        load_yamnet(AudioTrunk(), tmp_path / "other.onnx")
+        load_yamnet(AudioBackbone(), tmp_path / "other.onnx")
     (tmp_path / "text.onnx").write_text("no graph")
     with pytest.raises(ValueError, match="not a graph of YAMNet"):
-        load_yamnet(AudioTrunk(), tmp_path / "text.onnx")
+        load_yamnet(AudioBackbone(), tmp_path / "text.onnx")
 
 
 def test_it_computes_what_a_graph_that_pads_like_yamnet_computes(tmp_path: Path) -> None:
     """With stride 2 YAMNet pads behind alone, as TensorFlow does. 96 frames of 64 bands become 6 of 4."""
     torch.manual_seed(0)
-    trunk = AudioTrunk()
-    for conv in (module for module in trunk.modules() if isinstance(module, torch.nn.Conv2d)):
+    backbone = AudioBackbone()
+    for conv in (module for module in backbone.modules() if isinstance(module, torch.nn.Conv2d)):
         torch.nn.init.kaiming_normal_(conv.weight)  # so that what comes in matters still behind the last layer
-    session = onnxruntime.InferenceSession(str(yamnet_like(trunk, tmp_path / "yamnet.onnx")))
+    session = onnxruntime.InferenceSession(str(yamnet_like(backbone, tmp_path / "yamnet.onnx")))
     x = torch.randn(2, 1, 96, 64)
     (wanted,) = session.run(None, {"audio": x.numpy()})
-    ours = trunk(x)[1].detach().numpy()
+    ours = backbone(x)[1].detach().numpy()
     assert ours.shape == (2, 512, 6, 4)
     np.testing.assert_allclose(ours, wanted, rtol=1e-3, atol=1e-3 * wanted.std())
 

@@ -28,7 +28,7 @@ class _Convolution(nn.Module):
         return F.relu(self.conv(F.pad(x, self.padding) if any(self.padding) else x))
 
 
-class AudioTrunk(nn.Module):
+class AudioBackbone(nn.Module):
     """Log-mel [B, 1, T, 64] as YAMNet wants it -> maps [B, 512, T / 16, 4] of the layers TAPS."""
 
     def __init__(self) -> None:
@@ -51,14 +51,14 @@ class AudioTrunk(nn.Module):
         return maps
 
 
-class TrunkClassifier(nn.Module):
-    """Mel powers as a spectrogram [B, 1, M, T] -> logits [B, kinds]: mean and spread over time of the trunk's maps."""
+class BackboneClassifier(nn.Module):
+    """Mel powers [B, 1, M, T] -> logits [B, kinds], by mean and spread over time of the backbone's maps."""
 
     band_gain: Tensor
 
     def __init__(self, kinds: int, dropout: float, filters: Tensor) -> None:
         super().__init__()
-        self.trunk = AudioTrunk()
+        self.backbone = AudioBackbone()
         width = 2 * len(TAPS) * LAYERS[-1][0]
         self.norm = nn.BatchNorm1d(width)
         self.dropout = nn.Dropout(dropout)
@@ -76,7 +76,7 @@ class TrunkClassifier(nn.Module):
 
     def forward(self, spectrogram: Tensor) -> Tensor:
         pooled = []
-        for x in self.trunk(spectrogram.transpose(2, 3)):
+        for x in self.backbone(spectrogram.transpose(2, 3)):
             over_bands = x.mean(dim=3)  # [B, C, T / 16]
             mean = over_bands.mean(dim=2)
             spread = ((over_bands - mean[:, :, None]).square().mean(dim=2) + 1e-6).sqrt()
@@ -85,7 +85,7 @@ class TrunkClassifier(nn.Module):
         return logits
 
 
-def load_yamnet(trunk: AudioTrunk, path: Path) -> None:
+def load_yamnet(backbone: AudioBackbone, path: Path) -> None:
     """Begin with YAMNet's weights, of an ONNX graph of it with folded batch norms. Raises ValueError, OSError.
 
     Convolutions are taken in the order of the graph; weights that a quantised graph keeps in floating point are found
@@ -109,7 +109,7 @@ def load_yamnet(trunk: AudioTrunk, path: Path) -> None:
         return torch.from_numpy(numpy_helper.to_array(values[name]).copy()).float()
 
     given = [node for node in graph.node if node.op_type == "Conv"]
-    own = [module for module in trunk.modules() if isinstance(module, nn.Conv2d)]
+    own = [module for module in backbone.modules() if isinstance(module, nn.Conv2d)]
     try:
         for conv, node in zip(own, given[: len(own)], strict=True):
             conv.load_state_dict({"weight": tensor_of(node.input[1]), "bias": tensor_of(node.input[2])})
