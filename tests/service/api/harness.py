@@ -1,6 +1,7 @@
 """The API in this process on a real Valkey, with a stand-in for the worker where a job has to end."""
 
 import json
+import os
 import tempfile
 import threading
 from collections.abc import Callable, Iterator
@@ -48,8 +49,8 @@ GOOD = [("image", ("photo.png", PHOTO)), ("audio", ("rain.wav", SOUND))]
 
 
 def stored_files(data_dir: Path) -> set[str]:
-    """Names of all files of the service."""
-    return {path.name for path in data_dir.rglob("*") if path.is_file()}
+    """Names of all files of the service, some of which may be on their way out."""
+    return {name for _, _, names in os.walk(data_dir) for name in names}
 
 
 async def sweep_once(context: Context) -> None:

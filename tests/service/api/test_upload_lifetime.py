@@ -37,7 +37,7 @@ def swept(redis_url: str, data_dir: Path, **values: Any) -> set[str]:
             await sweep_once(context)
 
     asyncio.run(run())
-    return {path.name for path in data_dir.rglob("*") if path.is_file()}
+    return stored_files(data_dir)
 
 
 def test_the_sweep_takes_an_upload_that_has_expired_and_no_other(
