@@ -9,7 +9,7 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet
 PYTEST := env -u PYTHONDONTWRITEBYTECODE OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses 2 --dist worksteal
 
 .DEFAULT_GOAL := help
-.PHONY: help serve test test-unit test-system bench gpu-check soak demo-model format check docs pictures lock dist check-release push-image clean
+.PHONY: help serve test test-unit test-system bench gpu-check soak demo-model format check lint types whole-suite docs pictures lock dist check-release push-image clean
 
 help: ## show what can be made
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-13s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -18,7 +18,10 @@ serve: $(VENV)/.service ## install the service alone and start it on http://127.
 	@exec $(BIN)/python -m service
 
 test: ## install everything, then formatting, lint, types and every test
-	@$(MAKE) --no-print-directory --jobs 2 check $(VENV)/.packages
+	@$(MAKE) --no-print-directory --jobs 2 lint $(VENV)/.packages
+	@$(MAKE) --no-print-directory --jobs 2 types whole-suite
+
+whole-suite: $(VENV)/.everything $(VENV)/.packages
 	$(PYTEST)
 
 test-unit: $(VENV)/.everything ## the tests that start no service and train nothing, with coverage; a minute
@@ -57,11 +60,15 @@ demo-model: $(VENV)/.everything ## train models/demo anew from DATA=dir, a folde
 	$(BIN)/python -m export runs/demo/checkpoint.pt models/demo --index runs/demo/index.jsonl --with-checkpoint
 	$(BIN)/python -m training evaluate-bundle models/demo --data "$(DATA)" --output runs/demo/evaluation
 
-check: $(VENV)/.everything ## formatting, lint, layers and types only
+check: lint types ## formatting, lint, layers and types only
+
+lint: $(VENV)/.everything
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	@test -x $(BIN)/lint-imports || $(PIP) 'import-linter>=2.6,<3' # until the lock file names it
 	$(BIN)/lint-imports --no-logo
+
+types: $(VENV)/.everything
 	$(BIN)/mypy
 
 format: $(VENV)/.everything ## format the code and mend what lint can mend
