@@ -19,32 +19,13 @@ import httpx2 as httpx
 import numpy as np
 from PIL import Image
 
+from tests.bench.processes import memory_bytes
 from tests.support.media import make_noise, make_photo, write_wav
 from tests.support.running_service import ROOT, running_service
 
 _LOOK_SECONDS = 0.1
 _RECORDING_RATE_HZ = 16_000
 Image.MAX_IMAGE_PIXELS = None
-
-
-def tree(pid: int) -> list[int]:
-    """A process and all that it has started."""
-    found = [pid]
-    for task in Path(f"/proc/{pid}/task").glob("*/children"):
-        found += [one for child in task.read_text().split() for one in tree(int(child))]
-    return found
-
-
-def resident_bytes(pid: int) -> int:
-    """The proportional set size of all processes of a tree."""
-    total = 0
-    for one in tree(pid):
-        try:
-            rollup = Path(f"/proc/{one}/smaps_rollup").read_text()
-        except (FileNotFoundError, ProcessLookupError):
-            continue
-        total += 1024 * sum(int(line.split()[1]) for line in rollup.splitlines() if line.startswith("Pss:"))
-    return total
 
 
 class Watch:
@@ -66,7 +47,7 @@ class Watch:
 
     def _look(self) -> None:
         while not self._stop.wait(_LOOK_SECONDS):
-            self.most_bytes = max(self.most_bytes, resident_bytes(self._pid))
+            self.most_bytes = max(self.most_bytes, memory_bytes(self._pid))
 
 
 def large_image(side: int, kind: str) -> bytes:
@@ -129,7 +110,7 @@ def main() -> int:
     with tempfile.TemporaryDirectory() as folder:
         sound = write_wav(Path(folder) / "sound", make_noise(3.0)).read_bytes()
         with running_service(Path(folder) / "data", ROOT / "models", max_image_bytes=str(2**30)) as service:
-            print(f"at rest: {resident_bytes(service.pid) / 1e9:.2f} GB")
+            print(f"at rest: {memory_bytes(service.pid) / 1e9:.2f} GB")
             for given, wanted in (kind.split(":") for kind in filter(None, options.kinds.split(","))):
                 image = large_image(options.side, given)
                 made = measure(service.address, service.pid, image, sound, wanted)

@@ -12,7 +12,6 @@ import sys
 import tempfile
 import time
 from collections import Counter
-from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
@@ -22,7 +21,7 @@ from typing import Any
 import httpx2 as httpx
 import numpy as np
 
-from tests.bench.processes import family
+from tests.bench.processes import memory_bytes
 from tests.support.media import make_noise, make_photo, write_ogg, write_png
 from tests.support.running_service import ROOT, running_service
 from tests.support.tiny_bundle import write_tiny_bundle
@@ -124,16 +123,6 @@ def _moment(text: str) -> float:
     return datetime.fromisoformat(text).timestamp()
 
 
-def memory_mb(pid: int) -> float:
-    """Of all processes of the service together, shared pages counted once (PSS), in 10^6 bytes."""
-    total = 0
-    for one in family(pid):
-        with suppress(FileNotFoundError, ProcessLookupError):  # it has just ended
-            lines = Path(f"/proc/{one}/smaps_rollup").read_text().splitlines()
-            total += sum(int(line.split()[1]) for line in lines if line.startswith("Pss:"))
-    return total * 1024 / 1e6
-
-
 async def measure(address: str, pid: int, work: Path, times: float, seconds: float) -> dict[str, Any]:
     """The report, as plain JSON."""
     limits = httpx.Limits(max_connections=MOST_OPEN + CLIENTS, max_keepalive_connections=CLIENTS * 8)
@@ -143,12 +132,12 @@ async def measure(address: str, pid: int, work: Path, times: float, seconds: flo
             await client.timed()
         idle = median([await client.timed() for _ in range(20)])
         capacity = await client.capacity(min(10.0, seconds))
-        before = memory_mb(pid)
+        before = memory_bytes(pid) / 1e6
         offering = asyncio.create_task(client.offer(times * capacity, seconds))
         memory = []
         while not offering.done():
             await asyncio.wait([offering], timeout=seconds / 6)
-            memory.append(await asyncio.to_thread(memory_mb, pid))
+            memory.append((await asyncio.to_thread(memory_bytes, pid)) / 1e6)
         offered = await offering
         recovered = await client.until_recovered(idle)
         waits = np.array(await client.waits(offered.accepted))

@@ -6,7 +6,8 @@ from pathlib import Path
 
 import httpx2 as httpx
 
-from tests.bench.processes import family, forget_peaks, peak_mb
+from tests.bench.processes import forget_peaks, peak_mb
+from tests.support.processes import family_of
 
 LOOK_AGAIN_SECONDS = 0.2
 
@@ -24,7 +25,7 @@ class PeakMemory:
 
 def measure_memory(address: str, pid: int, photo: Path, sound: Path, width: int, height: int) -> PeakMemory:
     """Send one large photograph and read the peak of every process that the service started."""
-    processes = family(pid)
+    processes = [pid, *family_of(pid)]
     forget_peaks(processes)
     began = time.perf_counter()
     with httpx.Client(base_url=address, timeout=120) as client:

@@ -1,20 +1,30 @@
 """What the service's processes take from the machine, as Linux counts it."""
 
-import os
+from contextlib import suppress
 from pathlib import Path
 
+import psutil
 
-def family(pid: int) -> list[int]:
-    """The process and everything that it started, directly or not."""
-    children = [
-        int(child) for task in Path(f"/proc/{pid}/task").iterdir() for child in (task / "children").read_text().split()
-    ]
-    return [pid, *(process for child in children for process in family(child))]
+from tests.support.processes import family_of
 
 
 def processor_seconds(pid: int) -> float:
-    """Processor time of the whole family so far, with that of its members that have ended."""
-    return sum(_ticks(process) for process in family(pid)) / os.sysconf("SC_CLK_TCK")
+    """Processor time of the process and all below it so far, with that of its members that have ended."""
+    total = 0.0
+    for process in [pid, *family_of(pid)]:
+        with suppress(psutil.NoSuchProcess):  # it has just ended: the one that started it counts it
+            times = psutil.Process(process).cpu_times()
+            total += times.user + times.system + times.children_user + times.children_system
+    return total
+
+
+def memory_bytes(pid: int) -> int:
+    """Memory of the process and all below it, shared pages counted once (proportional set size)."""
+    total = 0
+    for process in [pid, *family_of(pid)]:
+        with suppress(psutil.NoSuchProcess):
+            total += psutil.Process(process).memory_full_info().pss
+    return total
 
 
 def forget_peaks(processes: list[int]) -> None:
@@ -29,8 +39,3 @@ def peak_mb(pid: int) -> float:
         if line.startswith("VmHWM:"):
             return int(line.split()[1]) * 1024 / 1e6
     raise RuntimeError(f"process {pid} says nothing of its peak")
-
-
-def _ticks(pid: int) -> int:
-    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-    return sum(int(ticks) for ticks in fields[11:15])  # own and of ended children, in user and system mode

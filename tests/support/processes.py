@@ -1,9 +1,11 @@
-"""VideoFormat at the processes of a running service, and wait for what happens in them."""
+"""Look at the processes of a running service, and wait for what happens in them."""
 
 import time
 from collections.abc import Callable
-from pathlib import Path
+from contextlib import suppress
 from typing import TypeVar
+
+import psutil
 
 Found = TypeVar("Found")
 
@@ -12,13 +14,12 @@ PATIENCE_SECONDS = 250.0
 
 def children_of(pid: int) -> list[int]:
     """The processes that `pid` started and that still run."""
-    return [int(entry.name) for entry in Path("/proc").glob("[0-9]*") if _parent(entry) == pid]
+    return [child.pid for child in psutil.Process(pid).children() if is_running(child.pid)]
 
 
 def family_of(pid: int) -> list[int]:
-    """Every process below `pid`."""
-    children = children_of(pid)
-    return children + [below for child in children for below in family_of(child)]
+    """Every process below `pid` that still runs."""
+    return [below.pid for below in psutil.Process(pid).children(recursive=True) if is_running(below.pid)]
 
 
 def child_named(pid: int, word: str) -> int:
@@ -28,13 +29,18 @@ def child_named(pid: int, word: str) -> int:
 
 
 def has_word(pid: int, word: str) -> bool:
-    """Whether the process's command line has this word; of a path the last part."""
-    return word in _words(pid)
+    """Whether the command line, which a program may have rewritten, has this word; of a path the last part."""
+    with suppress(psutil.NoSuchProcess):
+        words = " ".join(psutil.Process(pid).cmdline()).split()
+        return word in [part.rpartition("/")[2] for part in words]
+    return False
 
 
 def is_running(pid: int) -> bool:
-    """Whether there is such a process."""
-    return _parent(Path(f"/proc/{pid}")) is not None
+    """Whether there is such a process, and it has not ended."""
+    with suppress(psutil.NoSuchProcess):
+        return psutil.Process(pid).status() != psutil.STATUS_ZOMBIE
+    return False
 
 
 def until(look: Callable[[], Found | None]) -> Found:
@@ -45,20 +51,3 @@ def until(look: Callable[[], Found | None]) -> Found:
             return found
         time.sleep(0.05)
     raise AssertionError("it did not happen in time")
-
-
-def _words(pid: int) -> list[str]:
-    """The command line, which a program may have rewritten; of a path the last part."""
-    try:
-        words = Path(f"/proc/{pid}/cmdline").read_bytes().decode().replace("\0", " ").split()
-    except OSError:  # it has just ended
-        return []
-    return [word.rpartition("/")[2] for word in words]
-
-
-def _parent(entry: Path) -> int | None:
-    try:
-        state, parent, *_ = (entry / "stat").read_text().rpartition(")")[2].split()
-    except OSError:
-        return None
-    return None if state == "Z" else int(parent)
