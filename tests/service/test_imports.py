@@ -1,9 +1,13 @@
 """Imports point one way: the service needs neither torch nor the training code, and the API no ONNX Runtime."""
 
+import os
 import pkgutil
+import socket
 import subprocess
 import sys
 from pathlib import Path
+
+import pytest
 
 import service
 
@@ -54,3 +58,25 @@ def test_a_machine_that_only_sends_files_needs_only_the_client_s_packages() -> N
     assert modules
     done = imports_without(server | {"prometheus_client"}, ["service.__main__", *modules])
     assert done.returncode == 0, done.stderr
+
+
+@pytest.mark.parametrize(("part", "refusal"), [("worker", "the model 'none' is refused"), ("all", "cannot listen on")])
+def test_what_answers_no_request_starts_without_the_api_s_libraries(part: str, refusal: str, tmp_path: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        settings = {
+            "DEFAULT_MODEL": "none",
+            "REDIS_URL": "redis://127.0.0.1:1/0",
+            "DATA_DIR": str(tmp_path),
+            "PORT": str(taken.getsockname()[1]),
+        }
+        program = PROGRAM.format(forbidden={"fastapi", "starlette", "uvicorn"}, modules=["service"])
+        program += f"sys.exit(importlib.import_module('service.__main__').main([{part!r}]))"
+        done = subprocess.run(
+            [sys.executable, "-c", program],
+            env=os.environ | {f"ADIS_{name}": value for name, value in settings.items()},
+            cwd=ROOT,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+    assert (done.returncode, refusal in done.stderr) == (2, True), done.stderr
