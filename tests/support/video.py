@@ -54,7 +54,7 @@ def write_video(
     path: Path, clip: Clip, sound: NDArray[np.float32] | None = None, image: NDArray[np.uint8] | None = None
 ) -> Path:
     """Write a pan over the image as MP4, or as the path's suffix says. sound: [channels, N] at the clip's rate."""
-    image = make_photo(4 * clip.width, 4 * clip.height) if image is None else image
+    image = make_photo(2 * clip.width, 2 * clip.height) if image is None else image
     shares = (index / max(1, clip.frames - 1) for index in range(clip.frames))
     frames = (pan(image, clip.width, clip.height, share) for share in shares)
     return write_frames(path, clip, frames, sound)
