@@ -8,6 +8,7 @@ from typing import Any
 import onnx
 import pytest
 import torch
+from filelock import FileLock
 from torch import nn
 
 import export.onnx
@@ -51,15 +52,26 @@ def write_checkpoint(path: Path, config: TrainingConfig) -> Path:
 
 
 @pytest.fixture(scope="session")
+def made_once(tmp_path_factory: pytest.TempPathFactory, worker_id: str) -> Path:
+    """A folder of all processes that run tests, for what takes each of them half a minute."""
+    own = tmp_path_factory.getbasetemp()
+    folder = (own if worker_id == "master" else own.parent) / "made-once"
+    folder.mkdir(exist_ok=True)
+    return folder
+
+
+@pytest.fixture(scope="session")
 def run_checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return write_checkpoint(tmp_path_factory.mktemp("checkpoint") / "checkpoint.pt", small("smoke-scene"))
 
 
 @pytest.fixture(scope="session")
-def bundle(run_checkpoint: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def bundle(run_checkpoint: Path, made_once: Path) -> Path:
     """The bundle of that checkpoint, by the command, with the slim checkpoint in it. Not to be changed."""
-    directory = tmp_path_factory.mktemp("models") / "small"
-    assert main([str(run_checkpoint), str(directory), "--version", "1.2.3", "--with-checkpoint"]) == 0
+    directory = made_once / "small"
+    with FileLock(made_once / "small.lock"):  # the checkpoints of all processes are equal
+        if not directory.exists():
+            assert main([str(run_checkpoint), str(directory), "--version", "1.2.3", "--with-checkpoint"]) == 0
     return directory
 
 
