@@ -1,5 +1,6 @@
 """The tier of each test, and what several suites share: a real Valkey, started once, and real object stores."""
 
+import gc
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -51,6 +52,12 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         place = item.path.relative_to(TESTS).as_posix()
         item.add_marker(next(tier for prefix, tier in TIERS.items() if place.startswith(prefix)))
+
+
+def pytest_collection_finish() -> None:
+    """What the tests' modules have imported stays: the collector of garbage need not look through it, for a second."""
+    gc.collect()
+    gc.freeze()
 
 
 def pytest_report_header(config: pytest.Config) -> str | None:

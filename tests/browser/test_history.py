@@ -8,7 +8,7 @@ from playwright.sync_api import Browser, expect
 from service.client import Client
 from service.client.requests import image_form
 from tests.support.browsing import Visit, choose, drop_files, next_result, on_both, pixels_of, result_of, set_dial
-from tests.support.media import make_photo, write_jpeg
+from tests.support.media import make_photo, tiled_photo, write_jpeg
 from tests.support.running_service import RunningService
 
 
@@ -158,7 +158,7 @@ def test_a_job_that_waits_says_how_many_are_before_it(
     visit: Visit, service: RunningService, photo: Path, sound: Path, tmp_path: Path
 ) -> None:
     page = visit.page
-    large = write_jpeg(tmp_path / "large.jpg", make_photo(4000, 3000))
+    large = write_jpeg(tmp_path / "large.jpg", tiled_photo(4000, 3000))
     with Client(service.address) as others:
         form = image_form(others.upload(large), [others.upload(sound)], {"gains_db": [-3, -2, -1, 0]})
         waiting = [others.submit(form) for _ in range(3)]

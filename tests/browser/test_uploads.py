@@ -5,7 +5,7 @@ from pathlib import Path
 from playwright.sync_api import expect
 
 from tests.support.browsing import Visit, choose, next_result, result_of, set_dial
-from tests.support.media import make_photo, write_jpeg
+from tests.support.media import tiled_photo, write_jpeg
 
 
 def test_a_photo_of_12_megapixels_is_sent_once_in_a_session_of_ten_settings(
@@ -13,7 +13,7 @@ def test_a_photo_of_12_megapixels_is_sent_once_in_a_session_of_ten_settings(
 ) -> None:
     page = visit.page
     page.locator("#max-side").select_option("512", force=True)  # so that the test is quick; the photo is sent whole
-    large = write_jpeg(tmp_path / "large.jpg", make_photo(4000, 3000))
+    large = write_jpeg(tmp_path / "large.jpg", tiled_photo(4000, 3000))
     choose(page, large, sound)
     address = result_of(page)
     for gain in range(-30, -21):

@@ -124,16 +124,16 @@ def test_a_store_that_goes_away_and_an_api_that_is_killed_lose_no_job(
 def test_a_video_is_shared_and_carried_on_when_its_holder_is_killed(
     http: httpx.Client, bucket: ObjectStore, cluster: Cluster, tmp_path: Path
 ) -> None:
-    clip = Clip(width=320, height=180, fps=10, frames=600, key_every=20)
+    clip = Clip(width=320, height=180, fps=5, frames=300, key_every=10)
     source = write_video(tmp_path / "minute.mp4", clip, noise_track(60.0))
     url = submit_video(http, source, gain_db="6")
     with connect(cluster.redis_url) as client:
         until(lambda: True if len({client.get(key) for key in client.scan_iter("adis:segment:*")}) == 2 else None)
-    after_frames(http, url, 100)
+    after_frames(http, url, 50)
     until(lambda: True if any(key.endswith(".json") for key in job_files(bucket, url, "work/")) else None)
     kill_the_worker_of(cluster, url)
     job = wait_for(http, url, "succeeded", "failed")
-    assert (job["state"], job["progress"]["done"]) == ("succeeded", 600), job
+    assert (job["state"], job["progress"]["done"]) == ("succeeded", 300), job
     (tmp_path / "b.mp4").write_bytes(http.get(job["results"][0]["url"]).content)
     limits = MediaLimits()
     assert read_manifest(tmp_path / "b.mp4", limits).timeline.pts == read_manifest(source, limits).timeline.pts

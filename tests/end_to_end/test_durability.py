@@ -18,7 +18,7 @@ from service.client import AsyncClient, Client
 from service.client.models import Job
 from service.client.requests import image_form
 from tests.end_to_end.conftest import CLIENT_SECONDS
-from tests.support.media import make_photo, png_bytes
+from tests.support.media import make_photo, png_bytes, tiled_photo
 from tests.support.processes import child_named, children_of, family_of, has_word, is_running, until
 from tests.support.running_service import RunningService, running_service
 
@@ -44,10 +44,10 @@ def submit(http: httpx.Client, image: bytes, audio: bytes, **form: str) -> str:
     return url
 
 
-def submit_long(http: httpx.Client, audio: bytes) -> str:
+def submit_long(http: httpx.Client, audio: bytes, results: int = LONG_RESULTS) -> str:
     """Some seconds of work: many results of six megapixels. Returns when it runs."""
-    gains = ",".join(str(gain) for gain in range(-LONG_RESULTS, 0))
-    url = submit(http, png_bytes(make_photo(3000, 2000)), audio, gains_db=gains)
+    gains = ",".join(str(gain) for gain in range(-results, 0))
+    url = submit(http, png_bytes(tiled_photo(3000, 2000)), audio, gains_db=gains)
     wait_for(http, url, "running")
     return url
 
@@ -144,7 +144,7 @@ def test_programs_wait_while_the_queue_server_is_away(
 ) -> None:
     running, _ = robust
     photo, sound = tmp_path / "photo.png", tmp_path / "rain.ogg"
-    photo.write_bytes(png_bytes(make_photo(3000, 2000)))
+    photo.write_bytes(png_bytes(tiled_photo(3000, 2000)))
     sound.write_bytes(rain)
     form = image_form(photo, [sound], {"gains_db": list(range(-LONG_RESULTS, 0))})
 
@@ -210,8 +210,8 @@ def test_open_streams_and_held_answers_do_not_delay_a_stop(
 def test_a_job_that_runs_too_long_fails_and_the_next_one_runs(
     tmp_path: Path, models_dir: Path, photo: bytes, rain: bytes
 ) -> None:
-    with serving(tmp_path / "data", models_dir, max_job_seconds="2") as (_, http):
-        long = submit_long(http, rain)
+    with serving(tmp_path / "data", models_dir, max_job_seconds="5", max_gains="40") as (_, http):
+        long = submit_long(http, rain, results=40)
         job = wait_for(http, long, "succeeded", "failed")
         assert job["state"] == "failed"
         assert (job["error"]["status"], job["error"]["type"]) == (413, "/problems/too-large")

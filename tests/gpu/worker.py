@@ -14,7 +14,7 @@ from service.model.bundle import load_bundle
 from service.model.engine import Engine
 from tests.bench.latency import SIDE, measure_latency
 from tests.gpu.target import Target
-from tests.support.media import make_noise, make_photo, png_bytes, write_ogg, write_png
+from tests.support.media import make_noise, make_photo, png_bytes, tiled_photo, write_ogg, write_png
 from tests.support.processes import child_named, children_of
 from tests.support.running_service import RunningService, running_service
 from tests.support.video import Clip, noise_track, write_video
@@ -92,7 +92,7 @@ def fill_the_gpu(target: Target, bundle: Path, work: Path) -> dict[str, Any]:
         httpx.Client(base_url=service.address, timeout=JOB_SECONDS) as http,
     ):
         before = pool_processes(service, "images")
-        job = ended(http, image_job(http, make_photo(4096, 4096), sound))
+        job = ended(http, image_job(http, tiled_photo(4096, 4096), sound))
         if job["state"] != "failed" or "does not fit in memory" not in job["error"]["detail"]:
             raise WrongResult(f"the large image's job is {job['state']}: {job.get('error')}")
         done(http, image_job(http, make_photo(SIDE, SIDE), sound))

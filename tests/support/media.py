@@ -29,6 +29,11 @@ def make_photo(width: int, height: int, seed: int = 0) -> NDArray[np.uint8]:
     return np.clip(np.rint(image), 0, 255).astype(np.uint8)
 
 
+def tiled_photo(width: int, height: int) -> NDArray[np.uint8]:
+    """[H, W, 3]: one photo of 500 x 500 pixels again and again; megapixels of `make_photo` itself take seconds."""
+    return np.tile(make_photo(500, 500), (-(-height // 500), -(-width // 500), 1))[:height, :width]
+
+
 def write_image(path: Path, pixels: NDArray[np.uint8], format: str, **options: Any) -> Path:
     """Write [H, W, 3] as `format` (Pillow's name and options); whatever the path's suffix says."""
     Image.fromarray(pixels).save(path, format=format, **options)

@@ -27,7 +27,7 @@ from service.media.video_file import probe_video
 from service.media.video_manifest import read_manifest
 from tests.support.hostile import png_bomb
 from tests.support.images import decode_image, read
-from tests.support.media import make_noise, make_photo, write_jpeg, write_png, write_wav
+from tests.support.media import make_noise, make_photo, tiled_photo, write_jpeg, write_png, write_wav
 from tests.support.misbehaviour import bloat, crash, crash_later, sleep, spin
 from tests.support.processes import is_running, until
 from tests.support.video import Clip, noise_track, write_video
@@ -202,7 +202,7 @@ def test_a_stream_that_crashes_on_the_way_gives_what_came_before(
 
 
 def test_a_helper_that_is_idle_holds_no_image(tmp_path: Path) -> None:
-    photo = write_jpeg(tmp_path / "photo", make_photo(6000, 4000))
+    photo = write_jpeg(tmp_path / "photo", tiled_photo(6000, 4000))
     with DecoderPool(LIMITS, kept=1) as opened:
         opened.probe_image(photo)
         before = resident_mb(opened)

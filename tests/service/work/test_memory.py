@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.media import make_photo, make_tone, write_jpeg, write_wav
+from tests.support.media import make_tone, tiled_photo, write_jpeg, write_wav
 from tests.support.realistic_decoder import realistic_decoder
 from tests.support.tiny_bundle import write_tiny_bundle
 
@@ -48,7 +48,7 @@ print(next(line for line in Path("/proc/self/status").read_text().splitlines() i
 @pytest.mark.timeout(600)
 def test_twelve_megapixels_stay_under_one_and_a_half_gigabytes(tmp_path: Path) -> None:
     write_tiny_bundle(tmp_path / "realistic", decoder=realistic_decoder())
-    write_jpeg(tmp_path / "photo", make_photo(4000, 3000))
+    write_jpeg(tmp_path / "photo", tiled_photo(4000, 3000))
     write_wav(tmp_path / "sound", make_tone(30))
     done = subprocess.run(
         [sys.executable, "-c", PROGRAM, str(tmp_path)], cwd=ROOT, capture_output=True, text=True, check=False
