@@ -42,7 +42,7 @@ from service.work.tasks import PoolProcess, register_tasks
 
 logger = logging.getLogger(__name__)
 
-_STALLED_CONSUMER_SECONDS: Final = 30.0
+_STALLED_CONSUMER_SECONDS: Final = 10.0
 
 
 class WorkerHeartbeat:
