@@ -4,21 +4,28 @@ from __future__ import annotations
 
 import os
 import shutil
+from functools import partial
 
 import pytest
 import torch
+from torch._dynamo.utils import counters as dynamo_counters
 
 from tests.training.steps import adversarial_stage, built, random_batch, shrunken
 from training.models.compiled import compile_networks
 
+pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore:The .grad attribute")  # of torch.compile
 has_compiler = pytest.mark.skipif(shutil.which(os.environ.get("CXX", "g++")) is None, reason="no C++ compiler")
 
 
 @has_compiler
-@pytest.mark.timeout(900)  # a minute on two idle cores
-@pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore:The .grad attribute")  # torch.compile's own
-def test_a_compiled_step_says_what_an_eager_one_says() -> None:
-    config = shrunken("paper", "losses.identity_nce=0.0")  # every other term would compile a network once more
+def test_a_compiled_step_says_what_an_eager_one_says(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Traced and differentiated as for a compiler; code for this processor would take two minutes, the next test's too.
+
+    Every other term of the loss would trace a network once more.
+    """
+    monkeypatch.setattr(torch, "compile", partial(torch.compile, backend="aot_eager"))
+    dynamo_counters.clear()
+    config = shrunken("paper", "losses.identity_nce=0.0")
     said, keys = [], []
     for compiled in (False, True):
         networks = built(config)
@@ -29,6 +36,25 @@ def test_a_compiled_step_says_what_an_eager_one_says() -> None:
         keys.append(networks.state_dict().keys())
     assert said[1] == pytest.approx(said[0], rel=2e-3)
     assert keys[0] == keys[1]
+    assert dynamo_counters["frames"]["ok"] > 0
+
+
+@has_compiler
+def test_a_network_that_was_compiled_computes_the_same() -> None:
+    networks = built(shrunken("paper"))
+    network, spectrogram = networks.discriminator, torch.rand(2, 3, 32, 32)
+    image = torch.rand(2, 3, 32, 32, requires_grad=True)
+
+    def scores_and_slope() -> tuple[torch.Tensor, torch.Tensor]:
+        scores = network(image, spectrogram)
+        return scores, torch.autograd.grad(scores.square().sum(), image)[0]
+
+    eager = scores_and_slope()
+    dynamo_counters.clear()
+    compile_networks(networks)
+    for found, expected in zip(scores_and_slope(), eager, strict=True):
+        torch.testing.assert_close(found, expected, rtol=1e-3, atol=1e-4)
+    assert dynamo_counters["frames"]["ok"] > 0
 
 
 def test_a_missing_compiler_is_told(monkeypatch: pytest.MonkeyPatch) -> None:

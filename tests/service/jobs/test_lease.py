@@ -97,10 +97,10 @@ def test_a_silent_worker_loses_its_job_and_can_write_no_more(redis_url: str, cli
 
 def test_a_lease_is_renewed_while_the_work_goes_on(redis_url: str, client: Client) -> None:
     job_id = submitted(redis_url)
-    terms = LeaseTerms(lease_seconds=1.0, max_attempts=3, lifetime_seconds=100)
+    terms = LeaseTerms(lease_seconds=2.0, max_attempts=3, lifetime_seconds=100)
     lease = claimed(client, job_id, terms=terms)
     with lease.renewed():
-        wait(2.5)
+        wait(4.5)
         assert claim(client, job_id, owner("second"), terms) is None
     lease.succeed([result()], {})
 
