@@ -3,7 +3,7 @@
 import asyncio
 import logging
 from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Annotated, Final
 
@@ -152,8 +152,7 @@ async def open_context(settings: Settings, redis_url: str) -> AsyncIterator[Cont
         context.event_bus.close()
         for task in tasks:
             task.cancel()
-        with suppress(asyncio.CancelledError):
-            await asyncio.gather(*tasks)
+        await asyncio.wait(tasks)  # all: what asked Redis after the next line would open a connection anew
         await client.aclose()
         await run_in_threadpool(context.celery.close)
         await run_in_threadpool(storage.close)

@@ -1,0 +1,30 @@
+"""What one API process holds is given back in order."""
+
+import asyncio
+from pathlib import Path
+
+import pytest
+
+from service.api.context import open_context
+from tests.service.api.harness import settings
+
+
+def test_the_client_is_closed_when_all_that_uses_it_has_ended(
+    redis_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ended: list[bool] = []
+
+    async def end_slowly(*_: object) -> None:
+        try:
+            await asyncio.sleep(100)
+        finally:
+            await asyncio.sleep(0.1)
+            ended.append(True)
+
+    async def open_and_close() -> None:
+        async with open_context(settings(tmp_path), redis_url):
+            await asyncio.sleep(0)
+        assert ended == [True]
+
+    monkeypatch.setattr("service.api.context.sweep_for_ever", end_slowly)
+    asyncio.run(open_and_close())
