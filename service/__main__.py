@@ -127,7 +127,7 @@ def _run_client(command: str, arguments: Sequence[str]) -> int:
 
 
 def _run(part: str, settings: Settings, fd: int | None) -> int:
-    """Each part imports what it runs alone: a worker starts a second sooner without the API's libraries."""
+    """Each part imports what it runs alone: without the API's libraries a worker starts sooner."""
     from service.standalone.bind_policy import UnsafeBindAddress, check_bind_address
     from service.standalone.listener import PortTaken, bind
     from service.standalone.supervisor import StartFailed, run_service

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import httpx2 as httpx
+import psutil
 import pytest
 
 from service.media.limits import MediaLimits
@@ -53,7 +54,7 @@ def kill_the_worker_of(cluster: Cluster, url: str) -> None:
     """The pool process that holds the job, and the worker that it belongs to."""
     with connect(cluster.redis_url) as client:
         _, pid, *_ = str(client.hget(f"adis:job:{url.rpartition('/')[2]}", "owner")).split("/")
-    parent = int(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[1])
+    parent = psutil.Process(int(pid)).ppid()
     for process in (parent, int(pid)):
         os.kill(process, signal.SIGKILL)
 

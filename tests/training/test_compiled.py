@@ -19,7 +19,7 @@ has_compiler = pytest.mark.skipif(shutil.which(os.environ.get("CXX", "g++")) is 
 
 @has_compiler
 def test_a_compiled_step_says_what_an_eager_one_says(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Traced and differentiated as for a compiler; code for this processor would take two minutes, the next test's too.
+    """Traced and differentiated as before compiling; machine code of every network would take two minutes.
 
     Every other term of the loss would trace a network once more.
     """
@@ -40,7 +40,7 @@ def test_a_compiled_step_says_what_an_eager_one_says(monkeypatch: pytest.MonkeyP
 
 
 @has_compiler
-def test_a_network_that_was_compiled_computes_the_same() -> None:
+def test_a_network_compiled_to_machine_code_computes_the_same() -> None:
     networks = built(shrunken("paper"))
     network, spectrogram = networks.discriminator, torch.rand(2, 3, 32, 32)
     image = torch.rand(2, 3, 32, 32, requires_grad=True)
