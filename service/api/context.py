@@ -2,7 +2,7 @@
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Iterable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Annotated, Final
@@ -40,6 +40,7 @@ logger = logging.getLogger(__name__)
 _QUICK_PROBES: Final = 2
 _SLOW_PROBES: Final = 6
 _RETRY_AFTER_SECONDS: Final = 5
+_CANCEL_AGAIN_SECONDS: Final = 1.0
 MOST_STREAMS: Final = 256  # of events, of one caller
 
 
@@ -150,13 +151,20 @@ async def open_context(settings: Settings, redis_url: str) -> AsyncIterator[Cont
         yield context
     finally:
         context.event_bus.close()
-        for task in tasks:
-            task.cancel()
-        await asyncio.wait(tasks)  # all: what asked Redis after the next line would open a connection anew
+        await _end(tasks)  # all: what asked Redis after the next line would open a connection anew
         await client.aclose()
         await run_in_threadpool(context.celery.close)
         await run_in_threadpool(storage.close)
         await run_in_threadpool(context.decoder_pool.close)
+
+
+async def _end(tasks: Iterable[asyncio.Task[None]]) -> None:
+    """Cancel them until they have ended: a cancellation in the midst of an answer of Redis can be swallowed."""
+    left = set(tasks)
+    while left:
+        for task in left:
+            task.cancel()
+        _, left = await asyncio.wait(left, timeout=_CANCEL_AGAIN_SECONDS)
 
 
 def _probed_files(storage: Storage) -> dict[str, int]:
