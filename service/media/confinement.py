@@ -6,6 +6,7 @@ A seccomp filter does it, for the rest of the process's life, where the kernel a
 import ctypes
 import os
 import platform
+import signal
 import struct
 import sys
 from collections.abc import Mapping
@@ -36,13 +37,21 @@ _REFUSED: Final[dict[str, tuple[int, tuple[int, ...]]]] = {  # architecture as a
 _LOAD, _JUMP_EQUAL, _JUMP_ABOVE, _RETURN = 0x20, 0x15, 0x35, 0x06
 _ALLOW, _ERRNO = 0x7FFF_0000, 0x0005_0000
 _X32_CALLS: Final = 0x4000_0000
-_PR_SET_NO_NEW_PRIVS, _PR_GET_SECCOMP, _PR_SET_SECCOMP, _FILTER_MODE = 38, 21, 22, 2
+_PR_SET_PDEATHSIG, _PR_SET_NO_NEW_PRIVS, _PR_GET_SECCOMP, _PR_SET_SECCOMP, _FILTER_MODE = 1, 38, 21, 22, 2
 _NOT_PERMITTED: Final = 1  # EPERM
 
 
 def reduced_environment(environment: Mapping[str, str]) -> dict[str, str]:
     """What of it a decoder may see: no key, no password, no address of another service."""
     return {name: value for name, value in environment.items() if name in _KEPT_VARIABLES or name.startswith("LC_")}
+
+
+def end_with_parent(parent: int) -> None:
+    """Have the system kill this process, a fork of that one, when that one ends, however it does (on Linux)."""
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
+        if os.getppid() != parent:
+            os._exit(1)
 
 
 def refuse_system_calls() -> bool:

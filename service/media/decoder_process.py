@@ -2,13 +2,10 @@
 
 import errno
 import fcntl
-import json
 import logging
 import os
 import select
 import signal
-import subprocess
-import sys
 import time
 from collections.abc import Callable, Mapping
 from contextlib import suppress
@@ -17,7 +14,7 @@ from typing import Any, Final, TypeVar
 import numpy as np
 
 from service.errors import MediaError
-from service.media.confinement import decoder_environment
+from service.media.fork_server import start_helper
 from service.media.wire import (
     REPLY_HEAD,
     Call,
@@ -37,14 +34,6 @@ _MEMORY_BYTES: Final = 4 * 1024**3  # address space; libraries map about 1 GiB o
 _PIPE_BYTES: Final = 1024**2  # what Linux grants everybody
 _START_SECONDS: Final = 120.0  # on a machine that is very busy
 _MOST_JSON_BYTES: Final = 64 * 1024**2
-_ENVIRONMENT: Final = {
-    "MALLOC_ARENA_MAX": "2",  # each thread's own arena would reserve address space that counts
-    # what a small file needs is kept for the next one; taken anew from the system it cost a quarter of the time
-    "MALLOC_MMAP_THRESHOLD_": str(1024**2),
-    "MALLOC_TRIM_THRESHOLD_": str(16 * 1024**2),
-    "OPENBLAS_NUM_THREADS": "1",
-    "OMP_NUM_THREADS": "1",
-}
 
 
 class DecoderLost(Exception):
@@ -64,16 +53,8 @@ class DecoderProcess:
 
     def __init__(self, files: Mapping[str, int] | None = None) -> None:
         """files: rights (service.media.landlock) on all that it may open beside the system's; None: on everything."""
-        rights = [] if files is None else [json.dumps(dict(files))]
-        self._process = subprocess.Popen(
-            [sys.executable, "-m", "service.media.decoder_program", str(_MEMORY_BYTES), *rights],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            env=decoder_environment(_ENVIRONMENT),
-        )
-        assert self._process.stdin is not None
-        assert self._process.stdout is not None
-        self._requests, self._replies = self._process.stdin, self._process.stdout.fileno()
+        self._helper = start_helper(_MEMORY_BYTES, files)
+        self._replies = self._helper.replies.fileno()
         with suppress(OSError):  # it is faster so, and works without
             fcntl.fcntl(self._replies, fcntl.F_SETPIPE_SZ, _PIPE_BYTES)
         self._ready = False
@@ -85,7 +66,12 @@ class DecoderProcess:
     @property
     def is_alive(self) -> bool:
         """Whether it runs."""
-        return self._process.poll() is None
+        return self._helper.is_alive
+
+    @property
+    def pid(self) -> int:
+        """Of the process; waits until it has begun."""
+        return self._helper.pid
 
     def ask(self, request: Request, kind: Any, wall_seconds: float) -> Any:
         """The answer, of that type (an array for np.ndarray), or None at the end of an iterator.
@@ -102,19 +88,14 @@ class DecoderProcess:
                 logger.warning("all files are open to decoders: this system has no Landlock")
         self.tasks += isinstance(request, Call)
         try:
-            write_request(self._requests, request)
+            write_request(self._helper.requests, request)
         except BrokenPipeError as exc:
             raise self._lost() from exc
         return self._read_reply(kind, time.monotonic() + wall_seconds)
 
     def end(self) -> None:
         """Whatever it does."""
-        self._process.kill()
-        with suppress(BrokenPipeError):  # of a request that nobody has read
-            self._requests.close()
-        assert self._process.stdout is not None
-        self._process.stdout.close()
-        self._process.wait()
+        self._helper.end()
 
     def _read_reply(self, kind: Any, deadline: float) -> Any:
         said, described_bytes, array_bytes = REPLY_HEAD.unpack(self._read(REPLY_HEAD.size, deadline))
@@ -160,7 +141,7 @@ class DecoderProcess:
             left = left[count:]
 
     def _lost(self) -> DecoderLost:
-        code = self._process.wait(10)
+        code = self._helper.wait(10)
         lost = DecoderKilled if code == -signal.SIGKILL else DecoderLost
         return lost(f"it ended with code {code}")
 

@@ -1,118 +1,111 @@
-"""A process of the decoder pool: a program that opens foreign files for the process which started it.
+"""What helpers of the decoder pool are forked from: a program that has imported what they need, and opens no file.
 
-    python -m service.media.decoder_program MEMORY_BYTES [FILES]
+    python -m service.media.decoder_program SOCKET
 
-FILES: the rights that it has beside those on the system's files, as JSON: {"/path": rights}; without it, all.
-
-It takes its tasks from standard input, answers on standard output, and ends with the process that started it.
+SOCKET: number of an open one, of the kind SOCK_SEQPACKET. An order is JSON, {"memory_bytes": N, "files": null or
+rights}, with three descriptors: a pipe to read tasks from, one for the answers, and a socket that is told `pid N` at
+the helper's beginning and `ended CODE` at its end, and kills it when the other side closes it. When the first socket is
+closed, all helpers are killed, and the program ends.
 """
 
+import gc
 import json
 import os
-import queue
 import resource
+import select
 import signal
+import socket
 import sys
-import threading
 import traceback
-from collections.abc import Callable, Iterator
-from typing import IO, Any
+from contextlib import suppress
+from typing import Final
 
-import numpy as np
+from service.media.confinement import end_with_parent
+from service.media.decoder_helper import serve
 
-# what tasks need is imported before the first one comes
-import service.media.audio
-import service.media.image_reader
-import service.media.mux
-import service.media.soundtrack
-import service.media.times  # noqa: F401
-from service.errors import StylizationError
-from service.media.confinement import refuse_system_calls
-from service.media.landlock import READ, restrict_files, system_paths
-from service.media.wire import Call, Next, Request, describe_problem, read_request, write_reply
+_MOST_ORDER_BYTES: Final = 65_536
+
+
+class _ForkServer:
+    """lives: the sockets of all helpers, by process number; wanted: of those that nobody has given up."""
+
+    def __init__(self, orders: socket.socket) -> None:
+        self._orders = orders
+        self._lives: dict[int, socket.socket] = {}
+        self._wanted: dict[int, socket.socket] = {}
+        self._ended, ends = os.pipe()
+        for pipe in (self._ended, ends):
+            os.set_blocking(pipe, False)
+        signal.signal(signal.SIGCHLD, lambda *_: None)
+        signal.set_wakeup_fd(ends, warn_on_full_buffer=False)
+        self._ends = ends
+
+    def run(self) -> None:
+        """Until the other side of the socket is closed."""
+        while True:
+            waited_for: list[socket.socket | int] = [self._orders, self._ended, *self._wanted.values()]
+            ready, _, _ = select.select(waited_for, [], [])
+            for pid in [pid for pid, life in self._wanted.items() if life in ready]:
+                del self._wanted[pid]
+                os.kill(pid, signal.SIGKILL)
+            if self._ended in ready:
+                os.read(self._ended, 1024)
+                self._reap(os.WNOHANG)
+            if self._orders in ready:
+                order, descriptors, _, _ = socket.recv_fds(self._orders, _MOST_ORDER_BYTES, 3)
+                if not order:
+                    break
+                self._start(order, *descriptors)
+        for pid in self._lives:
+            os.kill(pid, signal.SIGKILL)
+        self._reap(0)
+
+    def _start(self, order: bytes, requests: int, replies: int, life_descriptor: int) -> None:
+        life = socket.socket(fileno=life_descriptor)
+        this = os.getpid()
+        pid = os.fork()
+        if pid == 0:
+            try:
+                end_with_parent(this)
+                signal.set_wakeup_fd(-1)
+                signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+                for other in (self._orders, life, *self._lives.values()):
+                    other.close()
+                for pipe in (self._ended, self._ends):
+                    os.close(pipe)
+                serve(requests, replies, **json.loads(order))
+                os._exit(0)
+            except BaseException:
+                traceback.print_exc()
+                os._exit(1)
+        os.close(requests)
+        os.close(replies)
+        self._lives[pid] = self._wanted[pid] = life
+        _tell(life, f"pid {pid}")
+
+    def _reap(self, options: int) -> None:
+        while self._lives:
+            pid, status = os.waitpid(-1, options)
+            if pid == 0:
+                return
+            self._wanted.pop(pid, None)
+            with self._lives.pop(pid) as life:
+                _tell(life, f"ended {os.waitstatus_to_exitcode(status)}")
+
+
+def _tell(life: socket.socket, what: str) -> None:
+    with suppress(OSError):  # nobody listens any more
+        life.send(what.encode())
 
 
 def main() -> None:
-    """Serve until standard input ends."""
-    memory_bytes = int(sys.argv[1])
-    resource.setrlimit(resource.RLIMIT_AS, (memory_bytes, memory_bytes))
+    """Fork helpers until the other side of the socket is closed."""
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     for number in (signal.SIGINT, signal.SIGTERM):  # a stop of the whole service lets a running job end
         signal.signal(number, signal.SIG_IGN)
-    replies = os.fdopen(os.dup(1), "wb")
     os.dup2(2, 1)  # what a library prints is no answer
-    requests: queue.SimpleQueue[Request] = queue.SimpleQueue()
-    files_closed = len(sys.argv) > 2 and restrict_files(dict.fromkeys(system_paths(), READ) | json.loads(sys.argv[2]))
-    is_confined = refuse_system_calls()
-    threading.Thread(target=_listen, args=(sys.stdin.buffer, requests), daemon=True).start()
-    write_reply(replies, "value", [is_confined, files_closed])  # ready
-    _serve(requests, replies)
-
-
-def _listen(pipe: IO[bytes], requests: "queue.SimpleQueue[Request]") -> None:
-    """In a thread of its own, so that a helper ends in the middle of a task when nobody waits for it any more."""
-    while (request := read_request(pipe)) is not None:
-        requests.put(request)
-    os._exit(0)
-
-
-def _serve(requests: "queue.SimpleQueue[Request]", replies: IO[bytes]) -> None:
-    items: Iterator[Any] = iter(())
-    seconds = 0
-    while True:
-        request = requests.get()
-        try:
-            match request:
-                case Call(function, arguments, seconds):
-                    _limit_cpu(seconds)
-                    items = _made(function, arguments)
-                    _answer(replies, items)
-                case Next():
-                    _limit_cpu(seconds)
-                    _answer(replies, items)
-                case _:
-                    close = getattr(items, "close", None)
-                    if close is not None:
-                        close()
-                    items = iter(())
-                    write_reply(replies, "end")
-        except StylizationError as problem:
-            write_reply(replies, "problem", describe_problem(problem))
-        except MemoryError:
-            write_reply(replies, "no-memory")
-        except BrokenPipeError:
-            return
-        except OSError as exc:
-            write_reply(replies, "os-error", {"errno": exc.errno or 0, "detail": exc.strerror or str(exc)})
-        except Exception:
-            write_reply(replies, "fault", traceback.format_exc())
-
-
-def _made(function: Callable[..., Any], arguments: tuple[Any, ...]) -> Iterator[Any]:
-    """What the function returns, piece by piece; nothing of it is kept here when it has been answered."""
-    made = function(*arguments)
-    if isinstance(made, Iterator):
-        yield from made
-    else:
-        one = [made]
-        del made
-        yield one.pop()
-
-
-def _answer(replies: IO[bytes], items: Iterator[Any]) -> None:
-    try:
-        item = next(items)
-    except StopIteration:
-        write_reply(replies, "end")
-    else:
-        write_reply(replies, "array" if isinstance(item, np.ndarray) else "value", item)
-
-
-def _limit_cpu(seconds: int) -> None:
-    """The system ends this process when it has used that many more."""
-    used = resource.getrusage(resource.RUSAGE_SELF)
-    _, hard = resource.getrlimit(resource.RLIMIT_CPU)
-    resource.setrlimit(resource.RLIMIT_CPU, (int(used.ru_utime + used.ru_stime) + 1 + seconds, hard))
+    gc.freeze()  # the collector would write to the pages that all share
+    _ForkServer(socket.socket(fileno=int(sys.argv[1]))).run()
 
 
 if __name__ == "__main__":

@@ -28,7 +28,11 @@ class _LentDecoderPool(DecoderPool):
     def close(self) -> None:
         with self._lock:
             idle, self._idle = self._idle, []
-        _stock.extend(helper for helper in idle if helper.is_alive)
+        for helper in idle:
+            if helper.is_alive:
+                _stock.append(helper)
+            else:
+                helper.end()
         super().close()
 
 

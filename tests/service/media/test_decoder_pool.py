@@ -130,7 +130,7 @@ def test_a_stream_that_is_left_early_leaves_a_helper_that_works(clip: Path) -> N
         with opened.read_soundtrack(clip) as (_, blocks):
             next(blocks)
         (helper,) = opened._idle
-        opened_files = Path(f"/proc/{helper._process.pid}/fd").iterdir()
+        opened_files = Path(f"/proc/{helper.pid}/fd").iterdir()
         assert clip not in [file.readlink() for file in opened_files]
         manifest = opened.read_manifest(clip)
         frames = opened.read_frames(clip, manifest, 0, 30, (manifest.format.width, manifest.format.height))
@@ -215,7 +215,7 @@ def test_a_helper_that_is_idle_holds_no_image(tmp_path: Path) -> None:
 
 def resident_mb(opened: DecoderPool) -> float:
     (helper,) = opened._idle
-    status = Path(f"/proc/{helper._process.pid}/status").read_text().splitlines()
+    status = Path(f"/proc/{helper.pid}/status").read_text().splitlines()
     return int(next(line for line in status if line.startswith("VmRSS:")).split()[1]) / 1000
 
 
@@ -223,9 +223,9 @@ def test_a_helper_that_died_while_it_was_idle_is_replaced(tmp_path: Path) -> Non
     photo = write_png(tmp_path / "photo", make_photo(40, 30))
     with DecoderPool(LIMITS, kept=1) as opened:
         assert opened.probe_image(photo).width == 40
-        process = opened._idle[0]._process
-        process.kill()
-        process.wait()
+        helper = opened._idle[0].pid
+        os.kill(helper, signal.SIGKILL)
+        assert gone(helper)
         assert opened.probe_image(photo).width == 40
 
 
@@ -233,13 +233,13 @@ def test_a_file_whose_helper_was_killed_from_outside_gets_another(tmp_path: Path
     photo = write_png(tmp_path / "photo", make_photo(40, 30))
     with DecoderPool(LIMITS, kept=1) as opened, ThreadPoolExecutor(1) as threads:
         opened.warm_up()
-        process = opened._idle[0]._process
-        process.send_signal(signal.SIGSTOP)
+        helper = opened._idle[0].pid
+        os.kill(helper, signal.SIGSTOP)
         asked = threads.submit(opened.probe_image, photo)
         until(lambda: not opened._idle or None)
-        process.kill()
+        os.kill(helper, signal.SIGKILL)
         assert asked.result().width == 40
-        assert opened._idle[0]._process is not process
+        assert opened._idle[0].pid != helper
 
 
 def test_threads_share_it_and_two_helpers_stay(tmp_path: Path) -> None:
@@ -253,7 +253,7 @@ def test_threads_share_it_and_two_helpers_stay(tmp_path: Path) -> None:
 def test_closed_it_says_so_and_leaves_no_process(tmp_path: Path) -> None:
     closing = DecoderPool(LIMITS)
     closing.warm_up()
-    helpers = [helper._process.pid for helper in closing._idle]
+    helpers = [helper.pid for helper in closing._idle]
     assert len(helpers) == 2
     closing.close()
     with pytest.raises(Unavailable):
@@ -266,7 +266,7 @@ def test_helpers_end_with_the_process_that_started_them_and_not_by_a_stop() -> N
         "import sys, time; from service.media.limits import MediaLimits;"
         "from service.media.decoder_pool import DecoderPool;"
         "box = DecoderPool(MediaLimits(), kept=1); box._call('image', int, len, 'abc');"
-        "print(box._idle[0]._process.pid, flush=True);"
+        "print(box._idle[0].pid, flush=True);"
         "time.sleep(300)"
     )
     with subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True) as owner:
