@@ -57,8 +57,8 @@ class ObjectStore:
 
     def stored(self) -> set[str]:
         """What is stored, without the prefix and what checks write."""
-        paths = {str(path.relative_to(self.folder)) for path in self.folder.rglob("*") if path.is_file()}
-        return paths - {"writable"}
+        paths = {Path(folder, name) for folder, _, names in os.walk(self.folder) for name in names}  # some go meanwhile
+        return {str(path.relative_to(self.folder)) for path in paths} - {"writable"}
 
 
 @contextmanager
