@@ -41,19 +41,12 @@ def test_a_compiled_step_says_what_an_eager_one_says(monkeypatch: pytest.MonkeyP
 
 @has_compiler
 def test_a_network_compiled_to_machine_code_computes_the_same() -> None:
-    networks = built(shrunken("paper"))
-    network, spectrogram = networks.discriminator, torch.rand(2, 3, 32, 32)
-    image = torch.rand(2, 3, 32, 32, requires_grad=True)
-
-    def scores_and_slope() -> tuple[torch.Tensor, torch.Tensor]:
-        scores = network(image, spectrogram)
-        return scores, torch.autograd.grad(scores.square().sum(), image)[0]
-
-    eager = scores_and_slope()
+    networks = built(shrunken("paper")).requires_grad_(False)
+    image, spectrogram = torch.rand(2, 2, 3, 32, 32)
+    eager = networks.discriminator(image, spectrogram)
     dynamo_counters.clear()
     compile_networks(networks)
-    for found, expected in zip(scores_and_slope(), eager, strict=True):
-        torch.testing.assert_close(found, expected, rtol=1e-3, atol=1e-4)
+    torch.testing.assert_close(networks.discriminator(image, spectrogram), eager, rtol=1e-3, atol=1e-4)
     assert dynamo_counters["frames"]["ok"] > 0
 
 
