@@ -5,6 +5,7 @@ Nothing is computed; the backward pass and autocast need a real device and are l
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -53,6 +54,7 @@ def fake_run(config: Any, networks: Any, average: Average) -> Run:
 class NoData:
     pairs: tuple[()] = ()
     images: tuple[()] = ()
+    of_no_scene: frozenset[Path] = frozenset()
 
 
 @pytest.mark.parametrize("preset", ["paper", "cycle", "adain", "late-fusion"])
@@ -93,7 +95,7 @@ def test_a_step_of_our_model_stays_on_the_gpu(monkeypatch: pytest.MonkeyPatch) -
         def prepare(self, *_: Any) -> None: ...
 
         def draw(self, *_: Any) -> dict[str, torch.Tensor]:
-            return {"real": torch.empty(4, 3, SIDE, SIDE)}
+            return {"real": torch.empty(4, 3, SIDE, SIDE), "real_heights": torch.empty(4, 2)}
 
         def hear(self, scene: int, count: int, rng: np.random.Generator) -> torch.Tensor:
             return torch.empty(count, dim)
@@ -102,6 +104,7 @@ def test_a_step_of_our_model_stays_on_the_gpu(monkeypatch: pytest.MonkeyPatch) -
     with FakeTensorMode(allow_non_fake_inputs=True):
         stage = kind_of(config).stages(config)[-1](fake_run(config, networks, average))
         images = {name: torch.empty(4, 3, SIDE, SIDE, device=GPU) for name in ("source", "real")}
+        images |= {name: torch.empty(4, 2, device=GPU) for name in ("source_heights", "real_heights")}
         for number in range(3):  # each with losses of its own
             said = stage.step(number, {**images, "scene": 0, "embedding": torch.empty(4, dim, device=GPU)}, 0.0)
             assert {value.device for name, value in said.items() if name.startswith("generator/")} == {GPU}

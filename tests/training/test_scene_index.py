@@ -60,6 +60,29 @@ def test_strangers_and_photographs_outside_the_bounds_are_in_no_scene(data: Path
     assert sum(p.weight for p in pairs if p.scene == "snow") == pytest.approx(2.0)  # one for each split
 
 
+def test_a_counterpart_has_the_scenes_sounds_and_is_restyled_and_the_probe_does_not_know_it(
+    data: Path, tmp_path: Path
+) -> None:
+    counterparts = '[[counterparts]]\nscene = "snow"\nfiles = ["other/*.png"]\nselect = { brightness = [0.0, 0.5] }\n'
+    (tmp_path / "recipe.toml").write_text(RECIPE + counterparts)
+    (tmp_path / "sounds.toml").write_text(SOUNDS)
+    build_scene_index(tmp_path / "recipe.toml", data, tmp_path / "index.jsonl")
+    pairs = [p for split in ("train", "test") for p in read_index(tmp_path / "index.jsonl", split)]
+    others = [p for p in pairs if p.image.parent.name == "other"]
+    assert {p.scene for p in others if p.sound} == {"snow"}
+    assert {p.image for p in others if p.sound} == {p.image for p in others if p.sound is None}
+    assert {p.scene for p in pairs if p.image.name == "dark-1.png"} == {"content"}  # no table of counterparts names it
+    found = read_photographs(tmp_path / "recipe.toml", data / "photos")
+    assert {(p.scene, p.counterpart_of) for p in found} == {("snow", None), (None, "snow"), (None, None)}
+
+
+def test_counterparts_without_a_scene_are_refused(data: Path, tmp_path: Path) -> None:
+    (tmp_path / "recipe.toml").write_text(RECIPE + '[[counterparts]]\nfiles = ["other/*.png"]\n')
+    (tmp_path / "sounds.toml").write_text(SOUNDS)
+    with pytest.raises(PairingError, match="scene"):
+        build_scene_index(tmp_path / "recipe.toml", data, tmp_path / "index.jsonl")
+
+
 def test_the_photographs_of_a_large_set_are_sources_of_their_own(tmp_path: Path) -> None:
     (tmp_path / "snow").mkdir()
     for number in range(LARGEST_SET + 1):

@@ -90,16 +90,20 @@ def test_a_descriptor_knows_what_is_there_and_neither_its_color_nor_its_light() 
         return [fine, torch.nn.functional.avg_pool2d(fine, 2)]
 
     describe = CellDescriptor(features, images, rng())
-    plain = describe(images[0])
+    whole = torch.tensor([[0.0, 1.0]]).repeat(4, 1)
+    plain = describe(images[0], whole)
     assert plain.shape == (4, 13, 4, 4)
-    assert torch.allclose(describe(images[0][:, [2, 0, 1]]), plain, atol=1e-4)  # other colors
-    assert torch.allclose(describe(images[0] - 0.2), plain, atol=1e-4)  # darker
-    hazy = describe(0.5 * images[0])
+    assert torch.allclose(describe(images[0][:, [2, 0, 1]], whole), plain, atol=1e-4)  # other colors
+    assert torch.allclose(describe(images[0] - 0.2, whole), plain, atol=1e-4)  # darker
+    hazy = describe(0.5 * images[0], whole)
     assert (hazy - plain)[:, :-1].norm() < 0.4 * plain[:, :-1].norm()
-    assert (describe(images[1]) - plain)[:, :-1].norm() > 0.8 * plain[:, :-1].norm()
+    assert (describe(images[1], whole) - plain)[:, :-1].norm() > 0.8 * plain[:, :-1].norm()
     heights = plain[0, -1, :, 0]
     assert (heights.diff() > 0.1).all()
     assert torch.equal(plain[:, -1], heights[None, :, None].expand(4, 4, 4))
+    lower_half = describe(images[0], torch.tensor([[0.5, 1.0]]).repeat(4, 1))
+    assert torch.equal(lower_half[:, :-1], plain[:, :-1])
+    assert lower_half[0, -1, :, 0].mean() == pytest.approx(float(plain[0, -1, 2:, 0].mean()), abs=1e-5)
 
 
 def test_opponent_colors_tell_gray_from_green() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -10,7 +11,7 @@ import torch
 
 from training import checkpoint
 from training.data.dataset import CoOccurrences
-from training.data.index import read_index
+from training.data.index import Pair, read_index
 from training.kinds import kind_of
 from training.models.average import Average
 from training.models.scene_audio_encoder import SceneAudioConfig, SceneAudioEncoder, load_encoder, save_encoder
@@ -28,8 +29,12 @@ CROP = 48
 
 @pytest.fixture(scope="module")
 def batches(index: Path, scene_audio: Path) -> SceneBatches:
-    pairs = read_index(index, "train")
-    drawn = SceneBatches([p for p in pairs if p.sound is not None], sorted({p.image for p in pairs}), 4)
+    return prepared(read_index(index, "train"), scene_audio)
+
+
+def prepared(pairs: Sequence[Pair], scene_audio: Path) -> SceneBatches:
+    of_no_scene = {p.image for p in pairs if p.sound is None}
+    drawn = SceneBatches([p for p in pairs if p.sound is not None], sorted({p.image for p in pairs}), of_no_scene, 4)
     drawn.prepare(FrozenFeatures(), load_encoder(scene_audio), seed=0)
     return drawn
 
@@ -53,6 +58,26 @@ def test_no_source_is_of_the_scene_itself_and_the_photographs_are(batches: Scene
     drawn = batches.draw(step, CROP, 0)
     assert drawn["real"].mean() > 0.5  # the snow of this small world is nearly white
     assert drawn["source"].amin(dim=(2, 3)).mean() < drawn["real"].amin(dim=(2, 3)).mean()
+
+
+def test_a_counterpart_is_an_example_of_its_scene_and_a_source_in_it_too(index: Path, scene_audio: Path) -> None:
+    pairs = read_index(index, "train")
+    snow = sorted({p.image for p in pairs if p.scene == "snow"})
+    counterpart = Pair(snow[0], None, 0.0, 0.0, "train", "counterpart", 0.0, "content")
+    one_of_each = [next(p for p in pairs if p.scene == scene) for scene in sorted({p.scene for p in pairs} - {"snow"})]
+    drawn = prepared([*one_of_each, next(p for p in pairs if p.image == snow[0]), counterpart], scene_audio)
+    steps = [drawn.draw(step, CROP, 0) for step in range(12)]
+    of_snow = [each for each in steps if drawn.scenes[int(each["scene"])] == "snow"]
+    assert all(each["real"].mean() > 0.5 for each in of_snow)  # white, and there is no other
+    assert torch.cat([each["source"].mean(dim=(1, 2, 3)) for each in of_snow]).max() > 0.5
+
+
+def test_a_view_knows_at_which_height_it_was_cut_out(batches: SceneBatches) -> None:
+    drawn = batches.draw(1, CROP, 0)
+    for name in ("source", "real"):
+        first, last = drawn[f"{name}_heights"].unbind(dim=1)
+        assert ((first >= 0) & (last <= 1) & (last - first >= CROP / 256 - 0.01)).all()
+    assert drawn["source_heights"].unique(dim=0).shape[0] > 1
 
 
 def test_embeddings_are_as_long_as_the_strength_that_was_drawn(batches: SceneBatches) -> None:

@@ -7,7 +7,7 @@ process of a distributed run takes its own numbers.
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence, Set
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -56,6 +56,7 @@ class CoOccurrences(Dataset[Batch]):
         if not self.pairs:
             raise PairingError(f"{index} has no pair with a sound in the split {split!r}")
         self.images: Sequence[Path] = sorted({p.image for p in pairs})
+        self.of_no_scene: Set[Path] = {p.image for p in pairs if p.sound is None}
         weights = np.array([p.weight for p in self.pairs])
         self.cumulative = np.cumsum(weights / weights.sum())
         self.data, self.audio, self.seed, self.conditions = data, audio, seed, conditions

@@ -27,7 +27,8 @@ def build_scene_index(recipe: Path, data: Path, output: Path) -> dict[str, int]:
     """Write the index of `data`/photos and `data`/sounds. Returns the number of photographs by "scene/split".
 
     `sounds` of the recipe names the recipe of recordings beside it; its fold `held_out_fold` (0) is the test split.
-    Each scene has the same weight, each photograph and each recording within it too. Raises PairingError.
+    Each scene has the same weight, each photograph and each recording within it too. A scene's counterparts are
+    photographs of it, and beside that such as are to be restyled. Raises PairingError.
     """
     try:
         plan = tomllib.loads(recipe.read_text())
@@ -44,18 +45,18 @@ def build_scene_index(recipe: Path, data: Path, output: Path) -> dict[str, int]:
     pairs = []
     for held_out, split in ((False, "train"), (True, "test")):
         within = [p for p in photographs if p.held_out == held_out]
-        sizes = Counter(p.scene for p in within)
+        sizes = Counter(p.scene or p.counterpart_of for p in within)
         for photograph in within:
-            image, scene = data / "photos" / photograph.name, photograph.scene
+            image, scene = data / "photos" / photograph.name, photograph.scene or photograph.counterpart_of
             counts[f"{scene or NO_SCENE}/{split}"] += 1
             sounds = [r for r in recordings if r.kind == scene and (r.fold == fold) == held_out]
             for recording in sounds:
                 weight = 1.0 / (sizes[scene] * len(sounds))
                 stretch = (0.0, lengths[recording.name])
                 pairs.append(Pair(image, recording.path, *stretch, split, photograph.source, weight, str(scene)))
-            if scene is None:
+            if photograph.scene is None:
                 pairs.append(Pair(image, None, 0.0, 0.0, split, photograph.source, 0.0, NO_SCENE))
-            elif not sounds:
+            if scene is not None and not sounds:
                 raise PairingError(f"the scene {scene!r} has photographs and no recording in the split {split!r}")
     write_index(pairs, output)
     return dict(counts)

@@ -13,7 +13,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 DESCRIPTOR_DIM = 12
-HEIGHT_WEIGHT = 0.45  # of a cell's vertical position beside components of unit variance
+HEIGHT_WEIGHT = 1.0  # of a cell's vertical position beside components of unit variance
 CONTRAST = 0.5
 FITTED_CELLS = 8_000
 
@@ -24,7 +24,7 @@ class CellDescriptor:
     """Images [B, 3, H, W] -> descriptors [B, DESCRIPTOR_DIM + 1, H/16, W/16].
 
     Principal components of the two deepest of `features`, at strides 16 and 32 (16 alone takes clouds for leaves), and
-    the vertical position.
+    last the vertical position, in the photograph that they were cut from.
     """
 
     @torch.no_grad()
@@ -39,10 +39,15 @@ class CellDescriptor:
         self.basis = self.basis / (normed @ self.basis).square().mean().sqrt()
 
     @torch.no_grad()
-    def __call__(self, images: Tensor) -> Tensor:
+    def __call__(self, images: Tensor, heights: Tensor) -> Tensor:
+        """heights: [B, 2], where they begin and end in the photographs, of whose height in 0..1."""
         components = ((self._cells(images) - self.mean) / self.spread) @ self.basis
-        rows = torch.linspace(-1.7, 1.7, components.shape[1], device=images.device)  # of unit variance
-        rows = HEIGHT_WEIGHT * rows[None, :, None, None].expand(*components.shape[:3], 1)
+        count = components.shape[1]
+        within = (torch.arange(count, device=images.device) + 0.5) / count
+        first, last = heights.to(within).unbind(dim=1)
+        rows = torch.lerp(first[:, None], last[:, None], within)  # [B, rows]
+        rows = HEIGHT_WEIGHT * 12**0.5 * (rows - 0.5)  # of unit variance in a whole photograph
+        rows = rows[:, :, None, None].expand(*components.shape[:3], 1)
         return torch.cat([components, rows], dim=3).permute(0, 3, 1, 2)
 
     def _cells(self, images: Tensor) -> Tensor:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Sequence, Set
 from pathlib import Path
 
 import numpy as np
@@ -33,15 +33,17 @@ LEAST_STRENGTH = 0.55
 class SceneBatches:
     """Everything lies in memory: photographs as uint8, hearings as unit vectors. Draws depend on their generator alone.
 
-    pairs: of the training split. images: all photographs of it, also those of no scene.
+    pairs: of the training split. images: all photographs of it. of_no_scene: those that are restyled into every scene;
+    such as occur in pairs are counterparts, examples of that scene as well.
     """
 
-    def __init__(self, pairs: Sequence[Pair], images: Sequence[Path], batch: int) -> None:
+    def __init__(self, pairs: Sequence[Pair], images: Sequence[Path], of_no_scene: Set[Path], batch: int) -> None:
         self.batch = batch
         self.scenes = sorted({pair.scene for pair in pairs})
         scene_of = {pair.image: self.scenes.index(pair.scene) for pair in pairs}
         self.pixels = [_reduced(media.read_image(path)) for path in images]
         self.scene_of = np.array([scene_of.get(path, -1) for path in images])
+        self.of_no_scene = np.array([path in of_no_scene for path in images])
         self.recordings = {
             scene: sorted({pair.sound for pair in pairs if pair.scene == scene and pair.sound is not None})
             for scene in self.scenes
@@ -74,22 +76,27 @@ class SceneBatches:
     def draw(self, step: int, crop: int, seed: int) -> dict[str, Tensor]:
         """One scene's batch: `scene` [], `source` and `real` [B, 3, crop, crop] in [-1, 1], `embedding` [B, E].
 
+        `source_heights` and `real_heights` [B, 2]: where these begin and end in their photographs, in 0..1.
         Scenes follow each other in an order that is drawn anew for every round.
         """
         rng = np.random.default_rng((seed, step))
         order = np.random.default_rng((seed, step // len(self.scenes), 1)).permutation(len(self.scenes))
         scene = int(order[step % len(self.scenes)])
-        weights = np.where(self.scene_of == -1, 1.0, SCENE_SOURCE_WEIGHT) * (self.scene_of != scene)
+        weights = np.where(self.of_no_scene, 1.0, SCENE_SOURCE_WEIGHT * (self.scene_of != scene))
         sources = rng.choice(len(self.pixels), self.batch, p=weights / weights.sum())
         of_scene = np.flatnonzero(self.scene_of == scene)
         likeness = self.own_layout[sources] @ self.layout[of_scene].T
         nearest = likeness.topk(min(NEIGHBORS, len(of_scene)), dim=1).indices.numpy()
         partners = [of_scene[row[int(rng.integers(len(row)))]] for row in nearest]
         strength = torch.from_numpy(rng.uniform(LEAST_STRENGTH, 1.0, (self.batch, 1))).float()
+        views = {
+            name: [self._view(each, crop, rng) for each in numbers]
+            for name, numbers in (("source", sources), ("real", partners))
+        }
         return {
             "scene": torch.tensor(scene),
-            "source": torch.stack([self._view(each, crop, rng) for each in sources]),
-            "real": torch.stack([self._view(each, crop, rng) for each in partners]),
+            **{name: torch.stack([image for image, _ in of_name]) for name, of_name in views.items()},
+            **{f"{name}_heights": torch.tensor([span for _, span in of_name]) for name, of_name in views.items()},
             "embedding": strength * self.hear(scene, self.batch, rng),
         }
 
@@ -103,21 +110,23 @@ class SceneBatches:
         choice = torch.from_numpy(rng.random((count, 1)) < HEARD_SHARE)
         return torch.where(choice, heard, around)
 
-    def _view(self, number: int, crop: int, rng: np.random.Generator) -> Tensor:
-        """A square of a photograph at any scale between its own pixels and its whole short side, mirrored at times."""
+    def _view(self, number: int, crop: int, rng: np.random.Generator) -> tuple[Tensor, tuple[float, float]]:
+        """A square of a photograph at any scale between its own pixels and its whole short side, mirrored at times.
+
+        Also where it begins and ends, of the photograph's height.
+        """
         photograph: NDArray[np.uint8] = self.pixels[number]
         height, width = photograph.shape[:2]
         side = min(round(float(np.exp(rng.uniform(np.log(crop), np.log(max(crop, SHORT_SIDE)))))), height, width)
         top, left = int(rng.integers(height - side + 1)), int(rng.integers(width - side + 1))
-        is_mirrored = bool(rng.random() < 0.5)
+        is_mirrored, heights = bool(rng.random() < 0.5), (top / height, (top + side) / height)
         if self.resident is not None:
-            return self.resident.view(
-                number, ViewBox((left, top, left + side, top + side), is_mirrored), crop, mode="bilinear"
-            )
+            box = ViewBox((left, top, left + side, top + side), is_mirrored)
+            return self.resident.view(number, box, crop, mode="bilinear"), heights
         part = photograph[top : top + side, left : left + side]
         if side != crop:
             part = np.asarray(Image.fromarray(part).resize((crop, crop), Image.Resampling.BILINEAR))
-        return media.to_tensor(part[:, ::-1] if is_mirrored else part)
+        return media.to_tensor(part[:, ::-1] if is_mirrored else part), heights
 
     def _hearings(self, audio_encoder: SceneAudioEncoder, scene: str, seed: int) -> Tensor:
         config = audio_encoder.config

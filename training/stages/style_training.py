@@ -77,7 +77,7 @@ class StyleTraining(Stage):
                 n.discriminator.learning(), config.discriminator_learning_rate, (0.0, config.betas[1])
             ),
         }
-        self.drawn = SceneBatches(run.dataset.pairs, run.dataset.images, config.batch)
+        self.drawn = SceneBatches(run.dataset.pairs, run.dataset.images, run.dataset.of_no_scene, config.batch)
         self.drawn.prepare(n.backbone, n.audio_encoder, config.seed)
         self.remembered: dict[int, list[PhotographFeatures]] = defaultdict(list)  # recent photographs, by scene
         crop = self._crop(0.0)
@@ -124,11 +124,11 @@ class StyleTraining(Stage):
         with torch.no_grad(), autocast():
             source_maps = [features.float() for features in n.backbone.features(source)]
             real_maps = [features.float() for features in n.backbone.features(real)]
-            described = self.describe(real)
+            described = self.describe(real, batch["real_heights"])
             photographs = PhotographFeatures(
-                real_maps, opponent_colors(real), described, color_variety(real, described)
+                real_maps, opponent_colors(real), described, color_variety(real, described[:, :-1])
             )
-            source_descriptors = self.describe(source)
+            source_descriptors = self.describe(source, batch["source_heights"])
 
         # D: photographs of the scene against results, and against photographs of another scene (mismatched pairs)
         detached = [features.detach() for features in made_maps]
@@ -202,10 +202,11 @@ class StyleTraining(Stage):
         ]
         colors = torch.cat([each.colors for each in pool])
         alike = [self_similarity_loss(made_maps[level], source_maps[level], rng) for level in SELF_SIMILARITY_MAPS]
+        shown = source_descriptors[:, :-1]  # at any height
         usual = torch.cat([each.variety for each in pool]).flatten()[correspondence.cells]
         with torch.no_grad():
-            before = color_variety(source, source_descriptors).flatten()
-        varied = color_variety(made, source_descriptors).flatten()
+            before = color_variety(source, shown).flatten()
+        varied = color_variety(made, shown).flatten()
         places = draw_places(made_maps, weights.nce_patches, rng)
         with torch.no_grad():
             keys = n.projector(source_maps, places)
