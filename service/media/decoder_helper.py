@@ -26,7 +26,7 @@ from service.media.wire import Call, Next, Request, describe_problem, read_reque
 
 
 def serve(asked: int, answered: int, memory_bytes: int, files: Mapping[str, int] | None) -> None:
-    """Do the tasks that come from one pipe, within walls that stand from here on, until that pipe ends.
+    """Do the tasks that come from one pipe, confined from here on, until that pipe ends.
 
     files: the rights that it has beside those on the system's files; None: all.
     """

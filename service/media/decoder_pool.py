@@ -1,8 +1,9 @@
 """Open foreign files in processes of their own, so that one which crashes a decoder takes no server or worker with it.
 
 libav and Pillow's codecs are C: a hostile file may end the process, eat its memory or spin. Here that ends a helper
-(`service.media.decoder_program`), is answered as a damaged file, and the next file gets a new helper. Helpers are
-programs of their own rather than children of `multiprocessing`, which Celery's pool processes may not have.
+(`service.media.decoder_helper`), is answered as a damaged file, and the next file gets a new helper. Helpers are forked
+from a program of our own (`service.media.fork_server`) rather than by the fork server of `multiprocessing`, whose
+children Celery's pool processes may not have.
 """
 
 import logging

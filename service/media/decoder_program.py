@@ -105,7 +105,10 @@ def main() -> None:
         signal.signal(number, signal.SIG_IGN)
     os.dup2(2, 1)  # what a library prints is no answer
     gc.freeze()  # the collector would write to the pages that all share
-    _ForkServer(socket.socket(fileno=int(sys.argv[1]))).run()
+    inherited = int(sys.argv[1])
+    orders = socket.socket(fileno=os.dup(inherited))  # a number that select can take, whatever the other side has open
+    os.close(inherited)
+    _ForkServer(orders).run()
 
 
 if __name__ == "__main__":

@@ -44,7 +44,9 @@ class Helper:
     def pid(self) -> int:
         """Waits until it has one."""
         self._listen(lambda: self._pid is not None, None)
-        return self._pid or 0
+        if self._pid is None:
+            raise ProcessLookupError("the fork server was killed before it began")
+        return self._pid
 
     @property
     def is_alive(self) -> bool:
@@ -167,7 +169,7 @@ _fork_server: Final = _ForkServerOfThisProcess()
 
 
 def start_helper(memory_bytes: int, files: Mapping[str, int] | None) -> Helper:
-    """Start one that may take that much address space, and do not wait for it; its first reply says which walls stand.
+    """Start one that may take that much address space, and do not wait for it; its first reply says how it is confined.
 
     files: rights (service.media.landlock) on all that it may open beside the system's; None: on everything.
     """

@@ -98,6 +98,21 @@ assert width() == 40
     subprocess.run([sys.executable, "-c", code], check=True, timeout=120)
 
 
+def test_it_starts_where_more_files_are_open_than_select_can_take(photo: Path) -> None:
+    code = f"""
+import resource
+from pathlib import Path
+from service.media.decoder_pool import DecoderPool
+from service.media.limits import MediaLimits
+
+resource.setrlimit(resource.RLIMIT_NOFILE, (2048, resource.getrlimit(resource.RLIMIT_NOFILE)[1]))
+files = [open("/dev/null") for _ in range(1100)]
+with DecoderPool(MediaLimits(), kept=1) as pool:
+    assert pool.probe_image(Path({str(photo)!r})).width == 40
+"""
+    subprocess.run([sys.executable, "-c", code], check=True, timeout=120)
+
+
 def test_nothing_is_left_of_a_process_that_was_killed_while_a_helper_worked(photo: Path) -> None:
     code = (
         "import time; from service.media.limits import MediaLimits; from service.media.decoder_pool import DecoderPool;"
