@@ -50,17 +50,17 @@ class GainCurve:
         return block * (10 ** (self.gain_db(seconds) / 20)).astype(np.float32)
 
 
-def mixed_in(blocks: Iterator[Block], second: Iterator[Waveform], gain_db: float) -> Iterator[Block]:
-    """Each block with as much of the endless mono sound (at the same rate) in its two front channels."""
+def with_second(blocks: Iterator[Block], second: Iterator[Waveform], gain_db: float) -> Iterator[tuple[Block, Block]]:
+    """Each block, and beside it as much of the endless mono sound (at the same rate) in the two front channels."""
     gain, waiting = np.float32(10 ** (gain_db / 20)), np.zeros(0, np.float32)
     for block in blocks:
         count = block.shape[1]
         while len(waiting) < count:
             waiting = np.concatenate([waiting, next(second)])
-        mixed = block.copy()
-        mixed[:2] += gain * waiting[:count]
+        beside = np.zeros_like(block)
+        beside[:2] = gain * waiting[:count]
         waiting = waiting[count:]
-        yield mixed
+        yield block, beside
 
 
 class Limiter:

@@ -81,6 +81,21 @@ def mix_embeddings(embeddings: NDArray[np.float32], weights: Sequence[float] | N
     return blend
 
 
+def turn_to_parts(
+    embeddings: NDArray[np.float32], parts: NDArray[np.float32], parts_dbfs: NDArray[np.float64]
+) -> NDArray[np.float32]:
+    """Embeddings [K, E] of sums whose parts are known: as long as they are, in the direction of the parts' mean.
+
+    parts: [S, K, E]. parts_dbfs: [S, K]; a part counts by its amplitude. See `mix_embeddings` for the reason.
+    """
+    amplitudes = 10 ** (parts_dbfs / 20)
+    blend = (amplitudes[:, :, None] * parts).sum(axis=0)  # [K, E]
+    length = np.linalg.norm(blend, axis=1, keepdims=True)
+    wanted = np.linalg.norm(embeddings, axis=1, keepdims=True)
+    turned = np.where(length > 0, blend * (wanted / np.where(length > 0, length, 1)), embeddings)
+    return np.asarray(turned, np.float32)
+
+
 def _shares(count: int, weights: Sequence[float] | None) -> NDArray[np.float32]:
     shares = np.asarray(weights if weights is not None else [1.0] * count, np.float64)
     if len(shares) != count:

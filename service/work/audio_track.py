@@ -1,5 +1,6 @@
 """What drives a video's look: the embedding of the edited soundtrack around every moment."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -11,7 +12,7 @@ from service.heard import Heard
 from service.media.downmix import MonoStream, downmix, downmix_matrix
 from service.media.resampler import MonoResampler
 from service.media.soundtrack_reader import Block, TrackForm
-from service.model.audio import Waveform, Window, heard, loudness_dbfs
+from service.model.audio import Waveform, Window, heard, loudness_dbfs, turn_to_parts
 from service.model.engine import Engine
 from service.model.speech import speech_share
 
@@ -106,30 +107,39 @@ class AudioTrackEncoder:
         if self._mirrored:
             self._take_whole_windows()
 
-    def finish(self) -> AudioTrack:
-        """The whole track; the sound has ended."""
+    def finish(self, parts: Sequence["AudioTrackEncoder"] = ()) -> AudioTrack:
+        """The whole track; the sound has ended. parts: those that heard what it is the sum of, at their end as well."""
+        embeddings, loudness = self._end()
+        if parts:
+            ended = [part._end() for part in parts]
+            embeddings = turn_to_parts(
+                embeddings, np.stack([each for each, _ in ended]), np.stack([levels for _, levels in ended])
+            )
+        _, centre, waveform = self._loudest
+        half_seconds = self._clip / 2 / self._rate
+        window = Window(waveform, max(0.0, centre - half_seconds), 2 * half_seconds)
+        return AudioTrack(
+            seconds=self._form.start_seconds + HOP_SECONDS * np.arange(len(embeddings), dtype=np.float64),
+            embeddings=embeddings,
+            loudness_dbfs=loudness,
+            heard=heard(
+                [window],
+                waveform,
+                embeddings[int(np.argmax(loudness))],
+                self._engine.manifest.sounds,
+                speech_share(waveform, self._rate),
+            ),
+        )
+
+    def _end(self) -> tuple[FloatArray, NDArray[np.float64]]:
+        """Embeddings [K, E] and loudness [K] of all windows."""
         self._keep(self._resampler.push(self._mono.finish()))
         self._keep(self._resampler.finish())
         before, after = (0 if self._mirrored else self._clip // 2), self._clip - self._clip // 2
         self._kept = np.pad(self._kept if len(self._kept) else np.zeros(1, np.float32), (before, after), mode="reflect")
         self._take_whole_windows()
         self._embed()
-        _, centre, waveform = self._loudest
-        half_seconds = self._clip / 2 / self._rate
-        window = Window(waveform, max(0.0, centre - half_seconds), 2 * half_seconds)
-        embeddings = np.concatenate(self._embeddings)
-        return AudioTrack(
-            seconds=self._form.start_seconds + HOP_SECONDS * np.arange(len(embeddings), dtype=np.float64),
-            embeddings=embeddings,
-            loudness_dbfs=np.array(self._loudness),
-            heard=heard(
-                [window],
-                waveform,
-                embeddings[int(np.argmax(self._loudness))],
-                self._engine.manifest.sounds,
-                speech_share(waveform, self._rate),
-            ),
-        )
+        return np.concatenate(self._embeddings), np.array(self._loudness)
 
     def _keep(self, samples: Waveform) -> None:
         self._kept = np.concatenate([self._kept, samples])

@@ -19,7 +19,7 @@ from service.media.preview_frame import PreviewFrame
 from service.media.resampler import MonoResampler
 from service.media.soundtrack import GainCurve
 from service.media.timeline import Clock
-from service.model.audio import Waveform, Window, apply_gain_db, heard
+from service.model.audio import Waveform, Window, apply_gain_db, heard, loudness_dbfs, turn_to_parts
 from service.model.engine import Engine
 from service.model.speech import speech_share
 from service.observe.stages import stage
@@ -37,14 +37,21 @@ Pixels = NDArray[np.uint8]
 
 @dataclass(frozen=True)
 class _Sound:
-    """What is heard around the frame: the soundtrack's window as given, [n], and at each gain, [G, n], with what is
-    mixed in. wanted_db: the gain that the video is to have there.
+    """What is heard around the frame: the soundtrack's window as given, [n], and at each gain, [G, n].
+
+    wanted_db: the gain that the video is to have there. added: [n], what is mixed into it, if anything.
     """
 
     window: Window
     wanted_db: float
     gains_db: list[float]
-    waveforms: Waveform
+    gained: Waveform
+    added: Waveform | None
+
+    @property
+    def waveforms(self) -> Waveform:
+        """[G, n], with what is mixed in."""
+        return self.gained if self.added is None else self.gained + self.added
 
 
 def run_preview_job(context: WorkerContext, lease: Lease) -> JobOutput:
@@ -59,7 +66,7 @@ def run_preview_job(context: WorkerContext, lease: Lease) -> JobOutput:
         sound = _read_sound(context, record, engine, request, found)
     began = time.perf_counter()
     with watch.measure("stylize"):
-        embeddings = engine.embed(sound.waveforms)
+        embeddings = _embed(engine, sound)
         shown = _stylize(engine, frame, embeddings, request.strength, context.settings.video_side)
     seconds_per_frame = (time.perf_counter() - began) / len(shown)
     report = {
@@ -111,7 +118,7 @@ def _read_sound(
 ) -> _Sound:
     """The soundtrack around the frame, and what is mixed into it."""
     rate, clip, at = engine.manifest.sample_rate_hz, engine.manifest.clip_samples, found.at_seconds
-    window = added = np.zeros(clip, np.float32)
+    window, added = np.zeros(clip, np.float32), None
     if found.has_sound:
         window = _window_around(context, record, found, rate, clip)
     for second in context.inputs(record, "audio"):
@@ -120,9 +127,20 @@ def _read_sound(
         added = apply_gain_db(stretch(blocks, first, clip), request.audio_gain_db)
     wanted_db = float(GainCurve(request.gain_points).gain_db(np.array([at]))[0])
     gains_db = preview_gains(wanted_db)
-    waveforms = np.stack([apply_gain_db(window, gain) + added for gain in gains_db])
+    gained = np.stack([apply_gain_db(window, gain) for gain in gains_db])
     start_seconds = max(0.0, at - clip / 2 / rate)
-    return _Sound(Window(window, start_seconds, clip / rate), wanted_db, gains_db, waveforms)
+    return _Sound(Window(window, start_seconds, clip / rate), wanted_db, gains_db, gained, added)
+
+
+def _embed(engine: Engine, sound: _Sound) -> NDArray[np.float32]:
+    """[G, E], as the video would have them."""
+    embeddings = engine.embed(sound.waveforms)
+    if sound.added is None:
+        return embeddings
+    count = len(sound.gained)
+    parts = [engine.embed(sound.gained), np.repeat(engine.embed(sound.added[None]), count, axis=0)]
+    levels = [[loudness_dbfs(each) for each in sound.gained], [loudness_dbfs(sound.added)] * count]
+    return turn_to_parts(embeddings, np.stack(parts), np.array(levels))
 
 
 def _window_around(context: WorkerContext, record: JobRecord, found: PreviewFrame, rate: int, clip: int) -> Waveform:

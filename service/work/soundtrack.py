@@ -12,7 +12,7 @@ from service.errors import MediaError, StylizationError
 from service.media.audio_writer import AudioWriter
 from service.media.decoder_pool import DecoderPool
 from service.media.mux import AudioFile
-from service.media.soundtrack import GainCurve, Limiter, PeakMeter, mixed_in
+from service.media.soundtrack import GainCurve, Limiter, PeakMeter, with_second
 from service.media.soundtrack_reader import Block, TrackForm, silent_blocks
 from service.media.track_copy import AudioSpan
 from service.media.video_file import Container
@@ -74,7 +74,8 @@ def edit_soundtrack(
         else:
             edited = edit.gained(edit.counted(blocks))
             if second is not None:
-                edited = mixed_in(edited, endless_audio(decoder_pool, second, form.sample_rate_hz), second_gain_db)
+                endless = endless_audio(decoder_pool, second, form.sample_rate_hz)
+                edited = edit.mixed(with_second(edited, endless, second_gain_db))
             edited = edit.measured(edited)
             if second is not None or curve.boosts:
                 edited = Limiter(form).blocks(edited)
@@ -124,8 +125,9 @@ class _Edit:
     """One pass over a soundtrack, and the energies that are met on the way."""
 
     def __init__(self, engine: Engine, form: TrackForm, curve: GainCurve) -> None:
-        self._form, self._curve = form, curve
+        self._engine, self._form, self._curve = engine, form, curve
         self._listener = AudioTrackEncoder(engine, form)
+        self._part_listeners: list[AudioTrackEncoder] = []
         self._meter = PeakMeter(form)
         self._given = self._wanted = self._kept = 0.0
         self._samples = 0
@@ -150,6 +152,14 @@ class _Edit:
             position += block.shape[1]
             yield self._curve.apply(block, at, self._form.sample_rate_hz)
 
+    def mixed(self, parts: Iterator[tuple[Block, Block]]) -> Iterator[Block]:
+        """Their sums; each part is heard for itself as well."""
+        self._part_listeners = [AudioTrackEncoder(self._engine, self._form) for _ in range(2)]
+        for both in parts:
+            for listener, part in zip(self._part_listeners, both, strict=True):
+                listener.push(part)
+            yield both[0] + both[1]
+
     def measured(self, blocks: Iterator[Block]) -> Iterator[Block]:
         """Before the limiter."""
         for block in blocks:
@@ -162,7 +172,7 @@ class _Edit:
             self._kept += _energy(block)
             self._meter.push(block)
             self._listener.push(block)
-        return self._listener.finish()
+        return self._listener.finish(self._part_listeners)
 
     def report(self, copied: bool) -> dict[str, Any]:
         return {

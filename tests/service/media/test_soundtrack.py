@@ -17,7 +17,7 @@ from service.media.soundtrack import (
     GainCurve,
     Limiter,
     PeakMeter,
-    mixed_in,
+    with_second,
 )
 from service.media.soundtrack_reader import SoundtrackReader, TrackForm, read_frame, silent_blocks
 from service.media.video_file import Container
@@ -89,11 +89,13 @@ def test_a_true_peak_lies_between_the_samples() -> None:
 def test_a_second_sound_is_repeated_to_the_end_and_reaches_the_front_channels() -> None:
     form = TrackForm(RATE, 6, 0.0, "", 0)
     second = np.arange(30_000, dtype=np.float32) / np.float32(30_000)
-    mixed = np.concatenate(list(mixed_in(silent_blocks(form, 2.0), cycle([second]), -6.0206)), axis=1)
-    assert mixed.shape == (6, 2 * RATE)
-    assert np.allclose(mixed[0], 0.5 * np.resize(second, 2 * RATE), atol=1e-4)
-    assert np.array_equal(mixed[0], mixed[1])
-    assert not mixed[2:].any()
+    pairs = list(with_second(silent_blocks(form, 2.0), cycle([second]), -6.0206))
+    given, beside = (np.concatenate([pair[which] for pair in pairs], axis=1) for which in (0, 1))
+    assert given.shape == beside.shape == (6, 2 * RATE)
+    assert np.allclose(beside[0], 0.5 * np.resize(second, 2 * RATE), atol=1e-4)
+    assert np.array_equal(beside[0], beside[1])
+    assert not beside[2:].any()
+    assert not given.any()
 
 
 def test_the_track_is_read_at_its_own_rate_and_level(tmp_path: Path) -> None:

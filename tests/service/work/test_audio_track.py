@@ -10,7 +10,7 @@ from service.media.soundtrack_reader import TrackForm
 from service.model.bundle import load_bundle
 from service.model.engine import Engine
 from service.work.audio_track import HOP_SECONDS, AudioTrack, AudioTrackEncoder
-from tests.support.media import make_noise
+from tests.support.media import make_noise, make_tone
 from tests.support.tiny_bundle import write_tiny_bundle
 
 RATE = 48_000
@@ -80,6 +80,24 @@ def test_an_hour_is_not_kept(engine: Engine) -> None:
         listener.push(make_noise(1.0, seed=second, sample_rate_hz=RATE)[None])
     kept = len(listener._kept)
     assert kept <= 2 * engine.manifest.clip_samples + engine.manifest.sample_rate_hz
+
+
+def test_a_sum_whose_parts_are_heard_points_where_they_do_by_their_amplitudes(engine: Engine) -> None:
+    first, second = make_noise(6.0, 0.05, sample_rate_hz=RATE), make_tone(6.0, 700.0, 0.1, RATE)
+    form = TrackForm(RATE, 1, 0.0, "", 0)
+    whole, *parts = (AudioTrackEncoder(engine, form) for _ in range(3))
+    for listener, sound in zip((whole, *parts), (first + second, first, second), strict=True):
+        listener.push(sound[None])
+    track = whole.finish(parts)
+    alone, one, other = hear(engine, first + second), hear(engine, first), hear(engine, second)
+    amplitudes = [10 ** (each.loudness_dbfs / 20) for each in (one, other)]
+    wanted = amplitudes[0][:, None] * one.embeddings + amplitudes[1][:, None] * other.embeddings
+    lengths = np.linalg.norm(track.embeddings, axis=1)
+    assert np.allclose(lengths, np.linalg.norm(alone.embeddings, axis=1), rtol=1e-4)
+    assert np.allclose(
+        track.embeddings / lengths[:, None], wanted / np.linalg.norm(wanted, axis=1, keepdims=True), atol=1e-4
+    )
+    assert np.allclose(track.loudness_dbfs, alone.loudness_dbfs)
 
 
 def test_silence_is_reported(engine: Engine, tmp_path: Path) -> None:
