@@ -43,3 +43,15 @@ def test_every_decision_is_in_the_index_once() -> None:
     listed = re.findall(r"\]\((\d{4}-[\w-]+\.md)\)", (ROOT / "docs/adr/README.md").read_text())
     assert sorted(listed) == sorted(records)
     assert len({name[:4] for name in records}) == len(records)
+
+
+def test_the_readme_has_the_figures_of_the_models_card() -> None:
+    """Of the model, transferred colors and the input, in this order."""
+    readme = " ".join((ROOT / "README.md").read_text().split())
+    card = (ROOT / "models/demo/README.md").read_text()
+    for row in ("right scene", "right of three scenes"):
+        cells = re.search(rf"^\| {row} \| (.*) \|$", card, re.MULTILINE)
+        assert cells is not None, row
+        means = [cell.split()[0] for cell in cells[1].split("|")]
+        model, colors, image = means[0], means[-2], means[-1]
+        assert re.search(rf"\b{model} [^()]*\([^()]*{colors};[^()]*{image}\)", readme), (row, means)
