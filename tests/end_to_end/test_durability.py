@@ -6,7 +6,8 @@ import os
 import signal
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -148,20 +149,18 @@ def test_programs_wait_while_the_queue_server_is_away(
     sound.write_bytes(rain)
     form = image_form(photo, [sound], {"gains_db": list(range(-LONG_RESULTS, 0))})
 
-    def go_on(wait: Callable[[Client, Job], Job]) -> None:
-        with Client(running.address) as client:
-            job = client.submit(form)
-            time.sleep(1.5)  # its log is on disk after a second at most
-            assert not client.job(job).ended
-            os.kill(child_named(running.pid, "valkey-server"), signal.SIGKILL)
-            assert len(wait(client, job).results) == LONG_RESULTS
-
     async def wait_for_it(job: Job) -> Job:
         async with AsyncClient(running.address) as client:
             return await client.wait(job)
 
-    go_on(lambda client, job: client.wait(job))
-    go_on(lambda _, job: asyncio.run(wait_for_it(job)))
+    with Client(running.address) as client, ThreadPoolExecutor(1) as thread:
+        job = client.submit(form)
+        time.sleep(1.5)  # its log is on disk after a second at most
+        assert not client.job(job).ended
+        os.kill(child_named(running.pid, "valkey-server"), signal.SIGKILL)
+        other = thread.submit(asyncio.run, wait_for_it(job))
+        ended = [client.wait(job), other.result()]
+    assert [len(each.results) for each in ended] == [LONG_RESULTS, LONG_RESULTS]
 
 
 def test_a_killed_service_leaves_nobody_behind_and_starts_again(tmp_path: Path, models_dir: Path, rain: bytes) -> None:
