@@ -108,6 +108,7 @@ def configured(options: argparse.Namespace) -> TrainingConfig:
 def run_train(options: argparse.Namespace) -> None:
     """Raises PresetError, CheckpointError, PairingError, ShardError, MediaError, ValueError and DivergedError."""
     config = configured(options)  # before PyTorch is loaded
+    from training.allocator import keep_freed_memory
     from training.data.conditions import with_sources
     from training.data.excerpt import held_out_addresses, is_streamed, keep_excerpt, shard_addresses
     from training.data.shards import local_index
@@ -123,6 +124,7 @@ def run_train(options: argparse.Namespace) -> None:
     else:
         index = local_index(options.index, kept)
     config = with_sources(config, options.word_vectors, options.tagger)
+    keep_freed_memory()
     start = Start(options.start_from, options.audio_weights, options.resume_from, options.force)
     print(f"checkpoint: {train(config, index, options.run, start, stream)}")
 
